@@ -1,0 +1,122 @@
+"""Artifacts: files named by the SHA-256 of their content, written so that a crash leaves no half.
+
+A store is a folder, named by a `file://` URL. A file is written beside its place, flushed to the
+disk and renamed, so that whatever bears a name is complete.
+"""
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from evaluators.values import Artifact
+from search_spaces import UsageError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class ArtifactError(UsageError):
+    """A store that cannot be used, or an artifact that is missing or damaged."""
+
+
+def store_path(store: str) -> Path:
+    """The folder of a store's URL.
+
+    Raises:
+        ArtifactError: the URL is not `file:///folder`.
+    """
+    parts = urlsplit(store)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        raise ArtifactError(f'expected an artifact store as "file:///folder", got "{store}"')
+    return Path(unquote(parts.path))
+
+
+def store_url(folder: Path) -> str:
+    """The URL of a folder used as a store."""
+    return folder.resolve().as_uri()
+
+
+def write(store: str, content: bytes) -> Artifact:
+    """Store the content and return its artifact; content that is there already is kept."""
+    artifact = Artifact(store, hashlib.sha256(content).hexdigest())
+    target = _place(artifact)
+    if target.exists():
+        return artifact
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".partial-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _flush_folder(target.parent)
+    return artifact
+
+
+def path(artifact: Artifact) -> Path:
+    """Where the content lies.
+
+    Raises:
+        ArtifactError: it is not there.
+    """
+    place = _place(artifact)
+    if not place.exists():
+        raise ArtifactError(
+            f"the artifact {artifact.sha256[:12]} is not in {store_path(artifact.store)}; "
+            "was the folder moved or cleaned?"
+        )
+    return place
+
+
+def read(artifact: Artifact) -> bytes:
+    """The content, compared with its hash.
+
+    Raises:
+        ArtifactError: it is not there, or its bytes have changed.
+    """
+    content = path(artifact).read_bytes()
+    if hashlib.sha256(content).hexdigest() != artifact.sha256:
+        raise ArtifactError(f"the artifact {_place(artifact)} is damaged: its hash differs")
+    return content
+
+
+def stored(store: str) -> Iterator[Artifact]:
+    """Everything in a store."""
+    for place in sorted(store_path(store).glob("[0-9a-f][0-9a-f]/*")):
+        if _SHA256.fullmatch(place.name):
+            yield Artifact(store, place.name)
+
+
+def remove(artifact: Artifact) -> int:
+    """Delete an artifact and return the bytes that it took; one that is not there takes none."""
+    place = _place(artifact)
+    try:
+        size = place.stat().st_size
+        place.unlink()
+    except FileNotFoundError:
+        return 0
+    return size
+
+
+def _place(artifact: Artifact) -> Path:
+    if not _SHA256.fullmatch(artifact.sha256):
+        raise ArtifactError(f'expected 64 hex digits as an artifact, got "{artifact.sha256}"')
+    return store_path(artifact.store) / artifact.sha256[:2] / artifact.sha256
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename durable; Windows cannot open folders, and needs no such step."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

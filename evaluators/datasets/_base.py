@@ -1,0 +1,147 @@
+"""What a dataset is, its seal, and the file in which it travels to workers.
+
+A study loads its dataset once, takes the test labels out, and writes what is left into an artifact:
+that file is all that a worker of a search ever sees.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from evaluators import artifacts
+from evaluators.values import Artifact
+from search_spaces import Task, UsageError
+from search_spaces.task import TaskKind
+
+UNKNOWN = -1
+Normalization: TypeAlias = Literal["none", "row", "standardize"]
+
+
+class DatasetError(UsageError):
+    """A graph that cannot be used, or one that is not there."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What was done to the graph before training, and must be done to any graph predicted on.
+
+    Attributes:
+        features: none; row (each row divided by its sum); standardize (train mean 0, deviation 1).
+        undirected: whether each edge was given its reverse.
+        mean, std: [F], of the training nodes, for standardize.
+    """
+
+    features: Normalization = "none"
+    undirected: bool = False
+    mean: Tensor | None = None
+    std: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """One graph whose nodes are classified, or many graphs, side by side, that are.
+
+    `U` (units) is `N` for a node task and `B` for a graph task.
+
+    Attributes:
+        name: for people: "planetoid Cora".
+        kind: node_classification or graph_classification.
+        x: [N, F] float32, prepared.
+        edge_index: [2, E] int64, source and target.
+        y: [U] int64 in [0, C); -1 where there is no label.
+        train, val, test: [U] bool, disjoint.
+        graph_ids: [N] int64, ascending, for a graph task; None for a node task.
+        n_classes: C.
+        metric: accuracy, roc_auc or macro_f1, of validation, chooses the epoch.
+        preparation: what was done to `x` and `edge_index`.
+        class_weights: [C] float32 for the loss, or None.
+        sealed: whether the test labels have been taken out.
+        fingerprint: of the dataset with its labels, equal before and after sealing.
+    """
+
+    name: str
+    kind: TaskKind
+    x: Tensor
+    edge_index: Tensor
+    y: Tensor
+    train: Tensor
+    val: Tensor
+    test: Tensor
+    n_classes: int
+    fingerprint: str
+    metric: str = "accuracy"
+    graph_ids: Tensor | None = None
+    preparation: Preparation = Preparation()
+    class_weights: Tensor | None = None
+    sealed: bool = False
+
+    @cached_property
+    def task(self) -> Task:
+        """Dimensions and sizes, without labels."""
+        return Task(
+            kind=self.kind,
+            n_features=self.x.size(1),
+            n_classes=self.n_classes,
+            n_nodes=self.x.size(0),
+            n_edges=self.edge_index.size(1),
+            n_graphs=1 if self.graph_ids is None else self.y.numel(),
+            n_train=int(self.train.sum()),
+            n_val=int(self.val.sum()),
+            n_test=int(self.test.sum()),
+            metric=self.metric,
+            fingerprint=self.fingerprint,
+        )
+
+    def seal(self) -> "Dataset":
+        """The same dataset without the test labels: they become -1."""
+        y = self.y.clone()
+        y[self.test] = UNKNOWN
+        return replace(self, y=y, sealed=True)
+
+
+_TENSORS = ("x", "edge_index", "y", "train", "val", "test", "graph_ids", "class_weights")
+
+
+def save_prepared(dataset: Dataset, store: str) -> Artifact:
+    """Write a sealed dataset into the store.
+
+    Raises:
+        ValueError: the dataset still has its test labels.
+    """
+    if not dataset.sealed:
+        raise ValueError("only a sealed dataset may be handed to workers; call seal() first")
+    tensors = {name: getattr(dataset, name) for name in _TENSORS}
+    tensors |= {"mean": dataset.preparation.mean, "std": dataset.preparation.std}
+    header = {
+        "name": dataset.name,
+        "kind": dataset.kind,
+        "n_classes": dataset.n_classes,
+        "metric": dataset.metric,
+        "fingerprint": dataset.fingerprint,
+        "features": dataset.preparation.features,
+        "undirected": dataset.preparation.undirected,
+    }
+    present = {k: v.contiguous() for k, v in tensors.items() if v is not None}
+    return artifacts.write(store, save(present, {"dataset": json.dumps(header)}))
+
+
+def load_prepared(artifact: Artifact) -> Dataset:
+    """Read what `save_prepared` wrote; the tensors are mapped from the file, not copied.
+
+    Raises:
+        ArtifactError: the file is missing.
+    """
+    place = artifacts.path(artifact)
+    with safe_open(place, framework="pt") as file:
+        header = json.loads(file.metadata()["dataset"])
+    tensors: dict[str, Tensor | None] = dict.fromkeys((*_TENSORS, "mean", "std"))
+    tensors |= load_file(place)
+    preparation = Preparation(
+        header.pop("features"), header.pop("undirected"), tensors.pop("mean"), tensors.pop("std")
+    )
+    return Dataset(**header, **tensors, preparation=preparation, sealed=True)  # type: ignore[arg-type]

@@ -1,0 +1,131 @@
+"""The values that cross between a study and its evaluators: jobs, evaluations, failures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+
+from search_spaces import Architecture, SearchSpace
+from search_spaces.frozen import FrozenMapping
+from search_spaces.plugins import Plugin
+
+FailureKind: TypeAlias = Literal["out_of_memory", "divergence", "timeout", "crash", "error"]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file in an artifact store: a checkpoint, a prepared dataset.
+
+    Attributes:
+        store: URL of the store, `file:///...`.
+        sha256: of the content, which is also its name there.
+    """
+
+    store: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a candidate has no result: its own fault, which is data and not an exception.
+
+    Attributes:
+        kind: out_of_memory; divergence (the loss is not finite); timeout; crash (its process died);
+            error (its network raised).
+        message: what happened, in one line.
+        detail: the traceback, for `nas show` and `--debug`.
+    """
+
+    kind: FailureKind
+    message: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker needs to evaluate one candidate; nothing in it is alive.
+
+    Attributes:
+        architecture: what to evaluate.
+        space: the space that builds its network.
+        evaluator: the plug-in and its options.
+        dataset: a prepared dataset without test labels (see `evaluators.datasets.prepared`).
+        store: URL of the artifact store that results are written to.
+        seed: of the evaluation; equal for all candidates of a study.
+        until_epoch: train up to this epoch, counted from the start.
+        resume: a checkpoint of the same job at an earlier epoch to go on from.
+        inherit: a checkpoint of another architecture whose weights to start from.
+        timeout_seconds: a bound on this job, checked by the evaluator between epochs.
+    """
+
+    architecture: Architecture
+    space: SearchSpace
+    evaluator: Plugin
+    dataset: Artifact
+    store: str
+    seed: int
+    until_epoch: int
+    resume: Artifact | None = None
+    inherit: Artifact | None = None
+    timeout_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured of a candidate at one epoch.
+
+    Attributes:
+        epoch: the epoch reached (`until_epoch`, or where it failed).
+        metrics: by name, finite numbers; empty after a failure.
+        seconds: wall time spent on it by the worker.
+        artifact: its checkpoint.
+        failure: why there are no metrics.
+    """
+
+    epoch: int
+    metrics: Mapping[str, float] = field(default_factory=FrozenMapping)
+    seconds: float = 0.0
+    artifact: Artifact | None = None
+    failure: Failure | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", FrozenMapping(self.metrics))
+
+
+class Evaluator(Protocol):
+    """What an evaluator plug-in's `build` returns."""
+
+    @property
+    def epochs(self) -> int:
+        """The epoch at which a candidate is done."""
+        ...
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the metrics that every evaluation without a failure has."""
+        ...
+
+    def evaluate(self, jobs: Sequence[Job]) -> Sequence[Evaluation]:
+        """One evaluation for each job, in order; equal jobs give equal metrics, seconds aside.
+
+        A fault of a candidate is a `Failure` in its evaluation. Anything that is wrong with the
+        program or the machine is raised.
+        """
+        ...
+
+
+class Executor(Protocol):
+    """Where batches of jobs run. What an executor plug-in's `build` returns."""
+
+    workers: int
+
+    def submit(self, jobs: Sequence[Job]) -> int:
+        """Start a batch and return its handle; never more than `workers` batches at a time."""
+        ...
+
+    def wait(self, timeout_seconds: float | None = None) -> Mapping[int, Sequence[Evaluation]]:
+        """The batches that have ended since the last call; waits for at least one, or the time."""
+        ...
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Stop the workers; with `wait=False` what still runs is abandoned. Safe to call twice."""
+        ...

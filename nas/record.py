@@ -1,0 +1,144 @@
+"""What a study has recorded, as values that people and scripts read. Imports neither torch nor ray."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+from search_spaces import Architecture
+
+# waiting: proposed, and owned by nobody now (the study was stopped, or its process was killed).
+TrialState: TypeAlias = Literal["waiting", "running", "complete", "pruned", "infeasible", "failed"]
+ENDED: tuple[TrialState, ...] = ("complete", "pruned", "infeasible", "failed")
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial. `number` is its ordinal: unique, from 0, in the order of proposing.
+
+    `cached` says that it was answered from the record, without training. `violation` is by how much
+    the constraints are broken, 0 when feasible. `seq` is the order in which trials ended.
+    """
+
+    number: int
+    state: TrialState
+    architecture: Architecture | None
+    metrics: Mapping[str, float]
+    epochs: int
+    seconds: float
+    cached: bool
+    failure: Mapping[str, str] | None
+    violation: float
+    seq: int | None
+    artifact: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `nas trials --format json`."""
+        return {
+            "number": self.number,
+            "state": self.state,
+            "architecture": self.architecture.key if self.architecture else None,
+            "decisions": dict(self.architecture.choices) if self.architecture else {},
+            "metrics": dict(self.metrics),
+            "epochs": self.epochs,
+            "seconds": self.seconds,
+            "cached": self.cached,
+            "failure": dict(self.failure) if self.failure else None,
+        }
+
+
+@dataclass(frozen=True)
+class TrialCounts:
+    """How many trials are in each state; cached ones are counted in their state too."""
+
+    complete: int = 0
+    failed: int = 0
+    pruned: int = 0
+    infeasible: int = 0
+    cached: int = 0
+    running: int = 0
+    waiting: int = 0
+
+    @property
+    def ended(self) -> int:
+        return self.complete + self.failed + self.pruned + self.infeasible
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """One study at a glance, by SQL counts alone.
+
+    Attributes:
+        name: of the study.
+        state: new, running (a live driver has beaten lately), stopped, or finished.
+        reason: why the last run ended: "20 trials", "the space is exhausted", "interrupted", ...
+        objectives: {metric: direction}.
+        target: trials wanted, or None.
+        trials: counts.
+        best: {metric: best value so far}.
+        seconds: spent searching, over all runs.
+        created, changed: ISO 8601, UTC.
+        storage: URL, without a password.
+    """
+
+    name: str
+    state: Literal["new", "running", "stopped", "finished"]
+    reason: str
+    objectives: Mapping[str, str]
+    target: int | None
+    trials: TrialCounts
+    best: Mapping[str, float]
+    seconds: float
+    created: str
+    changed: str
+    storage: str
+
+    def to_json(self) -> dict[str, Any]:
+        value = asdict(self)
+        value["objectives"] = dict(self.objectives)
+        value["best"] = dict(self.best)
+        return value
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a running study tells about itself, after each trial and about once a second.
+
+    Attributes:
+        status: the counts and the best so far.
+        last: the trial that has just ended, if one has.
+        trials_per_minute: of this run.
+        seconds_left: estimated, None when unknown.
+        message: something to tell once ("dataset: ...", "10 trials in a row failed"), or "".
+    """
+
+    status: StudyStatus
+    last: TrialRecord | None = None
+    trials_per_minute: float = 0.0
+    seconds_left: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """A trial retrained on fresh seeds.
+
+    Attributes:
+        trial: its number.
+        architecture: its key.
+        decisions: its choices.
+        seeds: how many.
+        metrics: {"val_accuracy": {"mean": ..., "stderr": ..., "n": ...}, "test_accuracy": {...}}.
+        values: {"val_accuracy": one value a seed, ...}, in the order of the seeds.
+        rank: 1 is best, by the mean of fresh validation on the first objective.
+    """
+
+    trial: int
+    architecture: str
+    decisions: Mapping[str, Any]
+    seeds: int
+    metrics: Mapping[str, Mapping[str, float]]
+    values: Mapping[str, tuple[float, ...]]
+    rank: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"values": {k: list(v) for k, v in self.values.items()}}

@@ -1,0 +1,91 @@
+"""Plug-ins: a module whose name is the plug-in's name and whose `build` is its configuration.
+
+`build`'s positional parameters are what the program hands over (a task, a folder); its keyword-only
+parameters are the options of a study file, their annotations the types and ranges. The first line of
+the module's docstring is its help. The same functions serve the program, `nas plugins` and the
+contract tests, so a new file is offered, and under contract, as soon as it exists. A dotted name
+(`"mypackage.module"`) is imported as it stands, for plug-ins that live elsewhere.
+"""
+
+import ast
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from search_spaces.errors import PluginError, did_you_mean
+from search_spaces.frozen import FrozenMapping
+
+# Where each kind lives. A module of these packages that defines `build` is a plug-in.
+PACKAGES: Mapping[str, str] = {
+    "space": "search_spaces",
+    "operator": "search_spaces.operators",
+    "dataset": "evaluators.datasets",
+    "evaluator": "evaluators",
+    "executor": "evaluators.executors",
+    "strategy": "nas.strategies",
+    "exporter": "nas.export",
+}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plug-in by name, with options for its `build`: one table of a study file."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=FrozenMapping)
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """The plug-ins of a kind that come with the program, found without importing any."""
+    spec = importlib.util.find_spec(PACKAGES[kind])
+    if spec is None or not spec.submodule_search_locations:
+        raise PluginError(f"the package {PACKAGES[kind]} is not installed")
+    files = Path(next(iter(spec.submodule_search_locations))).glob("*.py")
+    return tuple(sorted(f.stem for f in files if not f.stem.startswith("_") and _has_build(f)))
+
+
+def _has_build(path: Path) -> bool:
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return any(isinstance(node, ast.FunctionDef) and node.name == "build" for node in tree.body)
+
+
+def load(kind: str, name: str) -> ModuleType:
+    """Import a plug-in's module.
+
+    Raises:
+        PluginError: no such plug-in, a dotted module that does not import, or one without `build`.
+    """
+    if "." not in name:
+        if name not in names(kind):
+            raise PluginError(f'no {kind} is called "{name}"; {did_you_mean(name, names(kind))}')
+        return importlib.import_module(f"{PACKAGES[kind]}.{name}")
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        raise PluginError(
+            f'the {kind} "{name}" cannot be imported ({error}); a dotted name is a Python module '
+            "that must be on the path"
+        ) from error
+    if not callable(getattr(module, "build", None)):
+        raise PluginError(f'the module "{name}" has no function `build`, so it is no {kind}')
+    return module
+
+
+def options(kind: str, name: str) -> Mapping[str, inspect.Parameter]:
+    """The keyword-only parameters of a plug-in's `build`, annotations resolved."""
+    signature = inspect.signature(load(kind, name).build, eval_str=True)
+    return {
+        parameter.name: parameter
+        for parameter in signature.parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def summary(kind: str, name: str) -> str:
+    """The first line of a plug-in's docstring."""
+    return (inspect.getdoc(load(kind, name)) or "").partition("\n")[0]

@@ -1,0 +1,252 @@
+"""A search space: decisions, and how to build a network from the answers."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from search_spaces.architecture import Architecture
+from search_spaces.canonical import digest
+from search_spaces.count import count_architectures, parents_first
+from search_spaces.decision import Choice, Decision
+from search_spaces.errors import SpaceError, did_you_mean
+from search_spaces.frozen import FrozenMapping
+from search_spaces.task import Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Build: TypeAlias = "Callable[[Architecture, Task], nn.Module]"
+Transform: TypeAlias = "Callable[[nn.Module, Architecture, Task], nn.Module]"
+INACTIVE = -1
+
+
+@dataclass(frozen=True)
+class SpaceExtension:
+    """Further decisions with a transform of the network: bit widths, densities.
+
+    Attributes:
+        name: joined to the space's name with a `+`.
+        decisions: added behind the space's own; they may need those.
+        transform: a module-level function, called with the built network.
+    """
+
+    name: str
+    decisions: tuple[Decision, ...]
+    transform: Transform
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Finite decisions, some of which depend on others, and the builder of their networks.
+
+    Laws: `decode(encode(a)) == a`; `decode` accepts any vector of integers of the right length;
+    `sample` is uniform over the choices of each active decision, parents first.
+
+    Attributes:
+        name: enters every architecture's key.
+        version: raise it when the same choices build another network.
+        decisions: any order; kept with parents first.
+        build: a module-level function (it travels to worker processes).
+        extensions: see `extended`.
+
+    Raises:
+        SpaceError: two decisions with one name, a `needs` on an unknown decision or choice, a
+            cycle, or a structure decision that needs a recipe decision.
+    """
+
+    name: str
+    version: int
+    decisions: tuple[Decision, ...]
+    build: Build
+    extensions: tuple[SpaceExtension, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "decisions", parents_first(self.name, self.decisions))
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Decision]:
+        return FrozenMapping({decision.name: decision for decision in self.decisions})
+
+    @cached_property
+    def digest(self) -> str:
+        """Equal for spaces with equal name, version and decisions; a study is bound to it."""
+        return digest(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """What identifies the space, as JSON: what a resumed study is compared with."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "decisions": {
+                d.name: {
+                    "choices": list(d.choices),
+                    "needs": {name: list(values) for name, values in d.needs.items()},
+                    "ordered": d.ordered,
+                    "role": d.role,
+                }
+                for d in self.decisions
+            },
+        }
+
+    def architecture(self, choices: Mapping[str, Choice]) -> Architecture:
+        """The architecture of the given choices, which must be the active ones and no others.
+
+        Raises:
+            SpaceError: an unknown or inactive decision, a missing one, or a choice not offered.
+        """
+        made: dict[str, Choice] = {}
+        for decision in self.decisions:
+            if not decision.is_active(made):
+                continue
+            if decision.name not in choices:
+                raise SpaceError(
+                    f'space "{self.name}": decision "{decision.name}" is active and has no choice; '
+                    f"expected one of {list(decision.choices)}"
+                )
+            made[decision.name] = self._offered(decision, choices[decision.name])
+        for name in choices:
+            if name not in self.by_name:
+                raise SpaceError(
+                    f'space "{self.name}" has no decision "{name}"; '
+                    f"{did_you_mean(name, self.by_name)}"
+                )
+            if name not in made:
+                needs = dict(self.by_name[name].needs)
+                raise SpaceError(
+                    f'space "{self.name}": decision "{name}" is not active here, it needs {needs}; '
+                    "leave it out"
+                )
+        return Architecture(self.name, made)
+
+    def _offered(self, decision: Decision, choice: Choice) -> Choice:
+        for offered in decision.choices:
+            if type(offered) is type(choice) and offered == choice:
+                return offered
+            # TOML and JSON write 1 for 1.0; a decision's choices are of one type, so this is safe.
+            if isinstance(offered, float) and type(choice) is int and offered == choice:
+                return offered
+        raise SpaceError(
+            f'space "{self.name}": decision "{decision.name}" expected one of '
+            f"{list(decision.choices)}, got {choice!r}"
+        )
+
+    def fill(
+        self, choose: Callable[[Decision], Choice], given: Mapping[str, Choice] | None = None
+    ) -> Architecture:
+        """Go through the decisions, parents first; keep what is `given`, ask `choose` for the rest.
+
+        Given choices of decisions that are inactive here are dropped.
+        """
+        given = given or {}
+        made: dict[str, Choice] = {}
+        for decision in self.decisions:
+            if decision.is_active(made):
+                known = decision.name in given and given[decision.name] in decision.choices
+                made[decision.name] = given[decision.name] if known else choose(decision)
+        return Architecture(self.name, made)
+
+    def sample(
+        self, rng: np.random.Generator, given: Mapping[str, Choice] | None = None
+    ) -> Architecture:
+        """A random architecture: each active decision uniform over its choices, parents first."""
+        return self.fill(lambda d: d.choices[int(rng.integers(len(d.choices)))], given)
+
+    def encode(self, architecture: Architecture) -> tuple[int, ...]:
+        """One index into the choices for each decision of the space, -1 where it is inactive."""
+        return tuple(
+            d.choices.index(architecture.choices[d.name])
+            if d.name in architecture.choices
+            else INACTIVE
+            for d in self.decisions
+        )
+
+    def decode(self, vector: Sequence[int]) -> Architecture:
+        """The architecture of any integer vector; indices wrap around, inactive ones are ignored.
+
+        Raises:
+            SpaceError: the vector has another length than `decisions`.
+        """
+        if len(vector) != len(self.decisions):
+            raise SpaceError(
+                f'space "{self.name}" has {len(self.decisions)} decisions, '
+                f"got a vector of {len(vector)}"
+            )
+        indices = {d.name: int(i) for d, i in zip(self.decisions, vector, strict=True)}
+        return self.fill(lambda d: d.choices[indices[d.name] % len(d.choices)])
+
+    def size(self, with_recipe: bool = False) -> int:
+        """How many different architectures there are; recipes count only when asked for."""
+        kept = [d for d in self.decisions if with_recipe or d.role != "recipe"]
+        return count_architectures(tuple(kept))
+
+    def mutable(self, architecture: Architecture) -> tuple[Decision, ...]:
+        """The active decisions with more than one choice."""
+        return tuple(
+            d for d in self.decisions if d.name in architecture.choices and len(d.choices) > 1
+        )
+
+    def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
+        """Change exactly one active decision; decisions that it switches on are sampled.
+
+        Raises:
+            SpaceError: the space has one architecture only.
+        """
+        candidates = self.mutable(architecture)
+        if not candidates:
+            raise SpaceError(f'space "{self.name}" has nothing to mutate: one choice everywhere')
+        decision = candidates[int(rng.integers(len(candidates)))]
+        others = [c for c in decision.choices if c != architecture.choices[decision.name]]
+        chosen = others[int(rng.integers(len(others)))]
+        return self.sample(rng, {**architecture.choices, decision.name: chosen})
+
+    def crossover(
+        self, first: Architecture, second: Architecture, rng: np.random.Generator
+    ) -> Architecture:
+        """Uniform crossover: each active decision from either parent that has it, evenly."""
+
+        def choose(decision: Decision) -> Choice:
+            have = [p.choices[decision.name] for p in (first, second) if decision.name in p.choices]
+            pool = have or list(decision.choices)
+            return pool[int(rng.integers(len(pool)))]
+
+        return self.fill(choose)
+
+    def __iter__(self) -> Iterator[Architecture]:
+        """Every architecture, recipes included, in a fixed order; check `size` before."""
+
+        def extend(index: int, made: dict[str, Choice]) -> Iterator[Architecture]:
+            while index < len(self.decisions) and not self.decisions[index].is_active(made):
+                index += 1
+            if index == len(self.decisions):
+                yield Architecture(self.name, made)
+                return
+            decision = self.decisions[index]
+            for choice in decision.choices:
+                yield from extend(index + 1, {**made, decision.name: choice})
+
+        return extend(0, {})
+
+    def network(self, architecture: Architecture, task: Task) -> "nn.Module":
+        """The untrained network of an architecture; set torch's seed before, for its weights."""
+        network = self.build(architecture, task)
+        for extension in self.extensions:
+            network = extension.transform(network, architecture, task)
+        return network
+
+    def extended(self, extension: SpaceExtension) -> "SearchSpace":
+        """This space with an extension's decisions; its transform runs on each network built."""
+        return SearchSpace(
+            name=f"{self.name}+{extension.name}",
+            version=self.version,
+            decisions=self.decisions + extension.decisions,
+            build=self.build,
+            extensions=(*self.extensions, extension),
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"SearchSpace({self.name!r}, version={self.version}, {len(self.decisions)} decisions)"
+        )
