@@ -145,7 +145,12 @@ class SearchSpace:
         for decision in self.decisions:
             if decision.is_active(made):
                 known = decision.name in given and given[decision.name] in decision.choices
-                made[decision.name] = given[decision.name] if known else choose(decision)
+                # The choice as it is offered: 1 is given for 1.0, and has another key.
+                made[decision.name] = (
+                    decision.choices[decision.choices.index(given[decision.name])]
+                    if known
+                    else choose(decision)
+                )
         return Architecture(self.name, made)
 
     def sample(

@@ -1,6 +1,7 @@
 """What tests share: the folder of real graphs, where there is one, and one thread a process."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,14 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip("no public graphs here; name their folder in NAS_TEST_DATA to run this")
     return root
+
+# The plug-ins in tests/fakes are named in study files ("fakes.space"), also by child processes.
+_TESTS = str(Path(__file__).parent)
+sys.path.insert(0, _TESTS)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_TESTS, os.environ.get("PYTHONPATH")]))
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> str:
+    """URL of a database of its own."""
+    return f"sqlite:///{tmp_path / 'nas.db'}"

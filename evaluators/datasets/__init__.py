@@ -1,1 +1,44 @@
-"""Datasets. Each module here with a `build` is one; `_base` has the contract."""
+"""Datasets. Each module here with a `build` is one; this package's names are what others use.
+
+`load(plugin, root)` is a study's way to its dataset, `prepare` has the options that every dataset
+accepts, `from_pyg` and `save_graph` take graphs that are in memory. The names are looked up when
+they are first used, since they import torch: importing this package does not.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evaluators.datasets._base import Dataset as Dataset
+    from evaluators.datasets._base import DatasetError as DatasetError
+    from evaluators.datasets._base import Preparation as Preparation
+    from evaluators.datasets._base import load_prepared as load_prepared
+    from evaluators.datasets._base import save_prepared as save_prepared
+    from evaluators.datasets._load import load as load
+    from evaluators.datasets._npz import read_graph as read_graph
+    from evaluators.datasets._npz import save_graph as save_graph
+    from evaluators.datasets._prepare import prepare as prepare
+    from evaluators.datasets._prepare import prepare_graph as prepare_graph
+    from evaluators.datasets._pyg import from_pyg as from_pyg
+    from evaluators.datasets._raw import RawDataset as RawDataset
+
+_HOME = {
+    "Dataset": "_base",
+    "DatasetError": "_base",
+    "Preparation": "_base",
+    "RawDataset": "_raw",
+    "from_pyg": "_pyg",
+    "load": "_load",
+    "load_prepared": "_base",
+    "prepare": "_prepare",
+    "prepare_graph": "_prepare",
+    "read_graph": "_npz",
+    "save_graph": "_npz",
+    "save_prepared": "_base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -76,7 +76,7 @@ class Finished:
 
 
 class Strategy(ABC, Generic[State]):
-    """A search strategy. It keeps no state of its own; caches must be functions of the arguments."""
+    """A search strategy. It keeps no state of its own; a cache is a function of the arguments."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem

@@ -1,0 +1,148 @@
+"""Checkpoints: one safetensors file for all runs of a job, and how to read weights out of it.
+
+Names: `run0/best/<name in the state dict>`; while the job can go on, also `run0/current/...`,
+`run0/optimizer/<parameter>/<key>` and `run0/best_logits`. The header is JSON in the file's
+metadata: which job it belongs to, and epoch, best epoch and best value of each run.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from evaluators import artifacts
+from evaluators.artifacts import ArtifactError
+from evaluators.values import Artifact
+
+Weights: TypeAlias = dict[str, Tensor]
+_FORMAT = "gnn-nas checkpoint 1"
+_NUMBERS = ("epoch", "best_epoch", "best_value", "best_train_loss", "seconds")
+_GROUPS = ("best", "current", "optimizer")
+
+
+@dataclass(eq=False)
+class RunState:
+    """Where one training run stands.
+
+    Attributes:
+        epoch: how many epochs are complete.
+        best_epoch, best_value, best_train_loss: of the best epoch, the earliest among equals.
+        seconds: of training, so far.
+        best_logits: [val units, C] at the best epoch.
+        best: weights and buffers of the best epoch.
+        current: weights and buffers now.
+        optimizer: its tensors by `parameter/key`.
+    """
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_value: float = -1.0
+    best_train_loss: float = 0.0
+    seconds: float = 0.0
+    best_logits: Tensor = field(default_factory=lambda: torch.empty(0, 0))
+    best: Weights = field(default_factory=dict)
+    current: Weights = field(default_factory=dict)
+    optimizer: Weights = field(default_factory=dict)
+
+    def keep_best(
+        self, epoch: int, value: float, train_loss: float, logits: Tensor, weights: Weights
+    ) -> None:
+        """This epoch is the best so far; its tensors are copied."""
+        self.best_epoch, self.best_value, self.best_train_loss = epoch, value, train_loss
+        self.best_logits = logits
+        for name, tensor in weights.items():
+            kept = self.best.get(name)
+            if kept is None or kept.shape != tensor.shape:
+                self.best[name] = tensor.clone()
+            else:
+                kept.copy_(tensor)
+
+
+def write(store: str, job: Mapping[str, Any], runs: list[RunState], *, final: bool) -> Artifact:
+    """Store a checkpoint; a final one keeps the best weights alone."""
+    tensors: Weights = {}
+    for index, run in enumerate(runs):
+        for group in _GROUPS[:1] if final else _GROUPS:
+            for name, tensor in getattr(run, group).items():
+                tensors[f"run{index}/{group}/{name}"] = tensor.contiguous()
+        if not final:
+            tensors[f"run{index}/best_logits"] = run.best_logits
+    header = {
+        "format": _FORMAT,
+        "final": final,
+        "job": dict(job),
+        "runs": [{name: getattr(run, name) for name in _NUMBERS} for run in runs],
+    }
+    return artifacts.write(store, save(tensors, {"checkpoint": json.dumps(header)}))
+
+
+def resume(artifact: Artifact, job: Mapping[str, Any]) -> list[RunState]:
+    """The states of a job's runs, to go on from.
+
+    Raises:
+        ArtifactError: it is missing, damaged, no checkpoint, of another job, or of a finished one.
+    """
+    header, runs = _read(artifact)
+    if header["final"]:
+        raise ArtifactError(f"{_what(artifact)} is of a finished job; it has nothing to go on from")
+    if header["job"] != dict(job):
+        differ = sorted(k for k in job if header["job"].get(k) != job[k])
+        raise ArtifactError(f"{_what(artifact)} is of another job: {', '.join(differ)} differ")
+    return runs
+
+
+def run_weights(artifact: Artifact) -> list[Weights]:
+    """The best weights of each run, in the order of the runs.
+
+    Raises:
+        ArtifactError: it is missing, damaged or no checkpoint.
+    """
+    return [run.best for run in _read(artifact)[1]]
+
+
+def best_weights(artifact: Artifact) -> Weights:
+    """The best weights of the run with the best validation value, the earliest among equals.
+
+    Raises:
+        ArtifactError: it is missing, damaged or no checkpoint.
+    """
+    return max(_read(artifact)[1], key=lambda run: run.best_value).best
+
+
+def _read(artifact: Artifact) -> tuple[dict[str, Any], list[RunState]]:
+    artifacts.read(artifact)  # compares the hash
+    try:
+        with safe_open(artifacts.path(artifact), framework="pt") as file:
+            header = json.loads((file.metadata() or {})["checkpoint"])
+            if header["format"] != _FORMAT:
+                raise ArtifactError(
+                    f'{_what(artifact)}: expected format "{_FORMAT}", got "{header["format"]}"'
+                )
+            runs = [RunState(**{name: run[name] for name in _NUMBERS}) for run in header["runs"]]
+            for name in file.keys():  # noqa: SIM118 - not a mapping
+                _put(runs, name, file.get_tensor(name))
+            return header, runs
+    except (SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{_what(artifact)} is not a checkpoint of training: {error}"
+        ) from error
+
+
+def _put(runs: list[RunState], full_name: str, tensor: Tensor) -> None:
+    run, group, *rest = full_name.split("/", 2)
+    state = runs[int(run.removeprefix("run"))]
+    if group == "best_logits":
+        state.best_logits = tensor
+    elif group in _GROUPS:
+        getattr(state, group)[rest[0]] = tensor
+    else:
+        raise ValueError(f'unexpected tensor "{full_name}"')
+
+
+def _what(artifact: Artifact) -> str:
+    return f"the artifact {artifact.sha256[:12]}"

@@ -1,0 +1,79 @@
+"""Evaluates in the process of the study itself, one batch at a time.
+
+Simple, and without protection: time-outs are checked by the evaluator between epochs and batches,
+and a candidate that hangs or gets the process killed takes the study with it. Hard limits need the
+executor `processes`. A batch runs inside `wait`, with one thread of torch, so that the numbers are
+those of a worker process.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Annotated
+
+from annotated_types import Gt
+
+from evaluators.run import run
+from evaluators.values import Evaluation, Executor, Job
+
+
+def build(*, timeout_seconds: Annotated[float, Gt(0)] | None = None) -> Executor:
+    """The executor.
+
+    Args:
+        timeout_seconds: a bound on each candidate, checked between epochs and batches.
+    """
+    return _Inline(timeout_seconds)
+
+
+class _Inline:
+    workers = 1
+
+    def __init__(self, timeout_seconds: float | None) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._submitted = 0
+        self._waiting: dict[int, list[Job]] = {}
+
+    def submit(self, jobs: Sequence[Job]) -> int:
+        if self._waiting:
+            raise RuntimeError("the executor inline takes one batch at a time; call wait() first")
+        handle, self._submitted = self._submitted, self._submitted + 1
+        self._waiting[handle] = bounded(jobs, self._timeout_seconds)
+        return handle
+
+    def wait(
+        self,
+        timeout_seconds: float | None = None,  # noqa: ARG002 - a batch runs to its end
+    ) -> Mapping[int, Sequence[Evaluation]]:
+        if not self._waiting:
+            return {}
+        handle, jobs = self._waiting.popitem()
+        with _one_thread():
+            return {handle: run(jobs)}
+
+    def shutdown(self, wait: bool = True) -> None:
+        if wait:
+            self.wait()
+        self._waiting.clear()
+
+
+def bounded(jobs: Sequence[Job], timeout_seconds: float | None) -> list[Job]:
+    """The jobs with a time limit, where they have no stricter one."""
+    if timeout_seconds is None:
+        return list(jobs)
+    return [
+        replace(job, timeout_seconds=min(timeout_seconds, job.timeout_seconds or timeout_seconds))
+        for job in jobs
+    ]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,44 @@
+"""What a worker does with a batch of jobs: make their evaluators, evaluate, put in order."""
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+
+from evaluators.values import Artifact, Evaluation, Evaluator, Job
+from search_spaces import plugins
+from search_spaces.canonical import canonical_json
+
+
+def run(jobs: Sequence[Job]) -> list[Evaluation]:
+    """Evaluate a batch; one evaluation for each job, in order.
+
+    Jobs with the same evaluator, options and dataset are handed to it together.
+
+    Raises:
+        RuntimeError: an evaluator returned more or fewer evaluations than it got jobs.
+        UsageError: an evaluator cannot be made, or an artifact cannot be read.
+    """
+    groups: dict[tuple[str, str, Artifact], list[int]] = {}
+    for index, job in enumerate(jobs):
+        options = canonical_json(dict(job.evaluator.options))
+        groups.setdefault((job.evaluator.name, options, job.dataset), []).append(index)
+    done: dict[int, Evaluation] = {}
+    for (name, options, dataset), indices in groups.items():
+        evaluations = _evaluator(name, options, dataset).evaluate([jobs[i] for i in indices])
+        if len(evaluations) != len(indices):
+            raise RuntimeError(
+                f'the evaluator "{name}" returned {len(evaluations)} evaluations '
+                f"for {len(indices)} jobs"
+            )
+        done |= dict(zip(indices, evaluations, strict=True))
+    return [done[index] for index in range(len(jobs))]
+
+
+@lru_cache(maxsize=8)
+def _evaluator(name: str, options: str, dataset: Artifact) -> Evaluator:
+    # Imports torch; a driver that only submits jobs to workers does without.
+    from evaluators._batches import prepared
+
+    task = prepared(dataset).dataset.task
+    evaluator: Evaluator = plugins.load("evaluator", name).build(task, **json.loads(options))
+    return evaluator

@@ -1,0 +1,155 @@
+"""The tables of a study file that are not plug-ins, and what their values may be."""
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Any, Literal, TypeAlias
+
+from annotated_types import Ge, Gt, MinLen
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
+
+from nas import constraints as bounds
+from nas._options import shown
+from search_spaces.errors import UsageError
+from search_spaces.frozen import FrozenMapping
+
+Direction: TypeAlias = Literal["maximize", "minimize"]
+SEALED = "test"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_METRIC = re.compile(r"[a-z][a-z0-9_]*")
+_START = re.compile(r"study:.+")
+
+
+def dotted(decisions: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Decisions by their dotted names: unquoted, TOML reads `layer0.operator` as nested tables."""
+    flat: dict[str, Any] = {}
+    for name, value in decisions.items():
+        if isinstance(value, Mapping):
+            flat |= dotted(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+def study_name(name: str) -> str:
+    """The name itself, if it can name a study on a command line and in a URL.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            "expected 1 to 100 letters, digits, dots, dashes or underscores, beginning with a "
+            f"letter or digit, got {shown(name)}"
+        )
+    return name
+
+
+def searchable(metric: str) -> str:
+    """The metric itself, if a search may see it.
+
+    Raises:
+        ValueError: it is no metric's name, or of the sealed test split.
+    """
+    if not _METRIC.fullmatch(metric):
+        raise ValueError(f"expected a metric, as val_accuracy or params, got {shown(metric)}")
+    if metric.startswith(SEALED):
+        raise ValueError(
+            f"{shown(metric)} is sealed: validation chooses, and test is measured once, by "
+            "`nas confirm`; expected a metric such as val_accuracy"
+        )
+    return metric
+
+
+class StudyTable(Table):
+    """`[study]`: what is sought.
+
+    Attributes:
+        name: of the study in its database; by default the file's name without `.toml`.
+        seed: of every random choice of the search.
+        objectives: {metric: direction}, the most important first.
+        constraints: bounds on metrics, as "params <= 50000".
+        start: architectures to try first: {decision: choice}, or "study:NAME" for a study's front.
+    """
+
+    name: str
+    seed: Annotated[int, Ge(0)] = 0
+    objectives: Annotated[Mapping[str, Direction], AfterValidator(FrozenMapping), MinLen(1)] = (
+        FrozenMapping({"val_accuracy": "maximize"})
+    )
+    constraints: tuple[str, ...] = ()
+    start: tuple[
+        Annotated[Mapping[str, str | int | float], AfterValidator(FrozenMapping)] | str, ...
+    ] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        return study_name(name)
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives(cls, objectives: Mapping[str, Direction]) -> Mapping[str, Direction]:
+        for metric in objectives:
+            searchable(metric)
+        return objectives
+
+    @field_validator("constraints")
+    @classmethod
+    def _constraints(cls, constraints: tuple[str, ...]) -> tuple[str, ...]:
+        for text in constraints:
+            try:
+                searchable(bounds.parse(text).metric)
+            except UsageError as error:
+                raise ValueError(str(error)) from error
+        return constraints
+
+    @field_validator("start")
+    @classmethod
+    def _start(cls, start: tuple[Any, ...]) -> tuple[Any, ...]:
+        for item in start:
+            if isinstance(item, str) and not _START.fullmatch(item):
+                raise ValueError(
+                    'expected {decision = choice, ...} or "study:NAME" for the front of another '
+                    f"study, got {shown(item)}"
+                )
+        return start
+
+
+class BudgetTable(Table):
+    """`[budget]`: when to stop; the bound that is reached first holds.
+
+    Attributes:
+        trials: how many in all, over all resumes.
+        seconds: spent searching, over all resumes.
+        target: {objective: value}; stop when one trial reaches them all.
+        no_progress: stop after this many trials in a row without a better one.
+    """
+
+    trials: Annotated[int, Ge(1)] | None = None
+    seconds: Annotated[float, Gt(0)] | None = None
+    target: Annotated[Mapping[str, float], AfterValidator(FrozenMapping), MinLen(1)] | None = None
+    no_progress: Annotated[int, Ge(1)] | None = None
+
+
+class HalvingTable(Table):
+    """`[halving]`: asynchronous successive halving.
+
+    Attributes:
+        epochs: of the rungs, ascending, below the evaluator's own epochs.
+        reduction: one trial in so many goes on from each rung.
+    """
+
+    epochs: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
+    reduction: Annotated[int, Ge(2)] = 3
+
+    @field_validator("epochs")
+    @classmethod
+    def _ascending(cls, epochs: tuple[int, ...]) -> tuple[int, ...]:
+        if any(later <= earlier for earlier, later in pairwise(epochs)):
+            raise ValueError(f"expected ascending epochs, got {shown(epochs)}")
+        return epochs

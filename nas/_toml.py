@@ -1,0 +1,103 @@
+"""From a TOML file and `--set table.key=value` to plain tables; only the syntax is checked."""
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from nas._options import SpecError
+from search_spaces.errors import did_you_mean
+
+Raw: TypeAlias = dict[str, Any]
+# Options of a dataset that name files of the user.
+_FILES = ("path", "nodes", "edges")
+
+
+def read(path: Path) -> Raw:
+    """The tables of a file.
+
+    Raises:
+        SpecError: it is not there, not readable, not UTF-8 or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"there is no study file {path}; {_nearest(path)}") from None
+    except OSError as error:
+        raise SpecError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(
+            f"{path}: expected UTF-8 text, got byte {error.object[error.start]:#04x} "
+            f"at position {error.start}"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: not valid TOML: {error}") from error
+
+
+def _nearest(path: Path) -> str:
+    files = sorted(str(file) for file in path.parent.glob("*.toml"))
+    close = difflib.get_close_matches(str(path), files, n=1)
+    return f'did you mean "{close[0]}"?' if close else f"`nas init {path}` writes one"
+
+
+def with_files_beside(raw: Raw, folder: Path) -> Raw:
+    """The tables, with the relative paths of `[dataset]` taken from a folder."""
+    dataset = raw.get("dataset")
+    if not isinstance(dataset, dict):
+        return raw
+    files = {
+        key: str((folder / Path(value).expanduser()).resolve())
+        for key, value in dataset.items()
+        if key in _FILES and isinstance(value, str)
+    }
+    return {**raw, "dataset": dataset | files}
+
+
+def overridden(raw: Raw, overrides: Sequence[str], tables: Sequence[str]) -> Raw:
+    """The tables with `table.key=value` put in; a value that is not TOML is a string.
+
+    Another plug-in in a table (`strategy.name=random`) drops the table's options, which were the
+    old one's. Relative paths in overrides are taken from the current folder.
+
+    Raises:
+        SpecError: an override without a table, a key or a value, or an unknown table.
+    """
+    parsed = [_parse(text, tables) for text in overrides]
+    result = {name: dict(t) if isinstance(t, dict) else t for name, t in raw.items()}
+    for keys, value in parsed:
+        table, old = keys[0], result.get(keys[0])
+        is_name = keys[1:] == ["name"] and table != "study"
+        if is_name and isinstance(old, dict) and old.get("name") != value:
+            result[table] = {}
+    for keys, value in parsed:
+        changed = _with(result.get(keys[0], {}), keys[1:], value)
+        if keys[0] == "dataset" and keys[1] in _FILES and isinstance(value, str):
+            changed = with_files_beside({"dataset": changed}, Path.cwd())["dataset"]
+        result[keys[0]] = changed
+    return result
+
+
+def _parse(text: str, tables: Sequence[str]) -> tuple[list[str], Any]:
+    left, equals, right = text.partition("=")
+    keys = left.strip().split(".")
+    if not equals or len(keys) < 2 or not all(keys):
+        raise SpecError(f'--set: expected table.key=value, as evaluator.epochs=50, got "{text}"')
+    if keys[0] not in tables:
+        raise SpecError(
+            f'--set {text}: no table is called "{keys[0]}"; {did_you_mean(keys[0], tables)}'
+        )
+    try:
+        parsed = tomllib.loads(f"value = {right}")
+    except tomllib.TOMLDecodeError:
+        return keys, right
+    # More than one key means that the value had a line break: then it is text.
+    return keys, parsed["value"] if len(parsed) == 1 else right
+
+
+def _with(table: Any, keys: Sequence[str], value: Any) -> Any:
+    """The table with a value at a path; what is not a table on the way is replaced by one."""
+    if not keys:
+        return value
+    table = table if isinstance(table, dict) else {}
+    return {**table, keys[0]: _with(table.get(keys[0]), keys[1:], value)}

@@ -1,0 +1,129 @@
+"""A trial with its weights: what is exported."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from evaluators import Artifact, Executor
+from evaluators.artifacts import ArtifactError
+from nas.confirm import ConfirmError
+from nas.record import TrialRecord
+from nas.setup import Setup, prepare, refuse_change
+from nas.spec import StudySpec
+from nas.store import Store, StoreError
+from nas.study import prepared_dataset
+from search_spaces import Architecture, SearchSpace, Task, plugins
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from evaluators.datasets._base import Dataset
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One trial, ready to be deployed.
+
+    Attributes:
+        study, trial, seed: where it comes from.
+        space, architecture, task: what builds its network.
+        dataset: without test labels; for its preparation, and as a sample.
+        weights: the state of the network at its best validation epoch.
+        metrics: of these weights, measured by the search.
+        confirmed: {metric: {"mean", "stderr", "n"}} over networks retrained on fresh seeds.
+        retrained: whether the checkpoint was lost and the same job was run again.
+    """
+
+    study: str
+    trial: int
+    seed: int
+    space: SearchSpace
+    architecture: Architecture
+    task: Task
+    dataset: "Dataset"
+    weights: Mapping[str, "Tensor"]
+    metrics: Mapping[str, float]
+    confirmed: Mapping[str, Mapping[str, float]] | None
+    retrained: bool
+
+
+def candidate(
+    name: str,
+    trial: int | Literal["best"],
+    *,
+    storage: str,
+    data_root: Path,
+    space: SearchSpace | None = None,
+) -> Candidate:
+    """Load a trial of a study; a checkpoint that is lost is trained again, by the same job.
+
+    Raises:
+        UsageError: no such study or trial, or the trial was not evaluated to its end.
+        ConfirmError: it had to be retrained, and failed.
+    """
+    store = Store.open_existing(storage)
+    record = _chosen(store, name, trial)
+    spec = StudySpec.from_json(store.spec(name))
+    setup = prepare(spec, data_root, space)
+    with store.reading() as connection:
+        refuse_change(store.row(connection, name), setup)
+    if record.architecture is None:
+        raise StoreError(f"trial {record.number} of study {name!r} has no architecture")
+    weights, retrained = _weights(store, setup, record, record.architecture)
+    confirmed = [c.metrics for c in store.confirmations(name) if c.trial == record.number]
+    return Candidate(
+        study=name,
+        trial=record.number,
+        seed=spec.study.seed,
+        space=setup.space,
+        architecture=record.architecture,
+        task=setup.task,
+        dataset=setup.dataset,
+        weights=weights,
+        metrics=record.metrics,
+        confirmed=confirmed[0] if confirmed else None,
+        retrained=retrained,
+    )
+
+
+def _chosen(store: Store, name: str, trial: int | Literal["best"]) -> TrialRecord:
+    if trial == "best":
+        front = store.front(name)
+        if not front:
+            raise StoreError(
+                f'study "{name}" has no complete, feasible trial; see `nas trials {name}`'
+            )
+        return front[0]
+    record = store.trial(name, trial)
+    if record.state not in ("complete", "infeasible") or not record.epochs:
+        raise StoreError(
+            f'trial {trial} of study "{name}" is {record.state}; only one that was evaluated to '
+            f"its end can be exported, see `nas front {name}`"
+        )
+    return record
+
+
+def _weights(
+    store: Store, setup: Setup, record: TrialRecord, architecture: Architecture
+) -> tuple[Mapping[str, "Tensor"], bool]:
+    from evaluators.checkpoint import best_weights
+
+    url = store.artifacts(setup.spec.study.name)
+    if record.artifact is not None:
+        try:
+            return best_weights(Artifact(url, record.artifact)), False
+        except ArtifactError:
+            # Lost or damaged: the job is known, and gives the same numbers again.
+            pass
+    executor: Executor = plugins.load("executor", "inline").build()
+    job = setup.job(architecture, prepared_dataset(setup, url), setup.evaluator.epochs)
+    handle = executor.submit([job])
+    evaluation = executor.wait()[handle][0]
+    if evaluation.failure is not None or evaluation.artifact is None:
+        reason = evaluation.failure.message if evaluation.failure else "no checkpoint was written"
+        raise ConfirmError(
+            f"the checkpoint of trial {record.number} is lost, and training it again failed: "
+            f"{reason}"
+        )
+    return best_weights(evaluation.artifact), True

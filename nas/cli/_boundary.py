@@ -1,0 +1,87 @@
+"""Where every exception of a command ends: one line on stderr and an exit status."""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from nas.cli._shared import DEBUG
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+_OUTCOMES = (("nas.study", "StudyFailedError"), ("nas.confirm", "ConfirmError"))
+
+
+@contextmanager
+def boundary(ctx: click.Context) -> Iterator[None]:
+    """Turn what a command raises into a line and a status; click's own exceptions pass through."""
+    # Plug-ins with a dotted name may lie beside the study file; last, so that they hide nothing.
+    sys.path.append(str(os.getcwd()))  # noqa: PTH109
+    with _terminated_as_interrupted():
+        try:
+            yield
+            sys.stdout.flush()
+        except (click.exceptions.Exit, click.ClickException):
+            raise
+        except (KeyboardInterrupt, click.Abort):
+            _say(ctx, "interrupted")
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # The reader (`| head`) has seen enough. What Python flushes at exit must not fail.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+        except Exception as error:  # the documented fault boundary of the program
+            ctx.exit(_report(ctx, error))
+
+
+def _report(ctx: click.Context, error: Exception) -> int:
+    from search_spaces.errors import UsageError
+
+    if isinstance(error, UsageError) or _is_outcome(error):
+        _say(ctx, f"error: {error}")
+        return USAGE if isinstance(error, UsageError) else FAILED
+    hint = "" if ctx.meta.get(DEBUG) else "; --debug shows where"
+    message = " ".join(str(error).split())
+    _say(ctx, f"error: {type(error).__name__}: {message}{hint}")
+    return FAILED
+
+
+def _is_outcome(error: Exception) -> bool:
+    """Whether it is how a study can end, and no fault of the program."""
+    # What raised it is imported already; what is not imported is heavy, and did not raise it.
+    return any(
+        module in sys.modules and isinstance(error, getattr(sys.modules[module], name))
+        for module, name in _OUTCOMES
+    )
+
+
+def _say(ctx: click.Context, line: str) -> None:
+    if ctx.meta.get(DEBUG):
+        click.echo(traceback.format_exc(), err=True, nl=False)
+    click.echo(line, err=True)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM closes trials as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    owner = os.getpid()
+
+    def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+        if os.getpid() != owner:  # a forked worker, which has no trials to close
+            os._exit(128 + number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,63 @@
+"""Options and arguments that several commands have, and what they stand for."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+DEBUG = "nas.debug"
+STORAGE = "sqlite:///nas.db"
+FORMATS = ("text", "json", "csv")
+
+
+def _remember_debug(ctx: click.Context, _option: click.Parameter, value: bool) -> None:
+    ctx.meta[DEBUG] = value
+
+
+debug_option = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_remember_debug,
+    help="Show the traceback of an error.",
+)
+storage_option = click.option(
+    "--storage",
+    metavar="URL",
+    envvar="NAS_STORAGE",
+    default=STORAGE,
+    show_default=True,
+    show_envvar=True,
+    help="Database of the studies: sqlite:///FILE or postgresql://USER@HOST/NAME.",
+)
+data_root_option = click.option(
+    "--data-root",
+    metavar="DIR",
+    envvar="NAS_DATA_ROOT",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("data"),
+    show_default=True,
+    show_envvar=True,
+    help="Folder of raw datasets; what is missing is downloaded.",
+)
+format_option = click.option(
+    "--format",
+    "fmt",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="Of the rows on stdout.",
+)
+name_argument = click.argument("name")
+
+
+def command(name: str) -> Callable[[F], click.Command]:
+    """A command of `nas`, with the options that all of them have."""
+
+    def decorate(function: F) -> click.Command:
+        return click.command(name)(debug_option(function))
+
+    return decorate

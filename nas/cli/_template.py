@@ -1,0 +1,45 @@
+"""What `nas init` writes: studies/quickstart.toml, which an installed program does not have."""
+
+STUDY = """\
+# A first search: about a minute and a half on two cores, without a download.
+#   nas search studies/quickstart.toml
+# Every key, with its default: docs/study_file.md. What can be named: nas plugins
+
+[study]
+# name = "quickstart"    # in the database; by default the name of this file
+seed = 0                 # of every random choice: same file, same seed, same trials
+# What is sought, the most important first; maximize or minimize.
+objectives = { val_accuracy = "maximize", params = "minimize" }
+# Bounds on any metric. Those on params and macs are checked before training, and cost nothing.
+constraints = ["params <= 50_000"]
+
+[space]
+name = "gnn"             # message-passing networks
+# A list is the choices of one decision; what is left out has the default of `nas plugins space`.
+depth = [1, 2]
+operators = ["gcn", "gat", "sage", "tag", "linear"]
+width = [8, 16, 32]
+connectivity = ["plain", "residual"]
+dropout = [0.2, 0.5]     # a decision as well, because it stands here and not in [evaluator]
+
+[dataset]
+name = "digits_knn"      # scikit-learn's 1,797 images of digits, each joined to its 8 nearest
+labels_per_class = 5     # few labels: that is where the graph helps
+
+[strategy]
+name = "nsga2"           # for several objectives; evolution, tpe and random are there too
+population = 8
+
+[evaluator]
+name = "training"        # trains each candidate from scratch; its best validation value counts
+epochs = 100
+lr = 0.01
+
+[budget]
+trials = 20              # in all; `nas resume quickstart --trials 40` goes on
+# seconds = 600          # whichever bound is reached first ends the search
+
+[executor]
+name = "processes"       # each worker a process with one thread
+workers = 2
+"""

@@ -1,0 +1,146 @@
+"""`nas export`, `nas predict`: leaving with a bundle, and trying it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import click
+
+from nas.cli._output import csv_text, json_text, write_json, write_rows
+from nas.cli._shared import command, data_root_option, format_option, name_argument, storage_option
+
+if TYPE_CHECKING:
+    from search_spaces.plugins import Plugin
+
+
+Trial: TypeAlias = int | Literal["best"]
+
+
+def _trial(ctx: click.Context, option: click.Parameter, value: str) -> Trial:
+    if value == "best":
+        return "best"
+    if not value.isdecimal():
+        raise click.BadParameter(
+            f'expected a trial\'s number, from 0, or "best", got "{value}"', ctx, option
+        )
+    return int(value)
+
+
+@command("export")
+@name_argument
+@click.option(
+    "--trial",
+    metavar="N|best",
+    callback=_trial,
+    default="best",
+    show_default=True,
+    help="Which; best is first in confirmed validation, else in the front.",
+)
+@click.option(
+    "--to",
+    "to",
+    metavar="DIR",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the bundle.",
+)
+@storage_option
+@data_root_option
+@format_option
+def export_command(
+    name: str, trial: Trial, to: Path, storage: str, data_root: Path, fmt: str
+) -> None:
+    """Write a trial as files to deploy.
+
+    A trial of the study NAME as a bundle: a folder that runs with torch alone.
+
+    \b
+    Examples:
+      nas export quickstart --to bundle
+      nas export quickstart --trial 7 --to bundle
+    """
+    from nas.store import Store
+
+    Store.open_existing(storage).status(name)
+    from nas.export.bundle import export_trial
+
+    manifest = export_trial(name, trial, to, storage=storage, data_root=data_root)
+    row = {"bundle": str(to), "manifest": str(manifest)}
+    if fmt == "json":
+        write_json(row)
+    elif fmt == "csv":
+        write_rows([row], fmt)
+    else:
+        click.echo(str(manifest))
+
+
+@command("predict")
+@click.argument("bundle", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--dataset", metavar="SPEC", help="A study file, for its [dataset], or a dataset's name."
+)
+@click.option(
+    "--input",
+    "input_file",
+    metavar="NPZ",
+    type=click.Path(path_type=Path),
+    help="A graph: x and edge_index, for a graph task graph_ids too.",
+)
+@click.option(
+    "--out", metavar="FILE", type=click.Path(path_type=Path), help="Write here: .csv or .json."
+)
+@data_root_option
+@format_option
+def predict_command(
+    bundle: Path,
+    dataset: str | None,
+    input_file: Path | None,
+    out: Path | None,
+    data_root: Path,
+    fmt: str,
+) -> None:
+    """Predict with a bundle.
+
+    With the bundle in DIR, for a dataset or a graph of your own; without --out, on stdout.
+
+    \b
+    Examples:
+      nas predict bundle --dataset studies/quickstart.toml --out predictions.csv
+      nas predict bundle --dataset digits_knn --format json
+      nas predict bundle --input graph.npz
+    """
+    if (dataset is None) == (input_file is None):
+        raise click.UsageError("expected one of --dataset and --input")
+    if out is not None and out.suffix not in (".csv", ".json"):
+        raise click.UsageError(f"--out: expected a name ending in .csv or .json, got {out}")
+    plugin = None if dataset is None else _dataset(dataset)
+    from nas.predict import predict
+
+    rows = predict(bundle, input=input_file, dataset=plugin, data_root=data_root).rows()
+    if out is None:
+        write_rows(rows, fmt, list(rows[0]) if rows else ())
+        return
+    _write_file(out, csv_text(rows) if out.suffix == ".csv" else json_text(rows))
+    click.echo(f"{len(rows)} predictions written to {out}", err=True)
+
+
+def _dataset(text: str) -> "Plugin":
+    from nas.spec import check_plugin, load_spec
+    from search_spaces.plugins import Plugin
+
+    if text.endswith(".toml"):
+        plugin, where = load_spec(text).dataset, f"{text}: [dataset]"
+    else:
+        plugin, where = Plugin(text), "--dataset"
+    check_plugin("dataset", plugin, where)
+    return plugin
+
+
+def _write_file(out: Path, text: str) -> None:
+    """Beside its place first, so that whoever waits for the file never reads a half."""
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(out)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise click.UsageError(f"{out} cannot be written: {error.strerror}") from error

@@ -1,0 +1,84 @@
+"""`nas confirm`: the only command that measures test."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nas.cli._output import choices, write_rows, write_table
+from nas.cli._progress import Live
+from nas.cli._shared import command, data_root_option, format_option, name_argument, storage_option
+
+if TYPE_CHECKING:
+    from nas.record import Confirmation
+
+
+@command("confirm")
+@name_argument
+@click.option(
+    "--top",
+    metavar="K",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="How many trials, the best of the front first.",
+)
+@click.option(
+    "--seeds",
+    metavar="S",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Fresh seeds for each; their spread gives the standard error.",
+)
+@storage_option
+@data_root_option
+@format_option
+def confirm_command(
+    name: str, top: int, seeds: int, storage: str, data_root: Path, fmt: str
+) -> None:
+    """Retrain the best; measure test.
+
+    The best trials of the study NAME are retrained on fresh seeds and ranked by the mean of fresh
+    validation; only then is test measured, once. Repeated, it prints the stored result.
+
+    \b
+    Examples:
+      nas confirm quickstart
+      nas confirm cora --top 3 --seeds 30 --data-root ~/graphs --format json
+    """
+    from nas.store import Store
+
+    Store.open_existing(storage).status(name)
+    from nas.confirm import confirm
+
+    with Live() as live:
+        rows = confirm(
+            name, storage=storage, data_root=data_root, top=top, seeds=seeds, progress=live.count
+        )
+    if fmt == "text":
+        _write(rows)
+    else:
+        write_rows([row.to_json() for row in rows], fmt)
+
+
+def _write(rows: Sequence["Confirmation"]) -> None:
+    metrics = list(dict.fromkeys(metric for row in rows for metric in row.metrics))
+    table = [
+        [
+            str(row.rank),
+            str(row.trial),
+            str(row.seeds),
+            *(_mean(row, metric) for metric in metrics),
+            choices(row.decisions),
+        ]
+        for row in rows
+    ]
+    write_table(["rank", "trial", "seeds", *metrics, "decisions"], table)
+    click.echo("\nmean ± standard error over the seeds; ranked by validation")
+
+
+def _mean(row: "Confirmation", metric: str) -> str:
+    summary = row.metrics.get(metric)
+    return f"{summary['mean']:.4f} ± {summary['stderr']:.4f}" if summary else ""

@@ -1,0 +1,257 @@
+"""`nas init`, `nas search`, `nas resume`: from a study file to a front."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nas.cli._output import cell as shown
+from nas.cli._output import choices, duration, write_json, write_rows, write_table
+from nas.cli._progress import Live
+from nas.cli._shared import command, data_root_option, format_option, name_argument, storage_option
+
+if TYPE_CHECKING:
+    from nas.record import StudyStatus, TrialRecord
+    from search_spaces.plugins import Plugin
+
+INTERRUPTED = 130
+# The states that the object of `search --format json` counts.
+_COUNTED = ("complete", "failed", "pruned", "infeasible", "cached", "running")
+
+_executor_option = click.option(
+    "--executor", metavar="E", help="Where trials run: inline, processes, or another plug-in."
+)
+_workers_option = click.option(
+    "--workers", metavar="W", type=click.IntRange(min=1), help="Trials that run at one time."
+)
+
+
+@command("init")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default="study.toml")
+def init_command(file: Path) -> None:
+    """Write a commented study file.
+
+    To FILE, or study.toml; a file that exists is left as it is. What it says is a search that works.
+
+    \b
+    Examples:
+      nas init
+      nas init molecules.toml
+    """
+    from nas.cli._template import STUDY
+
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(STUDY)
+    except FileExistsError:
+        raise click.UsageError(f"{file} exists; it is left as it is, choose another name") from None
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be written: {error.strerror}") from error
+    click.echo(f"{file} written; edit it, then: nas search {file}", err=True)
+
+
+@command("search")
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option("--name", metavar="N", help="Of the study; over [study] name.")
+@storage_option
+@click.option("--trials", metavar="N", type=click.IntRange(min=1), help="Over [budget] trials.")
+@_executor_option
+@_workers_option
+@click.option("--seed", metavar="S", type=click.IntRange(min=0), help="Over [study] seed.")
+@data_root_option
+@click.option("--set", "sets", metavar="TABLE.KEY=VALUE", multiple=True, help="Any other key.")
+@format_option
+@click.pass_context
+def search_command(
+    ctx: click.Context,
+    spec: Path,
+    name: str | None,
+    storage: str,
+    trials: int | None,
+    executor: str | None,
+    workers: int | None,
+    seed: int | None,
+    data_root: Path,
+    sets: tuple[str, ...],
+    fmt: str,
+) -> None:
+    """Search as a study file says.
+
+    SPEC is the study file. The front is printed at the end: the trials that no other trial beats in
+    every objective.
+
+    \b
+    Examples:
+      nas search studies/quickstart.toml
+      nas search studies/cora.toml --trials 100 --executor processes --workers 4
+      nas search studies/cora.toml --name deep --set 'space.depth=[4,5,6]' --format json
+    """
+    from nas.spec import check_plugins, load_spec
+
+    options = {
+        "study.name": name,
+        "budget.trials": trials,
+        "executor.name": executor,
+        "executor.workers": workers,
+        "study.seed": seed,
+    }
+    # JSON writes these strings and integers as TOML does.
+    given = [
+        f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in options.items() if v is not None
+    ]
+    study = load_spec(spec, [*sets, *given])
+    check_plugins(study, str(spec))
+    from nas.study import search
+
+    try:
+        with Live() as live:
+            status = search(study, storage=storage, data_root=data_root, progress=live)
+    except KeyboardInterrupt:
+        _interrupted(ctx, study.study.name, storage)
+    else:
+        _write_result(status, storage, fmt)
+
+
+@command("resume")
+@name_argument
+@storage_option
+@click.option(
+    "--trials", metavar="N", type=click.IntRange(min=1), help="Wanted in all; a done study is done."
+)
+@click.option(
+    "--seconds", metavar="S", type=click.FloatRange(min=0, min_open=True), help="In all, likewise."
+)
+@_executor_option
+@_workers_option
+@data_root_option
+@format_option
+@click.pass_context
+def resume_command(
+    ctx: click.Context,
+    name: str,
+    storage: str,
+    trials: int | None,
+    seconds: float | None,
+    executor: str | None,
+    workers: int | None,
+    data_root: Path,
+    fmt: str,
+) -> None:
+    """Go on with a study.
+
+    The study NAME, as it is stored, from where it was stopped or killed.
+
+    \b
+    Examples:
+      nas resume quickstart
+      nas resume quickstart --trials 100 --workers 4
+    """
+    plugin = _changed_executor(storage, name, executor, workers)
+    from nas.study import resume
+
+    try:
+        with Live() as live:
+            status = resume(
+                name,
+                storage=storage,
+                data_root=data_root,
+                trials=trials,
+                seconds=seconds,
+                executor=plugin,
+                progress=live,
+            )
+    except KeyboardInterrupt:
+        _interrupted(ctx, name, storage)
+    else:
+        _write_result(status, storage, fmt)
+
+
+def _changed_executor(
+    storage: str, name: str, executor: str | None, workers: int | None
+) -> "Plugin | None":
+    """The stored executor with what the command line says instead; None where it says nothing."""
+    from nas.spec import StudySpec, check_plugin
+    from nas.store import Store
+
+    stored = Store.open_existing(storage).spec(name)
+    if executor is None and workers is None:
+        return None
+    table = stored["executor"] if executor in (None, stored["executor"]["name"]) else {}
+    changed = {"name": executor, "workers": workers}
+    table = table | {key: value for key, value in changed.items() if value is not None}
+    spec = StudySpec.from_json({**stored, "executor": table})
+    check_plugin("executor", spec.executor, "nas resume: [executor]")
+    return spec.executor
+
+
+def _interrupted(ctx: click.Context, name: str, storage: str) -> None:
+    from nas.store import Store, StoreError, hidden_password
+
+    try:
+        Store.open_existing(storage).status(name)
+    except StoreError:
+        click.echo("interrupted before the study began; nothing is recorded", err=True)
+    else:
+        url = hidden_password(storage)
+        click.echo(f"interrupted; resume with: nas resume {name} --storage {url}", err=True)
+    ctx.exit(INTERRUPTED)
+
+
+def _write_result(status: "StudyStatus", storage: str, fmt: str) -> None:
+    from nas.store import Store
+
+    front = Store.open_existing(storage).front(status.name)
+    if fmt == "json":
+        write_json(
+            {
+                "study": status.name,
+                "storage": status.storage,
+                "seconds": status.seconds,
+                "trials": {state: getattr(status.trials, state) for state in _COUNTED},
+                "front": [front_row(trial) for trial in front],
+            }
+        )
+    elif fmt == "csv":
+        write_rows([front_row(trial) for trial in front], fmt)
+    else:
+        _write_text(status, front)
+
+
+def _write_text(status: "StudyStatus", front: Sequence["TrialRecord"]) -> None:
+    counts = status.trials
+    said = [f"{counts.ended} trials in {duration(status.seconds)}", status.reason]
+    said += [
+        f"{getattr(counts, state)} {state}"
+        for state in ("failed", "pruned", "infeasible", "cached")
+        if getattr(counts, state)
+    ]
+    click.echo(f"{status.name}: {', '.join(part for part in said if part)}")
+    if not front:
+        click.echo("no trial is complete and feasible, so there is no front; see: nas trials NAME")
+        return
+    click.echo()
+    write_front(front, list(status.objectives))
+    click.echo()
+    click.echo(f"test is still sealed; measure it:  nas confirm {status.name}")
+    click.echo(f"leave with the best:               nas export {status.name} --to bundle")
+
+
+def front_row(trial: "TrialRecord") -> dict[str, Any]:
+    """One object of a front."""
+    row = trial.to_json()
+    return {"trial": trial.number} | {k: row[k] for k in ("architecture", "decisions", "metrics")}
+
+
+def write_front(front: Sequence["TrialRecord"], objectives: Sequence[str]) -> None:
+    """A front as text: trial, objectives, decisions."""
+    rows = [
+        [
+            str(trial.number),
+            *(shown(trial.metrics.get(metric)) for metric in objectives),
+            choices(trial.architecture.choices) if trial.architecture else "",
+        ]
+        for trial in front
+    ]
+    write_table(["trial", *objectives, "decisions"], rows)

@@ -1,0 +1,176 @@
+"""`nas list`, `status`, `rename`, `delete`, `gc`: studies as a whole."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from nas.cli._output import cell, duration, size, write_json, write_rows, write_table
+from nas.cli._shared import command, format_option, name_argument, storage_option
+
+if TYPE_CHECKING:
+    from nas.record import StudyStatus
+
+
+@command("list")
+@storage_option
+@format_option
+def list_command(storage: str, fmt: str) -> None:
+    """List the studies of a database.
+
+    The last changed is first.
+
+    \b
+    Examples:
+      nas list
+      nas list --storage postgresql://me@host/nas --format json
+    """
+    from nas.store import Store
+
+    studies = Store.open_existing(storage).studies()
+    if fmt != "text":
+        write_rows([study.to_json() for study in studies], fmt)
+        return
+    rows = [
+        [s.name, s.state, _trials(s), duration(s.seconds), _best(s), s.changed] for s in studies
+    ]
+    write_table(["study", "state", "trials", "time", "best", "changed"], rows)
+
+
+@command("status")
+@name_argument
+@storage_option
+@format_option
+def status_command(name: str, storage: str, fmt: str) -> None:
+    """Show how far a study is.
+
+    Trials by state, the best so far, time spent, and why the last run ended.
+
+    \b
+    Examples:
+      nas status quickstart
+      nas status quickstart --format json
+    """
+    from nas.store import Store
+
+    status = Store.open_existing(storage).status(name)
+    if fmt == "json":
+        write_json(status.to_json())
+    elif fmt == "csv":
+        write_rows([status.to_json()], fmt)
+    else:
+        _write_status(status)
+
+
+def _write_status(status: "StudyStatus") -> None:
+    counts = {state: n for state, n in status.to_json()["trials"].items() if n}
+    lines = {
+        "study": status.name,
+        "state": f"{status.state}: {status.reason}" if status.reason else status.state,
+        "trials": _trials(status),
+        "": ", ".join(f"{n} {state}" for state, n in counts.items()),
+        "best": _best(status),
+        "time": duration(status.seconds),
+        "created": status.created,
+        "changed": status.changed,
+        "storage": status.storage,
+    }
+    for name, value in lines.items():
+        if value:
+            click.echo(f"{name:<9}{value}")
+
+
+def _trials(status: "StudyStatus") -> str:
+    return f"{status.trials.ended}/{status.target}" if status.target else str(status.trials.ended)
+
+
+def _best(status: "StudyStatus") -> str:
+    return ", ".join(f"{metric} {cell(value)}" for metric, value in status.best.items())
+
+
+@command("rename")
+@name_argument
+@click.argument("new")
+@storage_option
+def rename_command(name: str, new: str, storage: str) -> None:
+    """Rename a study.
+
+    The study NAME is called NEW from now on.
+
+    \b
+    Examples:
+      nas rename quickstart digits-first
+    """
+    from nas.spec import check_name
+    from nas.store import Store
+
+    Store.open_existing(storage).rename(name, check_name(new))
+    click.echo(f"{name} is now {new}", err=True)
+
+
+@command("delete")
+@name_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@storage_option
+@click.pass_context
+def delete_command(ctx: click.Context, name: str, yes: bool, storage: str) -> None:
+    """Delete a study.
+
+    The study NAME and its trials; checkpoints go with the next `nas gc`. Asks first.
+
+    \b
+    Examples:
+      nas delete quickstart
+      nas delete quickstart --yes
+    """
+    from nas.store import Store
+
+    store = Store.open_existing(storage)
+    status = store.status(name)
+    if not yes:
+        question = f'delete the study "{name}" with its {status.trials.ended} trials?'
+        if not _confirmed(question):
+            click.echo("nothing is deleted", err=True)
+            ctx.exit(1)
+    store.delete(name)
+    click.echo(f"{name} is deleted", err=True)
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise click.UsageError("nobody can answer here; --yes deletes without asking") from None
+
+
+@command("gc")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@storage_option
+@format_option
+def gc_command(dry_run: bool, storage: str, fmt: str) -> None:
+    """Remove files that no study needs.
+
+    Artifacts (checkpoints, prepared datasets) that no study of the database refers to.
+
+    \b
+    Examples:
+      nas gc --dry-run
+      nas gc
+    """
+    from nas.store import Store
+
+    Store.open_existing(storage)  # a missing database is an error, and not an empty one
+    from nas.study import collect_garbage
+
+    counts = collect_garbage(storage, dry_run=dry_run)
+    if fmt == "json":
+        write_json(counts)
+    elif fmt == "csv":
+        write_rows([counts], fmt)
+    else:
+        verb = "would be removed" if dry_run else "removed"
+        click.echo(
+            f"{counts['removed']} artifacts {verb}, {size(counts['bytes'])}; {counts['kept']} kept"
+        )

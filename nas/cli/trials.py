@@ -1,0 +1,134 @@
+"""`nas trials`, `show`, `front`: what a study has found."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nas.cli._output import cell, choices, write_json, write_rows, write_table
+from nas.cli._shared import command, format_option, name_argument, storage_option
+from nas.cli.search import front_row, write_front
+
+if TYPE_CHECKING:
+    from nas.record import TrialRecord
+
+
+@command("trials")
+@name_argument
+@storage_option
+@format_option
+def trials_command(name: str, storage: str, fmt: str) -> None:
+    """List the trials of a study.
+
+    Those of the study NAME, in the order in which they were proposed.
+
+    \b
+    Examples:
+      nas trials quickstart
+      nas trials quickstart --format csv > trials.csv
+    """
+    from nas.store import Store
+
+    store = Store.open_existing(storage)
+    trials = store.trials(name)
+    if fmt != "text":
+        write_rows([trial.to_json() for trial in trials], fmt)
+        return
+    objectives = list(store.status(name).objectives)
+    head = ["trial", "state", *objectives, "epochs", "seconds", "decisions"]
+    write_table(head, [_row(trial, objectives) for trial in trials])
+
+
+def _row(trial: "TrialRecord", objectives: list[str]) -> list[str]:
+    said = choices(trial.architecture.choices) if trial.architecture else ""
+    if trial.failure:
+        said = f"{trial.failure.get('kind', '')}: {trial.failure.get('message', '')}  {said}"
+    return [
+        str(trial.number),
+        f"{trial.state} (cached)" if trial.cached else trial.state,
+        *(cell(trial.metrics.get(metric)) for metric in objectives),
+        str(trial.epochs),
+        f"{trial.seconds:.1f}",
+        said,
+    ]
+
+
+@command("show")
+@name_argument
+@click.argument("trial", type=click.IntRange(min=0))
+@storage_option
+@format_option
+def show_command(name: str, trial: int, storage: str, fmt: str) -> None:
+    """Show one trial.
+
+    Number TRIAL of the study NAME: decisions, metrics, rungs, and why it failed.
+
+    \b
+    Examples:
+      nas show quickstart 7
+      nas show quickstart 7 --format json
+    """
+    from nas.store import Store
+
+    store = Store.open_existing(storage)
+    record = store.trial(name, trial)
+    rungs = [
+        {key: rung.get(key) for key in ("epoch", "metrics", "seconds", "failure")}
+        for rung in store.evaluations(name, trial)
+    ]
+    if fmt == "json":
+        write_json(record.to_json() | {"violation": record.violation, "rungs": rungs})
+    elif fmt == "csv":
+        write_rows([record.to_json()], fmt)
+    else:
+        _write_trial(record, rungs)
+
+
+def _write_trial(record: "TrialRecord", rungs: list[dict[str, Any]]) -> None:
+    value = record.to_json()
+    click.echo(f"trial         {record.number}, {record.state}{', cached' * record.cached}")
+    click.echo(f"architecture  {value['architecture'] or 'not proposed yet'}")
+    if record.violation:
+        click.echo(f"violation     {cell(record.violation)} of its constraints, relative")
+    for title in ("decisions", "metrics"):
+        if value[title]:
+            click.echo(f"\n{title}")
+            width = max(map(len, value[title]))
+            for name, item in value[title].items():
+                click.echo(f"  {name:<{width}}  {cell(item)}")
+    if rungs:
+        names = list(dict.fromkeys(n for rung in rungs for n in rung["metrics"] or {}))
+        click.echo("\nrungs")
+        rows = [
+            [str(r["epoch"]), f"{r['seconds']:.1f}"]
+            + [cell((r["metrics"] or {}).get(n)) for n in names]
+            for r in rungs
+        ]
+        write_table(["epoch", "seconds", *names], rows)
+    if record.failure:
+        click.echo(f"\nfailure: {record.failure.get('kind')}: {record.failure.get('message')}")
+        if record.failure.get("detail"):
+            click.echo(record.failure["detail"])
+
+
+@command("front")
+@name_argument
+@storage_option
+@format_option
+def front_command(name: str, storage: str, fmt: str) -> None:
+    """List the best trials of a study.
+
+    Those of the study NAME that no other trial beats in every objective.
+
+    \b
+    Examples:
+      nas front quickstart
+      nas front quickstart --format json
+    """
+    from nas.store import Store
+
+    store = Store.open_existing(storage)
+    front = store.front(name)
+    if fmt == "text":
+        write_front(front, list(store.status(name).objectives))
+    else:
+        write_rows([front_row(trial) for trial in front], fmt)

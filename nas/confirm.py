@@ -1,0 +1,177 @@
+"""Confirming: the best trials retrained on fresh seeds; test is measured here, and only here."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evaluators import Artifact, Evaluation, Executor
+from nas.record import Confirmation, TrialRecord
+from nas.setup import Setup, prepare, refuse_change
+from nas.spec import StudySpec, check_plugins
+from nas.store import Store
+from nas.store.ledger import store_confirmation, store_test
+from nas.study import prepared_dataset
+from search_spaces import SearchSpace, UsageError, plugins
+from search_spaces.plugins import Plugin
+
+if TYPE_CHECKING:
+    from evaluators.datasets._base import Dataset
+
+# Seeds of confirmations begin here, far from any that a search uses.
+FIRST_FRESH_SEED = 1_000_000
+
+
+class ConfirmError(Exception):
+    """A trial that could not be retrained."""
+
+
+def confirm(
+    name: str,
+    *,
+    storage: str,
+    data_root: Path,
+    top: int = 5,
+    seeds: int = 10,
+    trials: Sequence[int] = (),
+    executor: Plugin | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    space: SearchSpace | None = None,
+) -> list[Confirmation]:
+    """Retrain trials on fresh seeds, rank them on fresh validation, and only then measure test.
+
+    The seeds are the same for all trials, so differences between trials are paired. What has been
+    confirmed before is kept: repeated, the stored result comes back, and a test value is never
+    measured twice.
+
+    Args:
+        top: how many of the best trials: the front, then the next fronts, by the first objective.
+        seeds: fresh seeds for each.
+        trials: the numbers of the trials, in place of the best.
+        progress: called with (done, wanted) as retrainings end.
+
+    Returns:
+        All confirmed trials of the study, ranked.
+
+    Raises:
+        UsageError: no such study or trial, nothing to confirm, or a dataset without a test split.
+        ConfirmError: a retraining failed.
+    """
+    store = Store.open_existing(storage)
+    spec = StudySpec.from_json(store.spec(name))
+    spec = spec.model_copy(update={"executor": executor}) if executor else spec
+    chosen = [store.trial(name, n) for n in trials] or best_trials(store, name, top)
+    _refuse_unmeasured(name, chosen)
+    wanted = [(t, FIRST_FRESH_SEED + i) for t in chosen for i in range(seeds)]
+    with store.reading() as connection:
+        stored = store.row(connection, name)
+    done = store.confirmed_seeds(name)
+    if any((t.number, seed) not in done or not done[t.number, seed] for t, seed in wanted):
+        check_plugins(spec)
+        setup = prepare(spec, data_root, space)
+        refuse_change(stored, setup)
+        if not setup.task.n_test:
+            raise UsageError(f'the dataset of study "{name}" has no test split to confirm on')
+        missing = [(t, seed) for t, seed in wanted if (t.number, seed) not in done]
+        _retrain(store, setup, stored["id"], missing, len(wanted), progress)
+        _measure_test(store, setup, stored["id"], data_root)
+    return store.confirmations(name)
+
+
+def best_trials(store: Store, name: str, top: int) -> list[TrialRecord]:
+    """The best trials: those of the front first, then front after front, none twice."""
+    return store.fronts(name)[:top]
+
+
+def _refuse_unmeasured(name: str, chosen: list[TrialRecord]) -> None:
+    if not chosen:
+        raise UsageError(
+            f'study "{name}" has no complete, feasible trial to confirm; see `nas trials {name}`'
+        )
+    for trial in chosen:
+        if trial.architecture is None or trial.state not in ("complete", "infeasible"):
+            raise UsageError(
+                f"trial {trial.number} is {trial.state}; only a trial that was evaluated to the "
+                "end can be confirmed"
+            )
+
+
+def _retrain(
+    store: Store,
+    setup: Setup,
+    study: int,
+    missing: list[tuple[TrialRecord, int]],
+    wanted: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Train what is missing on sealed data, and record its validation."""
+    if not missing:
+        return
+    dataset = prepared_dataset(setup, store.artifacts(setup.spec.study.name))
+    options = setup.spec.executor.options
+    executor: Executor = plugins.load("executor", setup.spec.executor.name).build(**options)
+    queue = list(reversed(missing))
+    flying: dict[int, tuple[TrialRecord, int]] = {}
+    ended = wanted - len(missing)
+    try:
+        while queue or flying:
+            while queue and len(flying) < executor.workers:
+                trial, seed = queue.pop()
+                if trial.architecture is None:
+                    raise ConfirmError(f"trial {trial.number} has no architecture")
+                job = setup.job(trial.architecture, dataset, setup.evaluator.epochs)
+                flying[executor.submit([replace(job, seed=seed)])] = (trial, seed)
+            for handle, evaluations in executor.wait(1.0).items():
+                trial, seed = flying.pop(handle)
+                _record(store, study, trial, seed, evaluations[0])
+                ended += 1
+                if progress is not None:
+                    progress(ended, wanted)
+    finally:
+        executor.shutdown(wait=False)
+
+
+def _record(
+    store: Store, study: int, trial: TrialRecord, seed: int, evaluation: Evaluation
+) -> None:
+    if evaluation.failure is not None:
+        raise ConfirmError(
+            f"trial {trial.number} failed when it was retrained on seed {seed}: "
+            f"{evaluation.failure.kind}: {evaluation.failure.message}"
+        )
+    sha256 = evaluation.artifact.sha256 if evaluation.artifact else None
+    store_confirmation(store, study, trial.number, seed, evaluation.metrics, sha256)
+
+
+def _measure_test(store: Store, setup: Setup, study: int, data_root: Path) -> None:
+    """Measure test for the confirmations that have none yet, in this process, labels unsealed."""
+    from evaluators.datasets import load
+
+    dataset = load(setup.spec.dataset, data_root)
+    name = setup.spec.study.name
+    for (number, seed), measured in store.confirmed_seeds(name).items():
+        if not measured:
+            trial = store.trial(name, number)
+            sha256 = store.confirmation_artifact(name, number, seed)
+            artifact = Artifact(store.artifacts(name), sha256)
+            store_test(store, study, number, seed, test_metrics(setup, trial, artifact, dataset))
+
+
+def test_metrics(
+    setup: Setup, trial: TrialRecord, artifact: Artifact, dataset: "Dataset"
+) -> Mapping[str, float]:
+    """The test metrics of a retrained trial, averaged over the runs of its checkpoint."""
+    from evaluators.checkpoint import run_weights
+    from evaluators.metrics import split_metrics
+
+    if trial.architecture is None:
+        raise ConfirmError(f"trial {trial.number} has no architecture")
+    network = setup.space.network(trial.architecture, setup.task)
+    measured = []
+    for weights in run_weights(artifact):
+        network.load_state_dict(weights)
+        measured.append(split_metrics(network, dataset, "test"))
+    return {
+        f"test_{metric}": sum(one[metric] for one in measured) / len(measured)
+        for metric in measured[0]
+    }

@@ -1,0 +1,268 @@
+"""The driver: takes each trial of one run from its reservation to its end.
+
+Every step is recorded before the next one begins, in this order: ordinal, proposal, Optuna's twin,
+evaluation and end, twin's end. Whatever moment it is killed at, the next run finds its trials, and
+goes on with each where the record says.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from evaluators import Artifact, Evaluation, Executor, Failure
+from nas import budget as stopping
+from nas import rungs
+from nas.constraints import total_violation
+from nas.fold import RecordFold
+from nas.record import Progress, TrialRecord, TrialState
+from nas.setup import Setup
+from nas.store import Store
+from nas.store.ledger import Ending, Ledger, Reserved
+from nas.store.optuna_twin import OptunaTwin
+from nas.store.read import losses_of
+from search_spaces import Architecture
+
+Report = Callable[[Progress], None]
+
+
+class StudyFailedError(Exception):
+    """The study cannot go on: its candidates fail one after the other."""
+
+
+@dataclass
+class Flying:
+    """A trial under way: what is known of it, and at which rung it is."""
+
+    ordinal: int
+    architecture: Architecture
+    facts: dict[str, float] = field(default_factory=dict)
+    level: int = 0
+    seconds: float = 0.0
+    trained: bool = False
+    checkpoint: Artifact | None = None
+
+
+class Driver:
+    """One run of one study, from its first orphan to the end of its budget."""
+
+    def __init__(
+        self,
+        store: Store,
+        setup: Setup,
+        book: Ledger,
+        twin: OptunaTwin,
+        executor: Executor,
+        dataset: Artifact,
+        progress: Report | None,
+    ) -> None:
+        self._store = store
+        self._setup = setup
+        self._book = book
+        self._twin = twin
+        self._executor = executor
+        self._dataset = dataset
+        self._report = progress or (lambda _: None)
+        self._name = setup.spec.study.name
+        self._fold = RecordFold(setup)
+        self._flying: dict[int, Flying] = {}
+        self._began = time.monotonic()
+        self._ended_here = 0
+        with store.reading() as connection:
+            row = store.row(connection, self._name)
+        self._start = [Architecture.from_json(value) for value in row["start"]]
+        self._seconds_before = float(row["seconds"])
+        self._exhausted = False
+
+    def run(self) -> str:
+        """Run until the budget is spent; returns why it stopped."""
+        spec = self._setup.spec
+        self._book.set_budget(spec.to_json()["budget"], spec.budget.trials)
+        orphans = self._recover()
+        self._tell(message=f"dataset: {self._setup.dataset.name}, {self._setup.task.n_nodes} nodes")
+        while True:
+            reason = ""
+            while len(self._flying) < self._executor.workers:
+                reason = self._stop_reason()
+                reserved = self._next(orphans, reason)
+                if reserved is None:
+                    break
+                self._begin(reserved)
+            if not self._flying:
+                return self._finish(reason)
+            for handle, evaluations in self._executor.wait(1.0).items():
+                self._measured(self._flying.pop(handle), evaluations[0])
+            self._tell()
+
+    def _recover(self) -> deque[Reserved]:
+        """Close the twins of ended trials, take over orphans, fold the record."""
+        orphans = self._book.claim()
+        waiting = {orphan.ordinal for orphan in orphans}
+        for ordinal in self._twin.open_ordinals():
+            if ordinal not in waiting:
+                self._end_twin(self._store.trial(self._name, ordinal))
+        # An ordinal that was reserved and not proposed for is proposed for now, from the record as
+        # it was then; such orphans come first, in the order of what they had seen.
+        return deque(sorted(orphans, key=lambda o: (o.architecture is not None, o.last_seq)))
+
+    def _stop_reason(self) -> str:
+        self._fold.advance(self._book, last=None)
+        standing = self._fold.standing
+        if standing.faults_in_a_row >= stopping.FAULTS_IN_A_ROW:
+            raise StudyFailedError(
+                f"{standing.faults_in_a_row} candidates in a row failed, the last one with: "
+                f"{standing.last_fault}; see `nas trials {self._name}`"
+            )
+        if self._exhausted:
+            return f"the space is exhausted: all {standing.ended} architectures are evaluated"
+        seconds = self._seconds_before + time.monotonic() - self._began
+        return stopping.stop_reason(self._fold.budget, standing, seconds)
+
+    def _next(self, orphans: deque[Reserved], reason: str) -> Reserved | None:
+        """The next trial with its architecture, recorded; None when there is nothing to start."""
+        if orphans:
+            reserved = orphans.popleft()
+            return reserved if reserved.architecture else self._propose(reserved)
+        if reason:
+            return None
+        fresh = self._book.reserve(self._setup.spec.budget.trials)
+        return self._propose(fresh) if fresh is not None else None
+
+    def _propose(self, reserved: Reserved) -> Reserved | None:
+        pending = self._book.architectures(reserved.pending)
+        if reserved.ordinal < len(self._start):
+            architecture, inherit = self._start[reserved.ordinal], None
+        else:
+            proposal = self._fold.propose(self._book, reserved, pending)
+            if proposal is None:
+                self._exhausted = True
+                self._book.withdraw(reserved.ordinal)
+                return None
+            architecture, inherit = proposal.architecture, proposal.inherit
+        self._book.propose(reserved.ordinal, architecture, inherit)
+        return replace(reserved, architecture=architecture, inherit=inherit)
+
+    def _begin(self, reserved: Reserved) -> None:
+        """Cheap facts first; then from the last rung that the record has."""
+        if reserved.architecture is None:
+            return None
+        trial = Flying(reserved.ordinal, reserved.architecture)
+        self._twin.start(trial.ordinal, trial.architecture)
+        try:
+            trial.facts = self._facts(trial.architecture)
+        except Exception as error:
+            # A network that cannot be built is the candidate's fault, whatever it raises.
+            message = f"the network cannot be built: {type(error).__name__}: {error}"
+            return self._end(trial, Ending("failed", failure=Failure("error", message)))
+        known = [c for c in self._setup.constraints if c.metric in trial.facts]
+        violation = total_violation(known, trial.facts)
+        if violation > 0:
+            return self._end(trial, Ending("infeasible", trial.facts, violation))
+        recorded = self._book.rungs(trial.ordinal)
+        if recorded:
+            trial.level = self._setup.levels.index(recorded[-1]["epoch"])
+            trial.seconds = sum(row["seconds"] for row in recorded)
+            trial.trained = trial.seconds > 0
+            self._promote(trial, recorded[-1]["id"], _artifact(recorded[-1], self._dataset.store))
+        else:
+            self._submit(trial)
+        return None
+
+    def _facts(self, architecture: Architecture) -> dict[str, float]:
+        from evaluators.facts import facts
+
+        return {**facts(self._setup.space, architecture, self._setup.task)}
+
+    def _submit(self, trial: Flying) -> None:
+        """Answer the next rung from the record, or send it to a worker."""
+        until = self._setup.levels[trial.level]
+        known = self._book.known(self._setup.cache_key(trial.architecture, until))
+        if known is not None:
+            artifact = _artifact(known, self._dataset.store)
+            return self._measured(trial, Evaluation(until, known["metrics"], 0.0, artifact))
+        job = self._setup.job(trial.architecture, self._dataset, until)
+        job = replace(job, resume=trial.checkpoint)
+        trial.trained = True
+        self._flying[self._executor.submit([job])] = trial
+        return None
+
+    def _measured(self, trial: Flying, evaluation: Evaluation) -> None:
+        """Record a rung; end the trial, or let it go on."""
+        trial.seconds += evaluation.seconds
+        metrics = {**trial.facts, **evaluation.metrics}
+        evaluation = replace(evaluation, metrics=metrics)
+        key = self._setup.cache_key(trial.architecture, self._setup.levels[trial.level])
+        if evaluation.failure is not None:
+            ending = self._ending(trial, "failed", evaluation, 0.0)
+            return self._end(trial, ending, evaluation, key)
+        if trial.level + 1 < len(self._setup.levels):
+            row = self._book.append(trial.ordinal, evaluation, key)
+            return self._promote(trial, row, evaluation.artifact)
+        violation = total_violation(self._setup.constraints, metrics)
+        state: TrialState = "infeasible" if violation > 0 else "complete"
+        return self._end(trial, self._ending(trial, state, evaluation, violation), evaluation, key)
+
+    def _promote(self, trial: Flying, row: int, checkpoint: Artifact | None) -> None:
+        """Decide at a recorded rung whether the trial goes on, from the rows up to its own."""
+        halving = self._setup.spec.halving
+        epoch = self._setup.levels[trial.level]
+        seen = self._book.rung_metrics(epoch, row)
+        losses = [losses_of(metrics, self._setup.objectives) for metrics in seen]
+        if halving is None or rungs.goes_on(losses, halving.reduction):
+            trial.level += 1
+            trial.checkpoint = checkpoint
+            return self._submit(trial)
+        last = Evaluation(epoch, seen[-1], artifact=checkpoint)
+        return self._end(trial, self._ending(trial, "pruned", last, 0.0))
+
+    def _ending(
+        self, trial: Flying, state: TrialState, evaluation: Evaluation, violation: float
+    ) -> Ending:
+        return Ending(
+            state=state,
+            metrics=evaluation.metrics,
+            violation=violation,
+            epochs=evaluation.epoch,
+            seconds=trial.seconds,
+            cached=not trial.trained,
+            artifact=evaluation.artifact.sha256 if evaluation.artifact else None,
+            failure=evaluation.failure,
+        )
+
+    def _end(
+        self, trial: Flying, ending: Ending, evaluation: Evaluation | None = None, key: str = ""
+    ) -> None:
+        record = self._book.end(trial.ordinal, ending, evaluation, key)
+        self._end_twin(record)
+        self._ended_here += 1
+        self._tell(last=record)
+
+    def _end_twin(self, record: TrialRecord) -> None:
+        violations = {
+            str(c): c.violation(record.metrics) or 0.0
+            for c in self._setup.constraints
+            if c.metric in record.metrics
+        }
+        self._twin.end(record, violations)
+
+    def _finish(self, reason: str) -> str:
+        self._tell()
+        return reason or self._stop_reason() or "all trials are given out"
+
+    def _tell(self, last: TrialRecord | None = None, message: str = "") -> None:
+        status = self._store.status(self._name)
+        minutes = (time.monotonic() - self._began) / 60
+        rate = self._ended_here / minutes if minutes > 0 else 0.0
+        left = None
+        if status.target is not None and rate > 0:
+            left = max(0, status.target - status.trials.ended) / rate * 60
+        budget = self._setup.spec.budget.seconds
+        if budget is not None:
+            rest = max(0.0, budget - self._seconds_before - minutes * 60)
+            left = rest if left is None else min(left, rest)
+        self._report(Progress(status, last, rate, left, message))
+
+
+def _artifact(row: Any, store: str) -> Artifact | None:
+    return Artifact(store, row["artifact"]) if row["artifact"] else None

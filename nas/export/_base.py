@@ -1,0 +1,118 @@
+"""What an exporter is, and the contract of what it exports: names, types and shapes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, PositiveInt
+from torch import Tensor, nn
+
+from evaluators.datasets._base import Normalization, Preparation
+from search_spaces import Task, UsageError
+from search_spaces.task import TaskKind
+
+Dimension: TypeAlias = PositiveInt | Literal["N", "E", "B"]
+Runnable: TypeAlias = Callable[..., Tensor]
+
+# The smallest value of each dimension that is not fixed: nodes, edges, graphs.
+SMALLEST = {"N": 1, "E": 0, "B": 1}
+
+
+class ExportError(UsageError):
+    """A network that cannot be exported, or does not compute the same once it is."""
+
+
+class BundleError(UsageError):
+    """A bundle that cannot be read, was changed, or was given a graph that it does not take."""
+
+
+class Strict(BaseModel):
+    """A frozen value of a manifest: no unknown key, no conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TensorSpec(Strict):
+    """One input or output: a letter in `shape` stands for a size that each call may choose."""
+
+    name: str
+    dtype: Literal["float32", "int64"]
+    shape: tuple[Dimension, ...]
+
+
+class Contract(Strict):
+    """What an exported network takes and gives.
+
+    Attributes:
+        kind: node_classification or graph_classification.
+        n_features: `F`.
+        n_classes: `C`.
+        features: what the program does to raw features before the network sees them.
+        undirected: whether each edge must be given in both directions.
+    """
+
+    kind: TaskKind
+    n_features: PositiveInt
+    n_classes: PositiveInt
+    features: Normalization
+    undirected: bool
+
+    @classmethod
+    def of(cls, task: Task, preparation: Preparation) -> "Contract":
+        """The contract of a network that was trained on a task."""
+        return cls(
+            kind=task.kind,
+            n_features=task.n_features,
+            n_classes=task.n_classes,
+            features=preparation.features,
+            undirected=preparation.undirected,
+        )
+
+    @property
+    def is_graph_task(self) -> bool:
+        """Whether one prediction is made for a graph (True) or for a node (False)."""
+        return self.kind == "graph_classification"
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """In the order of the program's arguments."""
+        node = (
+            TensorSpec(name="x", dtype="float32", shape=("N", self.n_features)),
+            TensorSpec(name="edge_index", dtype="int64", shape=(2, "E")),
+        )
+        graph = (
+            TensorSpec(name="graph_ids", dtype="int64", shape=("N",)),
+            TensorSpec(name="graphs", dtype="int64", shape=("B",)),
+        )
+        return node + graph if self.is_graph_task else node
+
+    @property
+    def output(self) -> TensorSpec:
+        """Scores before the softmax, one row for each node or graph."""
+        unit: Dimension = "B" if self.is_graph_task else "N"
+        return TensorSpec(name="logits", dtype="float32", shape=(unit, self.n_classes))
+
+
+class Exporter(Protocol):
+    """What an exporter plug-in's `build` returns."""
+
+    @property
+    def file(self) -> str:
+        """The name of the file that holds the program."""
+        ...
+
+    def write(self, network: nn.Module, contract: Contract, folder: Path) -> list[Path]:
+        """Write the program into the folder and return the files that were written.
+
+        Raises:
+            ExportError: the network cannot be written in this form.
+        """
+        ...
+
+    def open(self, folder: Path) -> Runnable:
+        """Read the program back as a function of the contract's inputs.
+
+        Raises:
+            BundleError: what is there cannot be read.
+        """
+        ...

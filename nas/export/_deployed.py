@@ -1,0 +1,75 @@
+"""The module that is exported: preparation of raw features, then the network."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from evaluators.datasets._base import Preparation
+from nas.export._base import Contract, ExportError
+
+
+class Prepare(nn.Module):
+    """Raw features [N, F] to what the network was trained on, [N, F].
+
+    Raises:
+        ExportError: standardization without its mean and deviation.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, preparation: Preparation) -> None:
+        super().__init__()
+        self.features = preparation.features
+        if preparation.features != "standardize":
+            return
+        if preparation.mean is None or preparation.std is None:
+            raise ExportError("features are standardized, but their mean or deviation is missing")
+        self.register_buffer("mean", preparation.mean.detach().clone())
+        self.register_buffer("std", preparation.std.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.features == "row":
+            return row_normalized(x)
+        if self.features == "standardize":
+            return (x - self.mean) / self.std
+        return x
+
+
+def row_normalized(x: Tensor) -> Tensor:
+    """Each row [F] divided by its sum; a row whose sum is 0 stays as it is."""
+    total = x.sum(dim=-1, keepdim=True)
+    return x / torch.where(total == 0, torch.ones_like(total), total)
+
+
+class _DeployedNodes(nn.Module):
+    def __init__(self, preparation: Prepare, network: nn.Module) -> None:
+        super().__init__()
+        self.preparation = preparation
+        self.network = network
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        logits: Tensor = self.network(self.preparation(x), edge_index)
+        return logits
+
+
+class _DeployedGraphs(nn.Module):
+    def __init__(self, preparation: Prepare, network: nn.Module) -> None:
+        super().__init__()
+        self.preparation = preparation
+        self.network = network
+
+    def forward(self, x: Tensor, edge_index: Tensor, graph_ids: Tensor, graphs: Tensor) -> Tensor:
+        logits: Tensor = self.network(self.preparation(x), edge_index, graph_ids, graphs)
+        return logits
+
+
+def deployed(network: nn.Module, preparation: Preparation, contract: Contract) -> nn.Module:
+    """A copy of the network behind its preparation, for inference: on the CPU, without gradients.
+
+    Its inputs are the contract's. The network itself is left as it was.
+    """
+    kind = _DeployedGraphs if contract.is_graph_task else _DeployedNodes
+    module = kind(Prepare(preparation), copy.deepcopy(network).cpu())
+    return module.eval().requires_grad_(False)

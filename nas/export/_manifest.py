@@ -1,0 +1,157 @@
+"""The manifest of a bundle: what it holds, where it comes from, what it takes and gives."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from nas.export._base import BundleError, Contract, Strict, TensorSpec
+
+FORMAT = "gnn-nas bundle"
+VERSION = 1
+NAME = "manifest.json"
+MODEL = "model.pt2"
+WEIGHTS = "weights.safetensors"
+ARCHITECTURE = "architecture.json"
+README = "README.md"
+REQUIRED = (MODEL, WEIGHTS, ARCHITECTURE, README)
+_MOST_BYTES = 2**20
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
+
+Split = Literal["train", "validation", "test"]
+_PREFIXES: Mapping[str, Split] = {"train": "train", "val": "validation", "test": "test"}
+
+
+def _inside(name: str) -> str:
+    if not _FILE_NAME.fullmatch(name) or name == NAME:
+        raise ValueError(f'"{name}" is not the plain name of a file in the bundle')
+    return name
+
+
+class FileEntry(Strict):
+    """One file of the bundle."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class Metric(Strict):
+    """A number that was measured with the weights in this bundle."""
+
+    value: float
+    split: Split | None
+
+
+class Confirmed(Strict):
+    """The mean over networks of the same architecture, retrained on fresh seeds."""
+
+    mean: float
+    stderr: float
+    n: int
+    split: Split | None
+
+
+class Parity(Strict):
+    """By how much the saved program and its network differed, and on which graphs."""
+
+    largest_difference: float
+    tolerance: float
+    graphs: tuple[dict[str, int], ...]
+
+
+class Provenance(Strict):
+    """Where a network comes from.
+
+    Attributes:
+        study, trial: which trial of which study; None for a network that no search made.
+        seed: of its training.
+        retrained: whether its checkpoint was lost and the same job was run again.
+    """
+
+    study: str | None = None
+    trial: int | None = None
+    seed: int | None = None
+    retrained: bool = False
+
+
+class Description(Strict):
+    """All that is said about a bundle but the list of its files."""
+
+    format: Literal["gnn-nas bundle"] = "gnn-nas bundle"
+    version: Literal[1] = 1
+    contract: Contract
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    architecture: str
+    provenance: Provenance
+    metrics: dict[str, Metric]
+    confirmed: dict[str, Confirmed]
+    parity: Parity
+    versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _follows(self) -> Self:
+        if self.inputs != self.contract.inputs or self.outputs != (self.contract.output,):
+            raise ValueError("inputs or outputs do not follow from the contract")
+        return self
+
+
+class Manifest(Description):
+    """`manifest.json`; see docs/bundles.md."""
+
+    files: dict[Annotated[str, AfterValidator(_inside)], FileEntry]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        missing = [name for name in REQUIRED if name not in self.files]
+        if missing:
+            raise ValueError(f"files does not list {', '.join(missing)}")
+        return self
+
+
+def split_of(metric: str) -> Split | None:
+    """The split that a metric comes from by its name: `val_accuracy` from validation."""
+    return _PREFIXES.get(metric.partition("_")[0])
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a bundle.
+
+    Raises:
+        BundleError: it is missing, no JSON, of another version, or breaks the schema.
+    """
+    path = folder / NAME
+    value = _json(path)
+    if value.get("format") != FORMAT:
+        raise BundleError(f'{path}: expected "format": "{FORMAT}", got {value.get("format")!r}')
+    if value.get("version") != VERSION or value["version"] is True:
+        raise BundleError(
+            f"{path}: this program reads bundles of version {VERSION}, this one has version "
+            f"{value.get('version')!r}; use the gnn-nas that wrote it or export it again"
+        )
+    try:
+        return Manifest.model_validate_json(json.dumps(value))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the manifest"
+        raise BundleError(f"{path}: {where}: {first['msg']}") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise BundleError(f"{path} is larger than {_MOST_BYTES} bytes; this is no manifest")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(
+            f"{path.parent} is not a bundle: {NAME} cannot be read ({error.strerror}); "
+            "name the folder that `nas export` wrote"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: expected JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise BundleError(f"{path}: expected a JSON object, got {type(value).__name__}")
+    return value

@@ -1,0 +1,64 @@
+"""Whether an exported program computes what its network does."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nas.export._base import Contract, ExportError, Runnable
+from nas.export._manifest import Parity
+
+TOLERANCE = 1e-5
+
+
+def compare(
+    program: Runnable, network: nn.Module, contract: Contract, graphs: Sequence[tuple[Tensor, ...]]
+) -> Parity:
+    """Run both on each graph; y is what the network gives, p what the program gives.
+
+    Raises:
+        ExportError: on some graph max|p - y| > 1e-5 * max(1, max|y|), the shapes differ, or a value
+            is not finite.
+    """
+    largest = 0.0
+    sizes = []
+    for inputs in graphs:
+        sizes.append(_size(contract, inputs))
+        with torch.inference_mode():
+            expected = network(*inputs)
+            got = program(*inputs)
+        largest = max(largest, _difference(expected, got, sizes[-1]))
+    return Parity(largest_difference=largest, tolerance=TOLERANCE, graphs=tuple(sizes))
+
+
+def _difference(expected: Tensor, got: Tensor, size: dict[str, int]) -> float:
+    where = ", ".join(f"{letter}={count}" for letter, count in size.items())
+    if expected.shape != got.shape:
+        raise ExportError(
+            f"on a graph with {where} the exported program gives {list(got.shape)}, its network "
+            f"{list(expected.shape)}; nothing was written"
+        )
+    if not bool(expected.isfinite().all()):
+        raise ExportError(
+            f"on a graph with {where} the network gives values that are not finite; "
+            "nothing was written"
+        )
+    difference = float((got - expected).abs().max())
+    allowed = TOLERANCE * max(1.0, float(expected.abs().max()))
+    if not difference <= allowed:
+        raise ExportError(
+            f"on a graph with {where} the exported program differs from its network by "
+            f"{difference:.3g}, more than {allowed:.3g}; nothing was written. A network whose "
+            "result depends on chance, on earlier calls or on Python's control flow cannot be "
+            "exported"
+        )
+    return difference
+
+
+def _size(contract: Contract, inputs: tuple[Tensor, ...]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for spec, tensor in zip(contract.inputs, inputs, strict=True):
+        for letter, count in zip(spec.shape, tensor.shape, strict=True):
+            if isinstance(letter, str):
+                sizes[letter] = count
+    return sizes

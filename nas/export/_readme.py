@@ -1,0 +1,151 @@
+"""The README.md of a bundle, for the person who deploys it."""
+
+from nas.export._manifest import Confirmed, Description, Metric
+
+_FEATURES = {
+    "none": "are used as they come",
+    "row": "are divided by the sum of their row inside the program",
+    "standardize": "are standardized inside the program, with the means and deviations of the "
+    "training data",
+}
+
+
+def readme(description: Description) -> str:
+    """How to run it, what it takes, how good it is, and where that ends."""
+    return "\n".join(
+        [
+            f"# A network for {description.contract.kind.replace('_', ' ')}",
+            "",
+            _origin(description),
+            "",
+            "## Run it",
+            "",
+            f"It needs torch alone (written with torch {description.versions['torch']}).",
+            "",
+            "```python",
+            *_lines(description),
+            "```",
+            "",
+            "## Inputs and output",
+            "",
+            *_table(description),
+            "",
+            *_rules(description),
+            "",
+            "## How good it is",
+            "",
+            *_metrics(description),
+            "",
+            "## Limits",
+            "",
+            *_limits(description),
+            "",
+            "## Files",
+            "",
+            "- `model.pt2`: the program with its weights (`torch.export`)",
+            "- `weights.safetensors`: the same weights by name, for other tools",
+            "- `architecture.json`: the decisions that the network was built from",
+            "- `manifest.json`: all of the above for programs, with the SHA-256 of each file",
+            "",
+        ]
+    )
+
+
+def _origin(description: Description) -> str:
+    origin = description.provenance
+    text = f"Architecture `{description.architecture}`"
+    if origin.study is not None:
+        text += f', trial {origin.trial} of the study "{origin.study}"'
+    if origin.seed is not None:
+        text += f", trained with seed {origin.seed}"
+    if origin.retrained:
+        text += " (its checkpoint was lost; the same job was trained again)"
+    return text + "."
+
+
+def _lines(description: Description) -> list[str]:
+    features = description.contract.n_features
+    lines = [
+        "import torch",
+        'network = torch.export.load("model.pt2").module()',
+        f"x, edge_index = torch.rand(3, {features}), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])",
+    ]
+    if not description.contract.is_graph_task:
+        return [*lines, "logits = network(x, edge_index)", "probabilities = logits.softmax(-1)"]
+    return [
+        *lines,
+        "graph_ids = torch.tensor([0, 0, 0])  # all three nodes belong to graph 0",
+        "logits = network(x, edge_index, graph_ids, torch.zeros(1, dtype=torch.int64))",
+        "probabilities = logits.softmax(-1)",
+    ]
+
+
+def _table(description: Description) -> list[str]:
+    meaning = {
+        "x": "raw features of each node",
+        "edge_index": "source and target of each edge, as row numbers of `x`",
+        "graph_ids": "for each node the number of its graph, from 0, ascending",
+        "graphs": "any numbers; only the length counts, it says how many graphs there are",
+        "logits": "output: a score for each class, before the softmax",
+    }
+    rows = ["| name | type | shape | what |", "|---|---|---|---|"]
+    for spec in (*description.inputs, *description.outputs):
+        shape = ", ".join(str(size) for size in spec.shape)
+        rows.append(f"| `{spec.name}` | {spec.dtype} | [{shape}] | {meaning[spec.name]} |")
+    return rows
+
+
+def _rules(description: Description) -> list[str]:
+    contract = description.contract
+    rules = [
+        f"- `N` is 1 or more, `E` 0 or more{', `B` 1 or more' * contract.is_graph_task}.",
+        f"- Give raw features: they {_FEATURES[contract.features]}.",
+    ]
+    if contract.undirected:
+        rules.append(
+            "- The graph is undirected: give each edge once in each direction. The program does "
+            "not add the missing ones."
+        )
+    else:
+        rules.append("- Edges are directed, and used as they come.")
+    return rules
+
+
+def _metrics(description: Description) -> list[str]:
+    if not description.metrics and not description.confirmed:
+        return ["Nothing was measured."]
+    rows = ["| metric | split | value | measured on |", "|---|---|---|---|"]
+    rows += [_row(name, metric) for name, metric in sorted(description.metrics.items())]
+    rows += [_row(name, metric) for name, metric in sorted(description.confirmed.items())]
+    chosen_by = {metric.split for metric in description.metrics.values()}
+    if "validation" in chosen_by:
+        rows += [
+            "",
+            "The search chose this network by its validation values, so these are optimistic.",
+        ]
+    if "test" not in chosen_by | {metric.split for metric in description.confirmed.values()}:
+        rows += ["", "It was never measured on the test split (`nas confirm` does)."]
+    return rows
+
+
+def _row(name: str, metric: Metric | Confirmed) -> str:
+    split = metric.split or "-"
+    if isinstance(metric, Metric):
+        return f"| {name} | {split} | {metric.value:.6g} | these weights |"
+    return (
+        f"| {name} | {split} | {metric.mean:.4g} ± {metric.stderr:.2g} (standard error) "
+        f"| {metric.n} retrained networks of this architecture |"
+    )
+
+
+def _limits(description: Description) -> list[str]:
+    parity = description.parity
+    return [
+        "- Inputs are not checked by the program: an edge to a node that is not there fails or "
+        "gives nonsense.",
+        "- It runs on the CPU, in float32.",
+        f"- On {len(parity.graphs)} graphs, one with a single node and no edge among them, it "
+        f"differed from the network it was made of by {parity.largest_difference:.2g} at most.",
+        "- Opening a program means running it: open only files whose origin you trust. The hashes "
+        "in `manifest.json` show damage, not who wrote them.",
+    ]

@@ -1,0 +1,99 @@
+"""Reading a bundle back: `load_bundle(folder).predict(x, edge_index)`.
+
+What is read: `manifest.json`, the bytes of the files that it lists, and of those only the program
+is opened. Each file is compared with its size and hash first; nothing is unpickled. The hashes show
+damage, not authorship: a program from a stranger stays a stranger's program.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nas.export import pt2
+from nas.export._base import BundleError, Runnable
+from nas.export._inputs import check_inputs
+from nas.export._manifest import FileEntry, Manifest, read_manifest
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An exported network; make one with `load_bundle`."""
+
+    folder: Path
+    manifest: Manifest
+    program: Runnable = field(repr=False)
+
+    def predict(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        graph_ids: Tensor | None = None,
+        *,
+        graphs: int | None = None,
+    ) -> Tensor:
+        """Logits [N, C], or [B, C] for a graph task.
+
+        Args:
+            x: [N, F] float32, raw features.
+            edge_index: [2, E] int64; both directions of each edge where the manifest says
+                undirected.
+            graph_ids: [N] int64, ascending from 0, for a graph task.
+            graphs: B; needed only when the last graphs have no nodes.
+
+        Raises:
+            UsageError: an input breaks the contract; the message says which and how.
+        """
+        count = check_inputs(self.manifest.contract, x, edge_index, graph_ids, graphs)
+        with torch.inference_mode():
+            if graph_ids is None:
+                return self.program(x, edge_index)
+            counted = torch.zeros(count, dtype=torch.int64)
+            return self.program(x, edge_index, graph_ids, counted)
+
+    def probabilities(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        graph_ids: Tensor | None = None,
+        *,
+        graphs: int | None = None,
+    ) -> Tensor:
+        """The softmax of `predict`: [N, C] or [B, C], each row sums to 1."""
+        return self.predict(x, edge_index, graph_ids, graphs=graphs).softmax(dim=-1)
+
+
+def load_bundle(folder: Path | str) -> Bundle:
+    """Read a bundle that `nas export` wrote.
+
+    Raises:
+        BundleError: a file is missing, damaged or not a plain file in the folder; the manifest is
+            of another version; or the program holds a pickle.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    for name, entry in manifest.files.items():
+        _check_file(folder / name, entry)
+    return Bundle(folder, manifest, pt2.build().open(folder))
+
+
+def _check_file(path: Path, entry: FileEntry) -> None:
+    if path.is_symlink() or not path.is_file():
+        raise BundleError(
+            f"{path} is listed in the manifest but is not a plain file there; copy the whole bundle"
+        )
+    size = path.stat().st_size
+    if size != entry.bytes:
+        raise BundleError(
+            f"{path} is damaged: it has {size} bytes, the manifest says {entry.bytes}; "
+            "copy it again"
+        )
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != entry.sha256:
+        raise BundleError(
+            f"{path} is damaged or was changed: its SHA-256 is {found[:12]}..., the manifest says "
+            f"{entry.sha256[:12]}..."
+        )

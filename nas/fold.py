@@ -1,0 +1,66 @@
+"""The record, folded: what a study's next proposal and its end are functions of."""
+
+from collections import deque
+
+from nas import budget as stopping
+from nas.record import TrialRecord
+from nas.setup import Setup
+from nas.store.ledger import Ledger, Reserved
+from nas.store.read import losses_of
+from nas.strategies import Finished, Objective, Problem, Proposal
+from nas.strategies._base import AnyStrategy
+from nas.strategies._distinct import propose_distinct
+from search_spaces import Architecture, plugins
+
+
+class RecordFold:
+    """The record folded so far: the strategy's state, the standing of the budget, what was seen."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        spec = setup.spec
+        objectives = tuple(Objective(m, d) for m, d in spec.study.objectives.items())
+        problem = Problem(setup.space, objectives, spec.study.seed)
+        build = plugins.load("strategy", spec.strategy.name).build
+        self.strategy: AnyStrategy = build(problem, **spec.strategy.options)
+        self._state = self.strategy.initial()
+        self._seq = -1
+        self._waiting: deque[TrialRecord] = deque()
+        self._seen: set[str] = set()
+        self.standing = stopping.Standing()
+        bounds = spec.budget
+        self.budget = stopping.Budget(
+            bounds.trials, bounds.seconds, bounds.target, bounds.no_progress
+        )
+        self._target = stopping.target_losses(bounds.target, setup.objectives)
+        self._read = -1
+
+    def advance(self, book: Ledger, last: int | None) -> None:
+        """Read what has ended; fold it into the standing, and into the strategy up to `last`."""
+        for trial in book.ended_between(self._read, 2**62):
+            self._read = trial.seq if trial.seq is not None else self._read
+            self._waiting.append(trial)
+            finished = self._finished(trial)
+            losses = finished.losses if trial.state == "complete" else None
+            self.standing = stopping.fold(self.standing, trial, losses, self._target)
+        while last is not None and self._waiting and (self._waiting[0].seq or 0) <= last:
+            trial = self._waiting.popleft()
+            self._state = self.strategy.fold(self._state, self._finished(trial))
+            if trial.architecture is not None:
+                self._seen.add(trial.architecture.key)
+
+    def propose(
+        self, book: Ledger, reserved: Reserved, pending: list[Architecture]
+    ) -> Proposal | None:
+        """The strategy's proposal for an ordinal, from what the ordinal was allowed to see."""
+        self.advance(book, reserved.last_seq)
+        return propose_distinct(self.strategy, self._state, reserved.ordinal, pending, self._seen)
+
+    def _finished(self, trial: TrialRecord) -> Finished:
+        state = trial.state
+        if trial.architecture is None or state == "waiting" or state == "running":
+            raise ValueError(f"trial {trial.number} has not ended: {state}")
+        objectives = self._setup.objectives
+        measured = state != "pruned" and all(m in trial.metrics for m in objectives)
+        losses = losses_of(trial.metrics, objectives) if measured else None
+        return Finished(trial.number, trial.architecture, state, losses, trial.violation)

@@ -1,0 +1,122 @@
+"""Predictions of a bundle for a graph in a file, or for a dataset."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+from torch_geometric.utils import to_undirected
+
+from evaluators.datasets import load, read_graph
+from nas.export.load import Bundle, load_bundle
+from search_spaces import UsageError
+from search_spaces.plugins import Plugin
+
+
+class PredictionError(UsageError):
+    """A graph that is not of the kind that a bundle predicts, or none, or two."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a network says about each node or graph.
+
+    Attributes:
+        unit: node or graph.
+        probabilities: [N, C] or [B, C], each row sums to 1.
+    """
+
+    unit: Literal["node", "graph"]
+    probabilities: Tensor
+
+    def rows(self) -> list[dict[str, Any]]:
+        """For each node or graph its number, its most likely class, and all probabilities.
+
+        Keys: `node` or `graph`, `prediction`, `probability_0` to `probability_<C-1>`.
+        """
+        predicted = self.probabilities.argmax(dim=1).tolist()
+        return [
+            {self.unit: index, "prediction": predicted[index]}
+            | {f"probability_{c}": value for c, value in enumerate(values)}
+            for index, values in enumerate(self.probabilities.tolist())
+        ]
+
+    def to_csv(self) -> str:
+        """The rows as CSV with a header; probabilities with six digits."""
+        columns = [f"probability_{c}" for c in range(self.probabilities.size(1))]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([self.unit, "prediction", *columns])
+        for row in self.rows():
+            numbers = [f"{row[column]:.6g}" for column in columns]
+            writer.writerow([row[self.unit], row["prediction"], *numbers])
+        return text.getvalue()
+
+
+@dataclass(frozen=True, eq=False)
+class _Graph:
+    """Raw features and edges as they came; `graphs` is B where it is known."""
+
+    x: Tensor
+    edge_index: Tensor
+    graph_ids: Tensor | None
+    graphs: int | None
+
+
+def predict(
+    folder: Path,
+    *,
+    input: Path | None = None,  # noqa: A002  named as the option of the command
+    dataset: Plugin | None = None,
+    data_root: Path,
+) -> Predictions:
+    """Run a bundle on a graph.
+
+    The bundle prepares the features itself. Where its network was trained on undirected graphs, the
+    missing directions of edges are added here and repeated edges become one.
+
+    Args:
+        folder: of the bundle.
+        input: an `.npz` file with `x` [N, F], `edge_index` [2, E] and, for a graph task,
+            `graph_ids` [N]; other arrays (labels, masks) are ignored.
+        dataset: a dataset by name, in place of `input`; its `normalize` and `undirected` are not
+            used, since the bundle has its own.
+        data_root: where raw datasets lie.
+
+    Raises:
+        UsageError: neither or both inputs, a bundle or a graph that cannot be read, or a graph that
+            breaks the bundle's contract.
+    """
+    bundle = load_bundle(folder)
+    if input is not None and dataset is None:
+        graph = _of_file(input)
+    elif dataset is not None and input is None:
+        graph = _of_dataset(bundle, dataset, data_root)
+    else:
+        raise PredictionError("expected either a dataset or an input file, and not both")
+    contract = bundle.manifest.contract
+    edge_index = graph.edge_index
+    if contract.undirected:
+        edge_index = to_undirected(edge_index, num_nodes=graph.x.size(0))
+    graph_ids = graph.graph_ids if contract.is_graph_task else None
+    probabilities = bundle.probabilities(graph.x, edge_index, graph_ids, graphs=graph.graphs)
+    return Predictions("graph" if contract.is_graph_task else "node", probabilities)
+
+
+def _of_dataset(bundle: Bundle, dataset: Plugin, data_root: Path) -> _Graph:
+    raw = {"normalize": "none", "undirected": False}
+    found = load(Plugin(dataset.name, {**dataset.options, **raw}), data_root)
+    if found.kind != bundle.manifest.contract.kind:
+        raise PredictionError(
+            f"the bundle {bundle.folder} is for {bundle.manifest.contract.kind}, the dataset "
+            f"{found.name} for {found.kind}"
+        )
+    graphs = None if found.graph_ids is None else found.y.numel()
+    return _Graph(found.x, found.edge_index, found.graph_ids, graphs)
+
+
+def _of_file(path: Path) -> _Graph:
+    x, edge_index, graph_ids = read_graph(path)
+    return _Graph(x, edge_index, graph_ids, None)

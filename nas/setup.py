@@ -1,0 +1,212 @@
+"""From a study file to what a search needs: dataset, space, evaluator; and what it is bound to."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluators import Evaluator, Job
+from nas import rungs
+from nas.constraints import Constraint, parse
+from nas.spec import SpecError, StudySpec
+from nas.store import StoreError
+from search_spaces import Architecture, SearchSpace, Task, UsageError, plugins
+from search_spaces.canonical import digest
+from search_spaces.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from evaluators import Artifact
+    from evaluators.datasets._base import Dataset
+
+FACTS = ("params", "macs")
+# Raise it when the same job gives other numbers than before; it is part of every cache key.
+NUMERICS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that a study's drivers share, made from its specification.
+
+    Attributes:
+        spec: the study file.
+        dataset: without its test labels.
+        space: of the architectures.
+        evaluator: for its epochs and the names of its metrics.
+        constraints: parsed.
+        levels: the epochs at which a trial is measured.
+    """
+
+    spec: StudySpec
+    dataset: "Dataset"
+    space: SearchSpace
+    evaluator: Evaluator
+    constraints: tuple[Constraint, ...]
+    levels: tuple[int, ...]
+
+    @property
+    def task(self) -> Task:
+        return self.dataset.task
+
+    @property
+    def objectives(self) -> Mapping[str, str]:
+        return self.spec.study.objectives
+
+    def job(self, architecture: Architecture, dataset: "Artifact", until_epoch: int) -> Job:
+        """The job of one candidate, without checkpoints."""
+        return Job(
+            architecture=architecture,
+            space=self.space,
+            evaluator=self.spec.evaluator,
+            dataset=dataset,
+            store=dataset.store,
+            seed=self.spec.study.seed,
+            until_epoch=until_epoch,
+        )
+
+    def cache_key(self, architecture: Architecture, until_epoch: int) -> str:
+        """Equal for evaluations that must have equal results."""
+        import torch
+
+        return digest(
+            {
+                "architecture": architecture.key,
+                "space_version": self.space.version,
+                "evaluator": [self.spec.evaluator.name, self.spec.evaluator.options],
+                "task": self.task.fingerprint,
+                "seed": self.spec.study.seed,
+                "until_epoch": until_epoch,
+                "precision": str(torch.get_default_dtype()),
+                "numerics": [NUMERICS_VERSION, torch.__version__],
+            }
+        )
+
+
+def prepare(spec: StudySpec, data_root: Path, space: SearchSpace | None = None) -> Setup:
+    """Load the dataset, build space and evaluator, and check that they fit each other.
+
+    Args:
+        space: given from Python, in place of the study file's.
+
+    Raises:
+        UsageError: anything that would fail later, before the first trial.
+    """
+    from evaluators.datasets import load
+
+    dataset = load(spec.dataset, data_root).seal()
+    if space is None:
+        build = plugins.load("space", spec.space.name).build
+        space = _named(build(dataset.task, **spec.space.options))
+    evaluator: Evaluator = plugins.load("evaluator", spec.evaluator.name).build(
+        dataset.task, **spec.evaluator.options
+    )
+    constraints = tuple(parse(text) for text in spec.study.constraints)
+    _check_metrics(spec, evaluator, constraints)
+    rung_epochs = spec.halving.epochs if spec.halving else ()
+    if rung_epochs and rung_epochs[-1] >= evaluator.epochs:
+        raise SpecError(
+            f"[halving] epochs: expected rungs below the evaluator's {evaluator.epochs} epochs, "
+            f"got {list(rung_epochs)}"
+        )
+    levels = rungs.levels(rung_epochs, evaluator.epochs)
+    return Setup(spec, dataset, space, evaluator, constraints, levels)
+
+
+def _named(space: object) -> SearchSpace:
+    if not isinstance(space, SearchSpace):
+        raise UsageError(f"the space's build returned {type(space).__name__}, not a SearchSpace")
+    return space
+
+
+def _check_metrics(
+    spec: StudySpec, evaluator: Evaluator, constraints: tuple[Constraint, ...]
+) -> None:
+    known = (*evaluator.metrics, *FACTS)
+    wanted = [("objectives", metric) for metric in spec.study.objectives]
+    wanted += [("constraints", constraint.metric) for constraint in constraints]
+    for key, metric in wanted:
+        if metric not in known:
+            raise SpecError(
+                f'[study] {key}: the evaluator "{spec.evaluator.name}" does not give "{metric}" '
+                f"for this dataset; {did_you_mean(metric, known)}"
+            )
+    for metric in spec.budget.target or {}:
+        if metric not in spec.study.objectives:
+            raise SpecError(
+                f'[budget] target: "{metric}" is no objective of this study; '
+                f"{did_you_mean(metric, spec.study.objectives)}"
+            )
+
+
+def start_architectures(
+    spec: StudySpec, space: SearchSpace, fronts: Mapping[str, list[Architecture]]
+) -> list[Architecture]:
+    """The architectures to try first: given ones, and those of other studies' fronts.
+
+    A decision that is active and not given takes its first choice.
+
+    Args:
+        fronts: {name: architectures} of the studies that `[study] start` names.
+
+    Raises:
+        SpecError: one of them is not in the space.
+    """
+    found: dict[str, Architecture] = {}
+    for item in spec.study.start:
+        if isinstance(item, str):
+            candidates = [dict(a.choices) for a in fronts[item.removeprefix("study:")]]
+        else:
+            candidates = [dict(item)]
+        for choices in candidates:
+            architecture = _completed(space, choices, item)
+            found.setdefault(architecture.key, architecture)
+    return list(found.values())
+
+
+def _completed(space: SearchSpace, choices: Mapping[str, Any], item: object) -> Architecture:
+    try:
+        filled = space.fill(lambda decision: decision.choices[0], choices)
+        return space.architecture({**filled.choices, **choices})
+    except UsageError as error:
+        raise SpecError(f"[study] start: {item!r} is not in the space: {error}") from None
+
+
+def refuse_change(stored: Mapping[str, Any], setup: Setup) -> None:
+    """Compare what a study is bound to with what its specification makes now.
+
+    Args:
+        stored: the study's row: `name`, `space`, `task`.
+
+    Raises:
+        StoreError: they differ; the message shows where.
+    """
+    lines = [
+        *_differences("space", stored["space"], setup.space.to_json()),
+        *_differences("dataset", stored["task"], asdict(setup.task)),
+    ]
+    if lines:
+        shown = "\n  ".join(lines[:12])
+        raise StoreError(
+            f'study "{stored["name"]}" cannot go on, its space or dataset has changed (recorded '
+            f"-> now):\n  {shown}\nrestore it, or start a new study with --name; `start = "
+            f'["study:{stored["name"]}"]` begins from this one\'s front'
+        )
+
+
+def _differences(where: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found = []
+        for key in sorted({*old, *new}):
+            if key not in new:
+                found.append(f"{where}.{key}: gone")
+            elif key not in old:
+                found.append(f"{where}.{key}: new")
+            else:
+                found += _differences(f"{where}.{key}", old[key], new[key])
+        return found
+    return [] if old == new else [f"{where}: {old} -> {new}"]
+
+
+def with_budget(spec: StudySpec, trials: int | None, seconds: float | None) -> StudySpec:
+    """The specification with other totals; None keeps what it has."""
+    changes = {k: v for k, v in (("trials", trials), ("seconds", seconds)) if v is not None}
+    return spec.model_copy(update={"budget": spec.budget.model_copy(update=changes)})

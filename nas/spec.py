@@ -1,0 +1,281 @@
+"""The study file: one TOML that says what to search, on what, and for how long.
+
+Reading it imports neither torch nor ray. `check_plugins` imports the plug-ins that it names and
+compares their options with the keyword-only parameters of `build`. See docs/study_file.md.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import ValidationError
+
+from nas import _toml
+from nas._options import SpecError, describe, freeze, misfit, shown, thaw
+from nas._tables import BudgetTable, HalvingTable, StudyTable, Table, dotted, study_name
+from search_spaces import plugins
+from search_spaces.canonical import digest
+from search_spaces.errors import PluginError, did_you_mean
+from search_spaces.frozen import FrozenMapping
+from search_spaces.plugins import Plugin
+
+__all__ = [
+    "BudgetTable",
+    "HalvingTable",
+    "SpecError",
+    "StudySpec",
+    "StudyTable",
+    "check_name",
+    "check_plugin",
+    "check_plugins",
+    "load_spec",
+    "options_of",
+    "spec_from_mapping",
+]
+
+# The tables that choose a plug-in; each is called like the kind that it chooses.
+PLUGIN_TABLES = ("space", "dataset", "strategy", "evaluator", "executor")
+T = TypeVar("T", bound=Table)
+
+
+class StudySpec(Table):
+    """A study file, checked: frozen, equal by value, the same after `to_json` and `from_json`."""
+
+    study: StudyTable
+    space: Plugin
+    dataset: Plugin
+    strategy: Plugin
+    evaluator: Plugin
+    budget: BudgetTable
+    executor: Plugin
+    halving: HalvingTable | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The tables as JSON; `objectives` are pairs, because JSON objects have no order."""
+        value: dict[str, Any] = {}
+        for table in TABLES:
+            content = getattr(self, table)
+            if isinstance(content, Plugin):
+                value[table] = {"name": content.name, **thaw(content.options)}
+            elif content is not None:
+                value[table] = {key: thaw(item) for key, item in content if item is not None}
+        value["study"]["objectives"] = [list(pair) for pair in self.study.objectives.items()]
+        return value
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "StudySpec":
+        """What `to_json` gave.
+
+        Raises:
+            SpecError: a plug-in that it names, or a value, is not offered any more.
+        """
+        study = {**value["study"], "objectives": dict(value["study"]["objectives"])}
+        return spec_from_mapping({**value, "study": study}, f'the study "{study["name"]}"')
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal specifications."""
+        return digest(self.to_json())
+
+
+TABLES = tuple(StudySpec.model_fields)
+
+
+def load_spec(path: Path | str, overrides: Sequence[str] = ()) -> StudySpec:
+    """Read a study file.
+
+    Args:
+        path: of the file; its stem is the study's name unless the file gives another, and relative
+            paths in `[dataset]` are taken from its folder.
+        overrides: "table.key=value", each over what the file says; the value is TOML, or else text.
+
+    Raises:
+        SpecError: the file or an override is wrong; the message names file, table and key.
+    """
+    path = Path(path)
+    raw = _toml.with_files_beside(_toml.read(path), path.parent)
+    raw = _toml.overridden(raw, overrides, TABLES)
+    study = raw.get("study", {})
+    if isinstance(study, dict):
+        raw["study"] = {"name": path.stem, **study}
+    return spec_from_mapping(raw, str(path))
+
+
+def check_name(name: str) -> str:
+    """A study's name, if it can be one.
+
+    Raises:
+        SpecError: it cannot.
+    """
+    try:
+        return study_name(name)
+    except ValueError as error:
+        raise SpecError(f"the name of a study: {error}") from error
+
+
+def spec_from_mapping(mapping: Mapping[str, Any], where: str = "the study") -> StudySpec:
+    """Check tables that are in memory; `where` names their origin in messages.
+
+    Raises:
+        SpecError: an unknown table or key, a wrong value, or a name that no plug-in has.
+    """
+    tables = {name: _frozen(where, name, content) for name, content in mapping.items()}
+    study = _table(where, "study", StudyTable, _dotted_start(tables.get("study", {})))
+    budget = _table(where, "budget", BudgetTable, tables.get("budget", {}))
+    halving = tables.get("halving")
+    chosen = {
+        table: _plugin(where, table, tables.get(table, {}), _default(table, tables, study))
+        for table in PLUGIN_TABLES
+    }
+    _check_budget(where, budget, study)
+    return StudySpec(
+        study=study,
+        budget=budget,
+        halving=None if halving is None else _table(where, "halving", HalvingTable, halving),
+        **chosen,
+    )
+
+
+def _frozen(where: str, name: str, content: Any) -> Mapping[str, Any]:
+    if name not in TABLES:
+        what = (
+            f"no table is called [{name}]"
+            if isinstance(content, Mapping)
+            else (f'the key "{name}" stands outside the tables')
+        )
+        raise SpecError(f"{where}: {what}; {did_you_mean(name, TABLES)}")
+    if not isinstance(content, Mapping):
+        raise SpecError(f"{where}: [{name}]: expected a table, got {shown(content)}")
+    return {key: _freeze_option(f"{where}: [{name}] {key}", v) for key, v in content.items()}
+
+
+def _dotted_start(study: Mapping[str, Any]) -> Mapping[str, Any]:
+    start = study.get("start")
+    if not isinstance(start, tuple):
+        return study
+    flat = [FrozenMapping(dotted(s)) if isinstance(s, Mapping) else s for s in start]
+    return {**study, "start": tuple(flat)}
+
+
+def _freeze_option(place: str, value: Any) -> Any:
+    try:
+        return freeze(value)
+    except ValueError as error:
+        raise SpecError(f"{place}: {error}") from error
+
+
+def _table(where: str, name: str, model: type[T], raw: Mapping[str, Any]) -> T:
+    hints = get_type_hints(model, include_extras=True)
+    for key, value in raw.items():
+        place = f"{where}: [{name}] {key}"
+        if key not in model.model_fields:
+            raise SpecError(f"{place}: unknown key; {did_you_mean(key, model.model_fields)}")
+        if wrong := misfit(hints[key], value):
+            raise SpecError(f"{place}: {wrong}")
+    for key, field in model.model_fields.items():
+        if field.is_required() and key not in raw:
+            raise SpecError(f"{where}: [{name}] {key}: missing; expected {describe(hints[key])}")
+    try:
+        return model(**raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise SpecError(f"{where}: [{name}] {first['loc'][0]}: {reason}") from error
+
+
+def _check_budget(where: str, budget: BudgetTable, study: StudyTable) -> None:
+    if not any(value is not None for _, value in budget):
+        raise SpecError(
+            f"{where}: [budget]: expected at least one of {', '.join(BudgetTable.model_fields)}; "
+            "a search needs an end, as in trials = 50"
+        )
+    for metric in budget.target or ():
+        if metric not in study.objectives:
+            raise SpecError(
+                f"{where}: [budget] target: expected an objective of [study], "
+                f'got "{metric}"; {did_you_mean(metric, study.objectives)}'
+            )
+
+
+def _default(table: str, tables: Mapping[str, Mapping[str, Any]], study: StudyTable) -> str | None:
+    """The plug-in of a table that names none; there is no dataset that everybody means."""
+    workers = tables.get("executor", {}).get("workers", 1)
+    return {
+        "space": "gnn",
+        "strategy": "nsga2" if len(study.objectives) > 1 else "evolution",
+        "evaluator": "training",
+        "executor": "inline" if workers == 1 else "processes",
+    }.get(table)
+
+
+def _plugin(where: str, table: str, raw: Mapping[str, Any], default: str | None) -> Plugin:
+    place = f"{where}: [{table}] name"
+    name = raw.get("name", default)
+    known = plugins.names(table)
+    if name is None:
+        raise SpecError(f"{place}: missing; expected one of: {', '.join(known)}")
+    if not isinstance(name, str) or not name:
+        raise SpecError(f"{place}: expected a string, got {shown(name)}")
+    if "." not in name and name not in known:
+        raise SpecError(f'{place}: no {table} is called "{name}"; {did_you_mean(name, known)}')
+    return Plugin(name, freeze({key: value for key, value in raw.items() if key != "name"}))
+
+
+def check_plugins(spec: StudySpec, where: str = "the study") -> None:
+    """Import every plug-in of a study and check its options; this imports torch.
+
+    Raises:
+        SpecError: a dotted name that does not import, an unknown or missing option, or a value of
+            another type or range.
+    """
+    for table in PLUGIN_TABLES:
+        check_plugin(table, getattr(spec, table), f"{where}: [{table}]")
+    if spec.halving is None:
+        return
+    epochs = _epochs(spec.evaluator)
+    if epochs is not None and spec.halving.epochs[-1] >= epochs:
+        raise SpecError(
+            f"{where}: [halving] epochs: expected rungs below the {epochs} epochs of [evaluator], "
+            f"got {shown(spec.halving.epochs)}"
+        )
+
+
+def check_plugin(kind: str, plugin: Plugin, where: str) -> None:
+    """Check one plug-in's options against its `build`; `where` begins the message.
+
+    Raises:
+        SpecError: see `check_plugins`.
+    """
+    try:
+        known = options_of(kind, plugin.name)
+    except PluginError as error:
+        raise SpecError(f"{where} name: {error}") from error
+    for key, value in plugin.options.items():
+        if key not in known:
+            hint = did_you_mean(key, known) if known else "it takes no options"
+            raise SpecError(f'{where} {key}: no option of the {kind} "{plugin.name}"; {hint}')
+        if wrong := misfit(known[key].annotation, value):
+            raise SpecError(f"{where} {key}: {wrong}")
+    for key, parameter in known.items():
+        if parameter.default is inspect.Parameter.empty and key not in plugin.options:
+            expected = describe(parameter.annotation)
+            raise SpecError(f'{where} {key}: missing; "{plugin.name}" needs it: {expected}')
+
+
+def options_of(kind: str, name: str) -> Mapping[str, inspect.Parameter]:
+    """A plug-in's options by name; a dataset's with those that every dataset takes."""
+    own = plugins.options(kind, name)
+    if kind != "dataset":
+        return own
+    from evaluators.datasets._load import COMMON
+
+    return {**own, **COMMON}
+
+
+def _epochs(evaluator: Plugin) -> int | None:
+    """The epochs at which the evaluator is done, if it has an option of this name."""
+    parameter = options_of("evaluator", evaluator.name).get("epochs")
+    default = parameter.default if parameter else None
+    epochs = evaluator.options.get("epochs", default)
+    return epochs if isinstance(epochs, int) else None

@@ -1,0 +1,164 @@
+"""Connections: one factory for SQLite and PostgreSQL, with the settings that keep trials safe."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Engine, make_url
+
+from nas.store import schema
+from search_spaces import UsageError
+
+_EXAMPLES = '"sqlite:///nas.db" or "postgresql://user:password@host/database"'
+
+
+class StoreError(UsageError):
+    """A database that cannot be used, or a study that is not in it."""
+
+
+def parse_url(storage: str) -> URL:
+    """The URL with its driver.
+
+    Raises:
+        StoreError: it is no URL, another kind of database, or an in-memory one.
+    """
+    try:
+        url = make_url(storage)
+    except sa.exc.ArgumentError:
+        raise StoreError(
+            f"expected a database URL such as {_EXAMPLES}, got {_without_password(storage)!r}"
+        ) from None
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise StoreError(
+                'a study must outlive its process: expected a file, "sqlite:///nas.db", got a '
+                "database in memory"
+            )
+        return url
+    if backend in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    raise StoreError(f'expected a database URL such as {_EXAMPLES}, got one of "{backend}"')
+
+
+def hidden_password(storage: str) -> str:
+    """The URL for people to read: `***` in place of the password."""
+    try:
+        return make_url(storage).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return _without_password(storage)
+
+
+def _without_password(storage: str) -> str:
+    before, at, after = storage.rpartition("@")
+    return f"{before.partition('://')[0]}://***@{after}" if at else storage
+
+
+def engine_options(url: URL) -> dict[str, Any]:
+    """Arguments of `create_engine`, for our engine and for Optuna's."""
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": 60}}
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+
+
+def harden(engine: Engine) -> None:
+    """SQLite: write-ahead log, and transactions that take the write lock when they begin.
+
+    Without the latter two drivers can both read a row as free before either writes it.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=wal", "synchronous=normal", "foreign_keys=on"):
+            connection.execute(f"pragma {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: sa.Connection) -> None:
+        reading = connection.get_execution_options().get("read_only", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def connect(storage: str, *, create: bool) -> Engine:
+    """Open a database and, with `create`, make our tables in it.
+
+    Raises:
+        StoreError: unreachable, not ours, of a newer version, or absent and not to be created.
+    """
+    url = parse_url(storage)
+    if url.get_backend_name() == "sqlite":
+        file = Path(str(url.database))
+        if not create and not file.exists():
+            raise StoreError(
+                f"there is no database {file}; name one with --storage or NAS_STORAGE, or start a "
+                "study with: nas search STUDY.toml"
+            )
+        if not file.absolute().parent.is_dir():
+            raise StoreError(f"the folder {file.absolute().parent} of the database does not exist")
+    try:
+        engine = sa.create_engine(url, **engine_options(url))
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f'PostgreSQL needs the driver "{error.name}": pip install "gnn-nas[postgres]"'
+        ) from None
+    harden(engine)
+    with reachable(url):
+        _check_schema(engine, create)
+    return engine
+
+
+def _check_schema(engine: Engine, create: bool) -> None:
+    with engine.begin() as connection:
+        if create:
+            schema.metadata.create_all(connection)
+            present = connection.scalar(sa.select(schema.schema_version.c.version))
+            if present is None:
+                connection.execute(sa.insert(schema.schema_version).values(version=schema.VERSION))
+        elif not sa.inspect(connection).has_table(schema.schema_version.name):
+            raise StoreError(
+                f"{engine.url.render_as_string(hide_password=True)} holds no studies; start one "
+                "with: nas search STUDY.toml"
+            )
+        version = connection.scalar(sa.select(schema.schema_version.c.version))
+    if version != schema.VERSION:
+        raise StoreError(
+            f"the database has tables of version {version}, this program knows {schema.VERSION}; "
+            "use the version of gnn-nas that wrote it"
+        )
+
+
+@contextmanager
+def reachable(url: URL) -> Iterator[None]:
+    """Turn a failing connection into one message, without a password."""
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+        shown = url.render_as_string(hide_password=True)
+        reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+        if url.password:
+            reason = reason.replace(str(url.password), "***")
+        raise StoreError(f"cannot use the database {shown}: {reason}") from None
+
+
+def default_artifacts(storage: str) -> str:
+    """The folder of artifacts that belongs to a database: beside the file, or `nas-artifacts`."""
+    url = parse_url(storage)
+    if url.get_backend_name() == "sqlite":
+        return Path(f"{url.database}.artifacts").resolve().as_uri()
+    return Path("nas-artifacts").resolve().as_uri()
+
+
+def chosen_artifacts(storage: str) -> str:
+    """What a new study records: `NAS_ARTIFACTS`; else empty for SQLite (it moves with its file)."""
+    named = os.environ.get("NAS_ARTIFACTS", "")
+    if named:
+        return named if "://" in named else Path(named).resolve().as_uri()
+    if parse_url(storage).get_backend_name() == "sqlite":
+        return ""
+    return default_artifacts(storage)

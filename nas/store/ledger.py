@@ -1,0 +1,467 @@
+"""Writing a study: one driver's reservations, proposals, evaluations and endings.
+
+Each method is one transaction. What has ended is never written again. A trial is written to by the
+run that owns it (`run_id`); the trials of a run that is gone are claimed by the next one.
+"""
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from evaluators import Evaluation, Failure
+from nas.record import ENDED, TrialRecord, TrialState
+from nas.store.engine import StoreError, chosen_artifacts
+from nas.store.read import BEAT_SECONDS, GRACE_SECONDS, Store, trial_record
+from nas.store.schema import confirmations, evaluations, runs, studies, trials
+from search_spaces import Architecture
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """An ordinal that this run owns.
+
+    Attributes:
+        ordinal: of the proposal.
+        last_seq: the last ended trial that the strategy may see; -1 for none.
+        pending: the ordinals that were under way when it was reserved.
+        architecture: what was proposed, if a run got as far as that.
+        inherit: the trial whose weights it starts from.
+    """
+
+    ordinal: int
+    last_seq: int
+    pending: tuple[int, ...]
+    architecture: Architecture | None = None
+    inherit: int | None = None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a trial ended, complete with what is kept of it."""
+
+    state: TrialState
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    violation: float = 0.0
+    epochs: int = 0
+    seconds: float = 0.0
+    cached: bool = False
+    artifact: str | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class NewStudy:
+    """What a study is created with."""
+
+    name: str
+    spec: Mapping[str, Any]
+    space: Mapping[str, Any]
+    task: Mapping[str, Any]
+    dataset: str
+    start: Sequence[Architecture]
+    target: int | None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def refuse_existing(store: Store, name: str) -> None:
+    """Raise when the database has a study of that name already."""
+    with store.reading() as connection:
+        store.refuse_existing(connection, name)
+
+
+def create(store: Store, new: NewStudy) -> None:
+    """Write a new study's row.
+
+    Raises:
+        StoreError: there is a study of that name.
+    """
+    with store.writing() as connection:
+        store.refuse_existing(connection, new.name)
+        connection.execute(
+            sa.insert(studies).values(
+                name=new.name,
+                state="new",
+                reason="",
+                spec=dict(new.spec),
+                space=dict(new.space),
+                task=dict(new.task),
+                dataset=new.dataset,
+                start=[a.to_json() for a in new.start],
+                artifacts=chosen_artifacts(store.storage),
+                target=new.target,
+                seconds=0.0,
+                next_ordinal=0,
+                next_seq=0,
+                created=_now(),
+                changed=_now(),
+            )
+        )
+
+
+class Ledger:
+    """One run of one study: the only writer of the trials that it owns.
+
+    Raises:
+        StoreError: no such study, or another driver is alive.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.store = store
+        self.run_id = uuid.uuid4().hex
+        # The heartbeat's thread and the driver's both account for time.
+        self._clock = threading.Lock()
+        self._counted = time.monotonic()
+        with store.writing() as connection:
+            row = store.row(connection, name)
+            self.study: int = row["id"]
+            self._refuse_second_driver(connection, name)
+            connection.execute(
+                sa.insert(runs).values(
+                    id=self.run_id,
+                    study_id=self.study,
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
+                    beat=time.time(),
+                    ended=False,
+                )
+            )
+            self._change(connection, state="running", reason="")
+
+    def _refuse_second_driver(self, connection: sa.Connection, name: str) -> None:
+        query = sa.select(runs).where(runs.c.study_id == self.study, sa.not_(runs.c.ended))
+        for run in connection.execute(query).mappings().all():
+            silent = time.time() - run["beat"]
+            if silent < GRACE_SECONDS and _may_be_alive(run["host"], run["pid"]):
+                raise StoreError(
+                    f'study "{name}" is being run by process {run["pid"]} on {run["host"]}, '
+                    f"which last gave a sign {silent:.0f} s ago; stop it, or wait until it has "
+                    f"been silent for {GRACE_SECONDS:.0f} s"
+                )
+            connection.execute(sa.update(runs).where(runs.c.id == run["id"]).values(ended=True))
+
+    def claim(self) -> list[Reserved]:
+        """Take over the trials that no live run owns, in the order of their ordinals."""
+        with self.store.writing() as connection:
+            where = (trials.c.study_id == self.study, trials.c.state.not_in(ENDED))
+            query = sa.select(trials).where(*where).order_by(trials.c.ordinal)
+            orphans = [_reserved(row) for row in connection.execute(query).mappings()]
+            change = sa.update(trials).where(*where)
+            connection.execute(change.values(run_id=self.run_id, state="running"))
+        return orphans
+
+    def reserve(self, target: int | None) -> Reserved | None:
+        """The next ordinal, or None when `target` of them have been given out."""
+        with self.store.writing() as connection:
+            study = self._locked(connection)
+            ordinal = study["next_ordinal"]
+            if target is not None and ordinal >= target:
+                return None
+            under_way = sa.select(trials.c.ordinal).where(
+                trials.c.study_id == self.study, trials.c.state.not_in(ENDED)
+            )
+            pending = sorted(connection.scalars(under_way))
+            reserved = Reserved(ordinal, study["next_seq"] - 1, tuple(pending))
+            connection.execute(
+                sa.insert(trials).values(
+                    study_id=self.study,
+                    ordinal=ordinal,
+                    state="running",
+                    run_id=self.run_id,
+                    last_seq=reserved.last_seq,
+                    pending=pending,
+                    cached=False,
+                    metrics={},
+                    violation=0.0,
+                    epochs=0,
+                    seconds=0.0,
+                )
+            )
+            self._change(connection, next_ordinal=ordinal + 1)
+        return reserved
+
+    def propose(self, ordinal: int, architecture: Architecture, inherit: int | None) -> None:
+        """Record what was proposed under an ordinal."""
+        with self.store.writing() as connection:
+            connection.execute(
+                self._mine(ordinal).values(
+                    architecture=architecture.to_json(), key=architecture.key, inherit=inherit
+                )
+            )
+
+    def withdraw(self, ordinal: int) -> None:
+        """Give back the last ordinal: nothing could be proposed under it."""
+        with self.store.writing() as connection:
+            self._locked(connection)
+            connection.execute(
+                sa.delete(trials).where(
+                    trials.c.study_id == self.study,
+                    trials.c.ordinal == ordinal,
+                    trials.c.key.is_(None),
+                )
+            )
+            last = connection.scalar(
+                sa.select(sa.func.max(trials.c.ordinal)).where(trials.c.study_id == self.study)
+            )
+            self._change(connection, next_ordinal=0 if last is None else last + 1)
+
+    def append(self, ordinal: int, evaluation: Evaluation, cache_key: str) -> int:
+        """Record a rung that the trial may go on from; returns the row's id, which orders rungs."""
+        with self.store.writing() as connection:
+            return self._append(connection, ordinal, evaluation, cache_key)
+
+    def end(
+        self,
+        ordinal: int,
+        ending: Ending,
+        evaluation: Evaluation | None = None,
+        cache_key: str = "",
+    ) -> TrialRecord:
+        """End a trial with its last evaluation, and give it its place in the order."""
+        with self.store.writing() as connection:
+            study = self._locked(connection)
+            if evaluation is not None:
+                self._append(connection, ordinal, evaluation, cache_key)
+            connection.execute(
+                self._mine(ordinal).values(
+                    state=ending.state,
+                    seq=study["next_seq"],
+                    cached=ending.cached,
+                    metrics=dict(ending.metrics),
+                    violation=ending.violation,
+                    epochs=ending.epochs,
+                    seconds=ending.seconds,
+                    artifact=ending.artifact,
+                    failure=asdict(ending.failure) if ending.failure else None,
+                )
+            )
+            self._change(
+                connection,
+                next_seq=study["next_seq"] + 1,
+                seconds=study["seconds"] + self._elapsed(),
+            )
+            query = sa.select(trials).where(
+                trials.c.study_id == self.study, trials.c.ordinal == ordinal
+            )
+            return trial_record(connection.execute(query).mappings().one())
+
+    def ended_between(self, after: int, last: int) -> list[TrialRecord]:
+        """The ended trials with `after < seq <= last`, in that order."""
+        query = (
+            sa.select(trials)
+            .where(trials.c.study_id == self.study, trials.c.seq > after, trials.c.seq <= last)
+            .order_by(trials.c.seq)
+        )
+        with self.store.reading() as connection:
+            return [trial_record(row) for row in connection.execute(query).mappings()]
+
+    def architectures(self, ordinals: Iterable[int]) -> list[Architecture]:
+        """What was proposed under the given ordinals, where anything was."""
+        query = (
+            sa.select(trials.c.architecture)
+            .where(trials.c.study_id == self.study, trials.c.ordinal.in_(list(ordinals)))
+            .where(trials.c.key.is_not(None))
+            .order_by(trials.c.ordinal)
+        )
+        with self.store.reading() as connection:
+            return [Architecture.from_json(value) for value in connection.scalars(query)]
+
+    def rungs(self, ordinal: int) -> list[dict[str, Any]]:
+        """What has been measured of a trial so far, by epoch."""
+        query = (
+            sa.select(evaluations)
+            .where(evaluations.c.study_id == self.study, evaluations.c.ordinal == ordinal)
+            .order_by(evaluations.c.epoch)
+        )
+        with self.store.reading() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def rung_metrics(self, epoch: int, up_to: int) -> list[Mapping[str, float]]:
+        """The metrics at a rung of the study, in the order recorded, up to a row's id."""
+        query = (
+            sa.select(evaluations.c.metrics)
+            .where(evaluations.c.study_id == self.study, evaluations.c.epoch == epoch)
+            .where(evaluations.c.id <= up_to, evaluations.c.failure.is_(None))
+            .order_by(evaluations.c.id)
+        )
+        with self.store.reading() as connection:
+            return [dict(metrics) for metrics in connection.scalars(query)]
+
+    def known(self, cache_key: str) -> dict[str, Any] | None:
+        """An evaluation of the same key by any study with the same artifacts; no failures."""
+        mine = sa.select(studies.c.artifacts).where(studies.c.id == self.study)
+        query = (
+            sa.select(evaluations)
+            .join(studies, studies.c.id == evaluations.c.study_id)
+            .where(evaluations.c.cache_key == cache_key, evaluations.c.failure.is_(None))
+            .where(studies.c.artifacts == mine.scalar_subquery())
+            .order_by(evaluations.c.id)
+            .limit(1)
+        )
+        with self.store.reading() as connection:
+            row = connection.execute(query).mappings().first()
+        return dict(row) if row is not None else None
+
+    def set_budget(self, budget: Mapping[str, Any], target: int | None) -> None:
+        """Record the totals wanted, so that the next run goes on towards the same."""
+        with self.store.writing() as connection:
+            spec = {**self._locked(connection)["spec"], "budget": dict(budget)}
+            self._change(connection, spec=spec, target=target)
+
+    def beat(self) -> None:
+        """A sign of life, for all trials in flight, and the time spent so far."""
+        with self.store.writing() as connection:
+            seconds = self._locked(connection)["seconds"] + self._elapsed()
+            change = sa.update(runs).where(runs.c.id == self.run_id)
+            connection.execute(change.values(beat=time.time()))
+            self._change(connection, seconds=seconds)
+
+    def close(self, state: str, reason: str) -> None:
+        """End this run; trials that it had under way wait for the next one."""
+        with self.store.writing() as connection:
+            seconds = self._locked(connection)["seconds"] + self._elapsed()
+            mine = sa.update(trials).where(
+                trials.c.study_id == self.study,
+                trials.c.run_id == self.run_id,
+                trials.c.state.not_in(ENDED),
+            )
+            connection.execute(mine.values(state="waiting", run_id=None))
+            connection.execute(sa.update(runs).where(runs.c.id == self.run_id).values(ended=True))
+            self._change(connection, state=state, reason=reason, seconds=seconds)
+
+    def _locked(self, connection: sa.Connection) -> Mapping[str, Any]:
+        """The study's row, locked until the end of the transaction."""
+        query = sa.select(studies).where(studies.c.id == self.study).with_for_update()
+        return dict(connection.execute(query).mappings().one())
+
+    def _change(self, connection: sa.Connection, **values: Any) -> None:
+        change = sa.update(studies).where(studies.c.id == self.study)
+        connection.execute(change.values(**values, changed=_now()))
+
+    def _mine(self, ordinal: int) -> "sa.Update":
+        return sa.update(trials).where(
+            trials.c.study_id == self.study,
+            trials.c.ordinal == ordinal,
+            trials.c.run_id == self.run_id,
+            trials.c.state.not_in(ENDED),
+        )
+
+    def _append(
+        self, connection: sa.Connection, ordinal: int, evaluation: Evaluation, cache_key: str
+    ) -> int:
+        inserted = connection.execute(
+            sa.insert(evaluations).values(
+                study_id=self.study,
+                ordinal=ordinal,
+                epoch=evaluation.epoch,
+                cache_key=cache_key,
+                metrics=dict(evaluation.metrics),
+                seconds=evaluation.seconds,
+                artifact=evaluation.artifact.sha256 if evaluation.artifact else None,
+                failure=asdict(evaluation.failure) if evaluation.failure else None,
+            )
+        )
+        return int(inserted.inserted_primary_key[0])  # type: ignore[index]
+
+    def _elapsed(self) -> float:
+        with self._clock:
+            now = time.monotonic()
+            elapsed, self._counted = now - self._counted, now
+        return elapsed
+
+
+def _reserved(row: Mapping[Any, Any]) -> Reserved:
+    value = row["architecture"]
+    return Reserved(
+        ordinal=row["ordinal"],
+        last_seq=row["last_seq"],
+        pending=tuple(row["pending"]),
+        architecture=Architecture.from_json(value) if value else None,
+        inherit=row["inherit"],
+    )
+
+
+def _may_be_alive(host: str, pid: int) -> bool:
+    """Whether a process may still run: unknown hosts may, dead processes of this one do not."""
+    if host != socket.gethostname():
+        return True
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def store_confirmation(
+    store: Store,
+    study: int,
+    ordinal: int,
+    seed: int,
+    metrics: Mapping[str, float],
+    artifact: str | None,
+) -> None:
+    """Record one fresh validation of a trial; its test values come later."""
+    with store.writing() as connection:
+        connection.execute(
+            sa.insert(confirmations).values(
+                study_id=study,
+                ordinal=ordinal,
+                seed=seed,
+                metrics=dict(metrics),
+                artifact=artifact,
+            )
+        )
+
+
+def store_test(
+    store: Store, study: int, ordinal: int, seed: int, test_metrics: Mapping[str, float]
+) -> None:
+    """Record the test values of one confirmation; only ever written where there are none."""
+    with store.writing() as connection:
+        connection.execute(
+            sa.update(confirmations)
+            .where(
+                confirmations.c.study_id == study,
+                confirmations.c.ordinal == ordinal,
+                confirmations.c.seed == seed,
+                confirmations.c.test_metrics.is_(None),
+            )
+            .values(test_metrics=dict(test_metrics))
+        )
+
+
+@contextmanager
+def heartbeat(book: Ledger) -> Iterator[None]:
+    """Beat for a run, from a thread, until the block ends."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT_SECONDS):
+            try:
+                book.beat()
+            except StoreError:
+                # The database may be back at the next beat; the driver's own writes will tell.
+                continue
+
+    thread = threading.Thread(target=beat, name="nas-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

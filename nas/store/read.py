@@ -1,0 +1,382 @@
+"""Reading studies: the records that people and scripts look at, by SQL alone."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from nas.pareto import non_dominated_ranks
+from nas.record import Confirmation, StudyStatus, TrialCounts, TrialRecord
+from nas.store.engine import (
+    StoreError,
+    connect,
+    default_artifacts,
+    hidden_password,
+    parse_url,
+    reachable,
+)
+from nas.store.schema import confirmations, evaluations, runs, studies, trials
+from search_spaces import Architecture
+from search_spaces.errors import did_you_mean
+
+# A driver beats every BEAT_SECONDS; one that has been silent for GRACE_SECONDS is taken for dead.
+BEAT_SECONDS = 10.0
+GRACE_SECONDS = 60.0
+
+
+class Store:
+    """A database of studies.
+
+    Raises:
+        StoreError: it cannot be reached, or is not ours; the message has no password.
+    """
+
+    def __init__(self, storage: str, *, create: bool = True) -> None:
+        self.storage = storage
+        self.url = parse_url(storage)
+        self.engine = connect(storage, create=create)
+
+    @classmethod
+    def open_existing(cls, storage: str) -> "Store":
+        """A database that must be there already, with studies in it."""
+        return cls(storage, create=False)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection whose transaction takes no write lock."""
+        with (
+            reachable(self.url),
+            self.engine.connect().execution_options(read_only=True) as connection,
+        ):
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that holds the write lock (SQLite) and is committed at the end."""
+        with reachable(self.url), self.engine.begin() as connection:
+            yield connection
+
+    def studies(self) -> list[StudyStatus]:
+        """All studies, the last changed first."""
+        with self.reading() as connection:
+            rows = connection.execute(sa.select(studies).order_by(studies.c.changed.desc()))
+            return [self._status(connection, dict(row)) for row in rows.mappings().all()]
+
+    def status(self, name: str) -> StudyStatus:
+        """One study at a glance."""
+        with self.reading() as connection:
+            return self._status(connection, self.row(connection, name))
+
+    def spec(self, name: str) -> dict[str, Any]:
+        """The study file as it was stored."""
+        with self.reading() as connection:
+            return dict(self.row(connection, name)["spec"])
+
+    def artifacts(self, name: str) -> str:
+        """The URL of a study's artifact store."""
+        with self.reading() as connection:
+            return str(self.row(connection, name)["artifacts"]) or default_artifacts(self.storage)
+
+    def trials(self, name: str) -> list[TrialRecord]:
+        """All trials of a study, by number."""
+        with self.reading() as connection:
+            study = self.row(connection, name)["id"]
+            query = sa.select(trials).where(trials.c.study_id == study).order_by(trials.c.ordinal)
+            return [trial_record(row) for row in connection.execute(query).mappings()]
+
+    def trial(self, name: str, number: int) -> TrialRecord:
+        """One trial.
+
+        Raises:
+            StoreError: the study has no trial of that number.
+        """
+        with self.reading() as connection:
+            study = self.row(connection, name)
+            query = sa.select(trials).where(
+                trials.c.study_id == study["id"], trials.c.ordinal == number
+            )
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise StoreError(
+                f'study "{name}" has {study["next_ordinal"]} trials, numbered from 0; '
+                f"there is no trial {number}"
+            )
+        return trial_record(row)
+
+    def evaluations(self, name: str, number: int) -> list[dict[str, Any]]:
+        """The rungs of a trial: one row for each epoch at which it was measured."""
+        with self.reading() as connection:
+            study = self.row(connection, name)["id"]
+            query = (
+                sa.select(evaluations)
+                .where(evaluations.c.study_id == study, evaluations.c.ordinal == number)
+                .order_by(evaluations.c.epoch)
+            )
+            kept = ("epoch", "metrics", "seconds", "artifact", "failure")
+            return [{k: row[k] for k in kept} for row in connection.execute(query).mappings()]
+
+    def front(self, name: str) -> list[TrialRecord]:
+        """The feasible, complete trials that no other dominates; best first objective first.
+
+        Of trials with equal architectures the first one stands for all.
+        """
+        return [trial for rank, trial in self._ranked(name) if rank == 0]
+
+    def fronts(self, name: str) -> list[TrialRecord]:
+        """All feasible, complete trials: the front, then what it leaves, front after front."""
+        return [trial for _, trial in self._ranked(name)]
+
+    def _ranked(self, name: str) -> list[tuple[int, TrialRecord]]:
+        objectives = self.status(name).objectives
+        distinct: dict[str, TrialRecord] = {}
+        for trial in self.trials(name):
+            if trial.state == "complete" and trial.architecture is not None:
+                distinct.setdefault(trial.architecture.key, trial)
+        candidates = list(distinct.values())
+        if not candidates:
+            return []
+        losses = [losses_of(trial.metrics, objectives) for trial in candidates]
+        ranks = [int(rank) for rank in non_dominated_ranks(losses)]
+        keys = range(len(candidates))
+        order = sorted(keys, key=lambda i: (ranks[i], *losses[i], candidates[i].number))
+        return [(ranks[i], candidates[i]) for i in order]
+
+    def confirmations(self, name: str) -> list[Confirmation]:
+        """What `nas confirm` has stored, ranked; trials without test values are not ready yet."""
+        with self.reading() as connection:
+            row = self.row(connection, name)
+            query = (
+                sa.select(confirmations)
+                .where(confirmations.c.study_id == row["id"])
+                .order_by(confirmations.c.ordinal, confirmations.c.seed)
+            )
+            stored = list(connection.execute(query).mappings())
+        metric, direction = next(iter(objectives_of(row["spec"]).items()))
+        return ranked_confirmations(
+            {t.number: t for t in self.trials(name)}, stored, metric, direction
+        )
+
+    def confirmed_seeds(self, name: str) -> dict[tuple[int, int], bool]:
+        """{(trial, seed): whether test is measured} of what `nas confirm` has retrained."""
+        c = confirmations.c
+        with self.reading() as connection:
+            study = self.row(connection, name)["id"]
+            query = sa.select(c.ordinal, c.seed, c.test_metrics.is_not(None))
+            rows = connection.execute(query.where(c.study_id == study).order_by(c.ordinal, c.seed))
+            return {(ordinal, seed): bool(measured) for ordinal, seed, measured in rows}
+
+    def confirmation_artifact(self, name: str, number: int, seed: int) -> str:
+        """The hash of the checkpoint of one confirmation."""
+        c = confirmations.c
+        with self.reading() as connection:
+            study = self.row(connection, name)["id"]
+            query = sa.select(c.artifact).where(
+                c.study_id == study, c.ordinal == number, c.seed == seed
+            )
+            return str(connection.scalar(query))
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a study another name, in our tables and in Optuna's."""
+        from nas.store.optuna_twin import rename_twin
+
+        if not new.strip():
+            raise StoreError("expected a name for the study, got an empty one")
+        with self.writing() as connection:
+            row = self.row(connection, name)
+            self.refuse_existing(connection, new)
+            spec = {**row["spec"], "study": {**row["spec"]["study"], "name": new}}
+            change = sa.update(studies).where(studies.c.id == row["id"])
+            connection.execute(change.values(name=new, spec=spec))
+        rename_twin(self, name, new)
+
+    def delete(self, name: str) -> None:
+        """Remove a study and its rows; its artifacts stay until `nas gc`.
+
+        Raises:
+            StoreError: no such study, or a driver is running it.
+        """
+        from nas.store.optuna_twin import delete_twin
+
+        if self.status(name).state == "running":
+            raise StoreError(f'study "{name}" is running; stop it before you delete it')
+        with self.writing() as connection:
+            study = self.row(connection, name)["id"]
+            for table in (confirmations, evaluations, trials, runs):
+                connection.execute(sa.delete(table).where(table.c.study_id == study))
+            connection.execute(sa.delete(studies).where(studies.c.id == study))
+        delete_twin(self, name)
+
+    def referenced_artifacts(self) -> dict[str, set[str]]:
+        """{store URL: hashes that some row refers to}, over all studies."""
+        found: dict[str, set[str]] = {}
+        with self.reading() as connection:
+            for row in connection.execute(sa.select(studies)).mappings():
+                kept = found.setdefault(row["artifacts"] or default_artifacts(self.storage), set())
+                kept.add(row["dataset"])
+                for table in (trials, evaluations, confirmations):
+                    query = sa.select(table.c.artifact).where(
+                        table.c.study_id == row["id"], table.c.artifact.is_not(None)
+                    )
+                    kept.update(connection.scalars(query))
+        return found
+
+    def row(self, connection: sa.Connection, name: str) -> Mapping[str, Any]:
+        """The row of a study.
+
+        Raises:
+            StoreError: there is none of that name; the nearest one is suggested.
+        """
+        query = sa.select(studies).where(studies.c.name == name)
+        row = connection.execute(query).mappings().first()
+        if row is not None:
+            return dict(row)
+        known = list(connection.scalars(sa.select(studies.c.name)))
+        hint = did_you_mean(name, known) if known else "it holds no study yet"
+        raise StoreError(f'no study "{name}" in {hidden_password(self.storage)}; {hint}')
+
+    def refuse_existing(self, connection: sa.Connection, name: str) -> None:
+        """Raise when a study of that name is there."""
+        if connection.scalar(sa.select(studies.c.id).where(studies.c.name == name)) is not None:
+            raise StoreError(
+                f'there is a study "{name}" in {hidden_password(self.storage)} already; continue '
+                f"it with: nas resume {name}, or choose another name with --name"
+            )
+
+    def _status(self, connection: sa.Connection, row: Mapping[str, Any]) -> StudyStatus:
+        objectives = objectives_of(row["spec"])
+        state: Literal["new", "running", "stopped", "finished"] = row["state"]
+        beat = connection.scalar(
+            sa.select(sa.func.max(runs.c.beat)).where(
+                runs.c.study_id == row["id"], sa.not_(runs.c.ended)
+            )
+        )
+        if state == "running" and (beat is None or time.time() - beat > GRACE_SECONDS):
+            state = "stopped"
+        return StudyStatus(
+            name=row["name"],
+            state=state,
+            reason=row["reason"],
+            objectives=objectives,
+            target=row["target"],
+            trials=count_trials(connection, row["id"]),
+            best=_best(connection, row["id"], objectives),
+            seconds=round(row["seconds"], 3),
+            created=row["created"],
+            changed=row["changed"],
+            storage=hidden_password(self.storage),
+        )
+
+
+def count_trials(connection: sa.Connection, study: int) -> TrialCounts:
+    """How many trials are in each state, by one query."""
+    query = (
+        sa.select(
+            trials.c.state, sa.func.count(), sa.func.sum(sa.cast(trials.c.cached, sa.Integer))
+        )
+        .where(trials.c.study_id == study)
+        .group_by(trials.c.state)
+    )
+    counts = {state: (n, cached or 0) for state, n, cached in connection.execute(query)}
+    return TrialCounts(
+        **{state: n for state, (n, _) in counts.items()},
+        cached=sum(int(cached) for _, cached in counts.values()),
+    )
+
+
+def _best(connection: sa.Connection, study: int, objectives: Mapping[str, str]) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for metric, direction in objectives.items():
+        value = trials.c.metrics[metric].as_float()
+        extreme = sa.func.max(value) if direction == "maximize" else sa.func.min(value)
+        query = sa.select(extreme).where(trials.c.study_id == study, trials.c.state == "complete")
+        found = connection.scalar(query)
+        if found is not None:
+            best[metric] = float(found)
+    return best
+
+
+def objectives_of(spec: Mapping[str, Any]) -> dict[str, str]:
+    """{metric: direction} of a stored study file, which keeps them as pairs, in their order."""
+    return dict(spec["study"]["objectives"])
+
+
+def losses_of(metrics: Mapping[str, float], objectives: Mapping[str, str]) -> tuple[float, ...]:
+    """The objectives' values turned so that lower is better."""
+    return tuple(
+        -metrics[metric] if direction == "maximize" else metrics[metric]
+        for metric, direction in objectives.items()
+    )
+
+
+def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
+    """A row of our table as a value."""
+    architecture = row["architecture"]
+    return TrialRecord(
+        number=row["ordinal"],
+        state=row["state"],
+        architecture=Architecture.from_json(architecture) if architecture else None,
+        metrics=dict(row["metrics"]),
+        epochs=row["epochs"],
+        seconds=row["seconds"],
+        cached=row["cached"],
+        failure=row["failure"],
+        violation=row["violation"],
+        seq=row["seq"],
+        artifact=row["artifact"],
+    )
+
+
+def ranked_confirmations(
+    by_number: Mapping[int, TrialRecord],
+    stored: list[Any],
+    metric: str,
+    direction: str,
+) -> list[Confirmation]:
+    """The stored rows grouped by trial and ranked by the mean of fresh validation.
+
+    An objective that is not measured on validation (`params`) ranks by what the trial recorded.
+    """
+    grouped: dict[int, list[Any]] = {}
+    for row in stored:
+        grouped.setdefault(row["ordinal"], []).append(row)
+    grouped = {n: rows for n, rows in grouped.items() if all(r["test_metrics"] for r in rows)}
+
+    def rank_value(number: int) -> float:
+        values = [row["metrics"].get(metric) for row in grouped[number]]
+        known = [v for v in values if v is not None]
+        value = sum(known) / len(known) if known else by_number[number].metrics[metric]
+        return -value if direction == "maximize" else float(value)
+
+    order = sorted(grouped, key=lambda number: (rank_value(number), number))
+    return [
+        _confirmation(by_number[number], grouped[number], rank)
+        for rank, number in enumerate(order, start=1)
+    ]
+
+
+def _confirmation(trial: TrialRecord, rows: list[Any], rank: int) -> Confirmation:
+    measured = [{**row["metrics"], **row["test_metrics"]} for row in rows]
+    values = {
+        name: tuple(float(one[name]) for one in measured)
+        for name in measured[0]
+        if name.startswith(("val_", "test_")) and all(name in one for one in measured)
+    }
+    architecture = trial.architecture
+    return Confirmation(
+        trial=trial.number,
+        architecture=architecture.key if architecture else "",
+        decisions=dict(architecture.choices) if architecture else {},
+        seeds=len(rows),
+        metrics={name: _mean_and_stderr(v) for name, v in values.items()},
+        values=values,
+        rank=rank,
+    )
+
+
+def _mean_and_stderr(values: tuple[float, ...]) -> dict[str, float]:
+    n = len(values)
+    mean = sum(values) / n
+    variance = sum((v - mean) ** 2 for v in values) / (n - 1) if n > 1 else 0.0
+    return {"mean": mean, "stderr": (variance / n) ** 0.5, "n": n}

@@ -1,0 +1,119 @@
+"""Our tables. Optuna's own stand beside them in the same database."""
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+VERSION = 1
+# None is SQL NULL, not the JSON text "null".
+OPTIONAL_JSON = JSON(none_as_null=True)
+metadata = MetaData()
+
+schema_version = Table("nas_schema_version", metadata, Column("version", Integer, primary_key=True))
+
+studies = Table(
+    "nas_studies",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("state", String(16), nullable=False),
+    Column("reason", String, nullable=False),
+    Column("spec", JSON, nullable=False),
+    # What the study is bound to: a resumed one must find the same.
+    Column("space", JSON, nullable=False),
+    Column("task", JSON, nullable=False),
+    Column("dataset", String(64), nullable=False),
+    # Architectures to try first, resolved when the study was created.
+    Column("start", JSON, nullable=False),
+    # URL of the artifact store; empty: beside the database file.
+    Column("artifacts", String, nullable=False),
+    Column("target", Integer),
+    Column("seconds", Float, nullable=False),
+    Column("next_ordinal", Integer, nullable=False),
+    Column("next_seq", Integer, nullable=False),
+    Column("created", String(32), nullable=False),
+    Column("changed", String(32), nullable=False),
+)
+
+
+def _study() -> "Column[int]":
+    return Column(
+        "study_id", Integer, ForeignKey("nas_studies.id", ondelete="CASCADE"), primary_key=True
+    )
+
+
+trials = Table(
+    "nas_trials",
+    metadata,
+    _study(),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    Column("run_id", String(32)),
+    # What the strategy had seen when it proposed: replaying it needs nothing else.
+    Column("last_seq", Integer, nullable=False),
+    Column("pending", JSON, nullable=False),
+    Column("architecture", OPTIONAL_JSON),
+    Column("key", String(32)),
+    Column("inherit", Integer),
+    # The order in which trials ended is the order in which strategies fold them.
+    Column("seq", Integer),
+    Column("cached", Boolean, nullable=False),
+    Column("metrics", JSON, nullable=False),
+    Column("violation", Float, nullable=False),
+    Column("epochs", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("artifact", String(64)),
+    Column("failure", OPTIONAL_JSON),
+    UniqueConstraint("study_id", "seq", name="nas_trials_order"),
+    Index("nas_trials_state", "study_id", "state"),
+)
+
+evaluations = Table(
+    "nas_evaluations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", Integer, ForeignKey("nas_studies.id", ondelete="CASCADE"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("cache_key", String(32), nullable=False),
+    Column("metrics", JSON, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("artifact", String(64)),
+    Column("failure", OPTIONAL_JSON),
+    UniqueConstraint("study_id", "ordinal", "epoch", name="nas_evaluations_rung"),
+    Index("nas_evaluations_cache", "cache_key"),
+)
+
+runs = Table(
+    "nas_runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("study_id", Integer, ForeignKey("nas_studies.id", ondelete="CASCADE"), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("beat", Float, nullable=False),
+    Column("ended", Boolean, nullable=False),
+    Index("nas_runs_study", "study_id"),
+)
+
+# Test metrics exist here and nowhere else, and only once `nas confirm` has ranked on validation.
+confirmations = Table(
+    "nas_confirmations",
+    metadata,
+    _study(),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("seed", Integer, primary_key=True, autoincrement=False),
+    Column("metrics", JSON, nullable=False),
+    Column("test_metrics", OPTIONAL_JSON),
+    Column("artifact", String(64)),
+)

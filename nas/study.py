@@ -1,0 +1,141 @@
+"""A study from its specification to the end of its budget: `search` and `resume`."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from evaluators import Artifact, Executor
+from nas.driver import Driver, Report, StudyFailedError
+from nas.record import StudyStatus
+from nas.setup import Setup, prepare, refuse_change, start_architectures, with_budget
+from nas.spec import StudySpec, check_plugins
+from nas.store import Store, ledger
+from nas.store.engine import chosen_artifacts, default_artifacts
+from nas.store.ledger import Ledger, NewStudy, heartbeat
+from nas.store.optuna_twin import OptunaTwin
+from search_spaces import Architecture, SearchSpace, plugins
+from search_spaces.plugins import Plugin
+
+__all__ = ["StudyFailedError", "resume", "search"]
+
+
+def search(
+    spec: StudySpec,
+    *,
+    storage: str,
+    data_root: Path,
+    progress: Report | None = None,
+    space: SearchSpace | None = None,
+) -> StudyStatus:
+    """Create a study and run it to the end of its budget.
+
+    Args:
+        spec: the study file.
+        storage: URL of the database.
+        data_root: where raw public datasets lie.
+        progress: called after each trial, and about once a second.
+        space: made in Python, in place of the one that the specification names.
+
+    Raises:
+        UsageError: something is wrong with the specification, data or database; nothing is stored.
+        StudyFailedError: ten candidates in a row failed by their own fault.
+        KeyboardInterrupt: stopped; what was under way waits for `resume`.
+    """
+    if space is None:
+        check_plugins(spec)
+    store = Store(storage)
+    ledger.refuse_existing(store, spec.study.name)
+    setup = prepare(spec, data_root, space)
+    start = start_architectures(spec, setup.space, _fronts(store, spec))
+    dataset = prepared_dataset(setup, chosen_artifacts(storage) or default_artifacts(storage))
+    new = NewStudy(
+        name=spec.study.name,
+        spec=spec.to_json(),
+        space=setup.space.to_json(),
+        task=asdict(setup.task),
+        dataset=dataset.sha256,
+        start=start,
+        target=spec.budget.trials,
+    )
+    ledger.create(store, new)
+    return _drive(store, setup, dataset, progress)
+
+
+def resume(
+    name: str,
+    *,
+    storage: str,
+    data_root: Path,
+    trials: int | None = None,
+    seconds: float | None = None,
+    executor: Plugin | None = None,
+    progress: Report | None = None,
+    space: SearchSpace | None = None,
+) -> StudyStatus:
+    """Continue a study up to `trials` in total; one that has them already is left as it is.
+
+    Args:
+        trials, seconds: new totals, kept for later; None keeps those of the study.
+        executor: for this run, in place of the study's.
+        storage, data_root, progress, space: as for `search`.
+
+    Raises:
+        UsageError: no such study, its space or dataset has changed, or another driver runs it.
+        StudyFailedError, KeyboardInterrupt: as for `search`.
+    """
+    store = Store.open_existing(storage)
+    spec = with_budget(StudySpec.from_json(store.spec(name)), trials, seconds)
+    spec = spec.model_copy(update={"executor": executor}) if executor else spec
+    status = store.status(name)
+    wanted = spec.budget.trials
+    under_way = status.trials.running + status.trials.waiting
+    if wanted is not None and status.trials.ended >= wanted and not under_way:
+        return status
+    if space is None:
+        check_plugins(spec)
+    setup = prepare(spec, data_root, space)
+    with store.reading() as connection:
+        refuse_change(store.row(connection, name), setup)
+    return _drive(store, setup, prepared_dataset(setup, store.artifacts(name)), progress)
+
+
+def prepared_dataset(setup: Setup, artifacts: str) -> Artifact:
+    """The sealed dataset in an artifact store, written if it is not there."""
+    from evaluators.datasets import save_prepared
+
+    return save_prepared(setup.dataset, artifacts)
+
+
+def _fronts(store: Store, spec: StudySpec) -> dict[str, list[Architecture]]:
+    named = [item.removeprefix("study:") for item in spec.study.start if isinstance(item, str)]
+    return {
+        name: [t.architecture for t in store.front(name) if t.architecture is not None]
+        for name in named
+    }
+
+
+def _drive(store: Store, setup: Setup, dataset: Artifact, progress: Report | None) -> StudyStatus:
+    name = setup.spec.study.name
+    executor: Executor = plugins.load("executor", setup.spec.executor.name).build(
+        **setup.spec.executor.options
+    )
+    book = Ledger(store, name)
+    state, reason = "stopped", "failed"
+    try:
+        twin = OptunaTwin(store, name, setup.space, setup.objectives)
+        try:
+            with heartbeat(book):
+                driver = Driver(store, setup, book, twin, executor, dataset, progress)
+                state, reason = "finished", driver.run()
+        finally:
+            executor.shutdown(wait=False)
+            twin.release()
+            twin.close()
+    except KeyboardInterrupt:
+        reason = "interrupted"
+        raise
+    except StudyFailedError as error:
+        reason = str(error)
+        raise
+    finally:
+        book.close(state, reason)
+    return store.status(name)

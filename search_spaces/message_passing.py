@@ -1,0 +1,161 @@
+"""Message-passing layers, and the ways to connect them.
+
+Every part maps x [N, F_in] and edge_index [2, E] to [N, F_out]. `nn.Dropout` modules are built with
+p = 0: how much to drop is a matter of training. No part branches on data, so all of them export
+with dynamic sizes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces import plugins
+from search_spaces.decision import Choice
+from search_spaces.frozen import FrozenMapping
+
+ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
+    "none": nn.Identity,
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "softplus": nn.Softplus,
+}
+NORMALIZATIONS: Mapping[str, Callable[[int], nn.Module]] = {
+    "none": lambda _: nn.Identity(),
+    "batch": nn.BatchNorm1d,
+    "layer": nn.LayerNorm,
+}
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One message-passing layer before its input width is known.
+
+    Attributes:
+        operator: a plug-in, with `options` for its `build`.
+        width: of the output, over all heads.
+        normalization, activation: keys of `NORMALIZATIONS` and `ACTIVATIONS`.
+    """
+
+    operator: str
+    width: int
+    normalization: str = "none"
+    activation: str = "none"
+    options: Mapping[str, Choice] = field(default_factory=FrozenMapping)
+
+
+class Layer(nn.Module):
+    """Dropout, operator, normalization, activation, in this order."""
+
+    def __init__(self, in_features: int, plan: LayerPlan) -> None:
+        super().__init__()
+        operator = plugins.load("operator", plan.operator)
+        self.dropout = nn.Dropout(0.0)
+        self.operator: nn.Module = operator.build(in_features, plan.width, **plan.options)
+        self.normalization = NORMALIZATIONS[plan.normalization](plan.width)
+        self.activation = ACTIVATIONS[plan.activation]()
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        x = self.operator(self.dropout(x), edge_index)
+        activated: Tensor = self.activation(self.normalization(x))
+        return activated
+
+
+class Plain(nn.Module):
+    """Each layer sees the one before. `width` is that of the output."""
+
+    def __init__(self, in_features: int, plans: Sequence[LayerPlan]) -> None:
+        super().__init__()
+        widths = [in_features, *(plan.width for plan in plans)]
+        self.layers = nn.ModuleList(
+            Layer(width, plan) for width, plan in zip(widths, plans, strict=False)
+        )
+        self.width = widths[-1]
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, edge_index)
+        return x
+
+
+class Residual(Plain):
+    """The input of each layer is added to its output, through a linear map where widths differ.
+
+    Kaiming He, Xiangyu Zhang, Shaoqing Ren, Jian Sun: Deep Residual Learning for Image Recognition
+    (2016).
+    """
+
+    def __init__(self, in_features: int, plans: Sequence[LayerPlan]) -> None:
+        super().__init__(in_features, plans)
+        widths = [in_features, *(plan.width for plan in plans)]
+        self.shortcuts = nn.ModuleList(
+            _matching(before, after) for before, after in pairwise(widths)
+        )
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        for layer, shortcut in zip(self.layers, self.shortcuts, strict=True):
+            x = layer(x, edge_index) + shortcut(x)
+        return x
+
+
+class Dense(nn.Module):
+    """Each layer sees the input and the outputs of all layers before, side by side.
+
+    Gao Huang, Zhuang Liu, Laurens van der Maaten, Kilian Q. Weinberger: Densely Connected
+    Convolutional Networks (2017). What follows sees the last layer only.
+    """
+
+    def __init__(self, in_features: int, plans: Sequence[LayerPlan]) -> None:
+        super().__init__()
+        seen = [in_features + sum(plan.width for plan in plans[:i]) for i in range(len(plans))]
+        self.layers = nn.ModuleList(
+            Layer(width, plan) for width, plan in zip(seen, plans, strict=True)
+        )
+        self.width = plans[-1].width if plans else in_features
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        seen = [x]
+        for layer in self.layers:
+            seen.append(layer(torch.cat(seen, dim=1), edge_index))
+        return seen[-1]
+
+
+class JumpingKnowledge(Plain):
+    """What follows sees the outputs of all layers: side by side (cat), or their maximum (max).
+
+    Keyulu Xu, Chengtao Li, Yonglong Tian, Tomohiro Sonobe, Ken-ichi Kawarabayashi, Stefanie
+    Jegelka: Representation Learning on Graphs with Jumping Knowledge Networks (2018). For the
+    maximum, an output of another width than the last goes through a linear map to it.
+    """
+
+    def __init__(self, in_features: int, plans: Sequence[LayerPlan], mode: str) -> None:
+        super().__init__(in_features, plans)
+        self.mode = mode
+        if mode == "max":
+            self.maps = nn.ModuleList(_matching(plan.width, self.width) for plan in plans)
+        elif plans:
+            self.width = sum(plan.width for plan in plans)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        outputs = []
+        for layer in self.layers:
+            x = layer(x, edge_index)
+            outputs.append(x)
+        if not outputs:
+            return x
+        if self.mode == "cat":
+            return torch.cat(outputs, dim=1)
+        mapped = [linear(output) for linear, output in zip(self.maps, outputs, strict=True)]
+        return torch.stack(mapped).amax(dim=0)
+
+
+def _matching(before: int, after: int) -> nn.Module:
+    return nn.Identity() if before == after else nn.Linear(before, after, bias=False)

@@ -1,0 +1,72 @@
+"""A machine without internet, and small graphs to spoil."""
+
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+
+from evaluators.datasets import RawDataset
+
+
+@pytest.fixture(autouse=True)
+def _no_internet(monkeypatch):
+    """No test here downloads: every name is unknown, as on a machine without internet."""
+
+    def unknown(*args, **kwargs):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+
+
+@pytest.fixture
+def node_raw() -> RawDataset:
+    """Ten nodes in a path, two classes; the last node has no label and is in no split."""
+    ends = torch.arange(9)
+    return RawDataset(
+        name="path",
+        kind="node_classification",
+        x=torch.arange(20, dtype=torch.float32).reshape(10, 2),
+        edge_index=torch.stack([ends, ends + 1]),
+        y=torch.tensor([0, 1, 0, 1, 0, 1, 0, 1, 0, -1]),
+        train=_mask(10, 0, 1, 2, 3),
+        val=_mask(10, 4, 5),
+        test=_mask(10, 6, 7, 8),
+        n_classes=2,
+    )
+
+
+@pytest.fixture
+def graph_raw() -> RawDataset:
+    """Six graphs of two nodes each, joined by an edge."""
+    sources = torch.arange(0, 12, 2)
+    return RawDataset(
+        name="pairs",
+        kind="graph_classification",
+        x=torch.arange(12, dtype=torch.float32)[:, None],
+        edge_index=torch.stack([sources, sources + 1]),
+        y=torch.tensor([0, 1, 0, 1, 0, 1]),
+        train=_mask(6, 0, 1),
+        val=_mask(6, 2, 3),
+        test=_mask(6, 4, 5),
+        n_classes=2,
+        graph_ids=torch.arange(6).repeat_interleave(2),
+    )
+
+
+@pytest.fixture
+def linked_root(request, tmp_path) -> Path:
+    """A data root that links to the public graphs that are here, so that none can be changed."""
+    root = tmp_path / "root"
+    root.mkdir()
+    here = request.getfixturevalue("data_root")
+    for family in here.iterdir():
+        if family.is_dir():
+            (root / family.name).symlink_to(family)
+    return root
+
+
+def _mask(size: int, *chosen: int) -> torch.Tensor:
+    mask = torch.zeros(size, dtype=torch.bool)
+    mask[list(chosen)] = True
+    return mask

@@ -1,0 +1,147 @@
+"""Small planted graphs, and a space with sound networks and every kind of faulty one.
+
+A module of its own, so that worker processes can import it.
+"""
+
+import os
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GCNConv, global_mean_pool
+
+from evaluators.datasets._base import Dataset
+from search_spaces import Architecture, Decision, SearchSpace, Task
+
+FAULTY = ("raises", "nan", "huge", "sleeps", "dies", "shape", "interrupts", "nobuild")
+
+
+class Gcn(nn.Module):
+    def __init__(self, features: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.first, self.second = GCNConv(features, width), GCNConv(width, classes)
+        self.dropout = nn.Dropout(0.0)
+
+    def forward(self, x: Tensor, edge_index: Tensor, *graphs: Tensor) -> Tensor:
+        x = self.dropout(self.first(self.dropout(x), edge_index)).relu()
+        x = self.second(x, edge_index)
+        return global_mean_pool(x, graphs[0], graphs[1].size(0)) if graphs else x
+
+
+class Mlp(nn.Module):
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.norm, self.linear = nn.BatchNorm1d(features), nn.Linear(features, classes)
+
+    def forward(self, x: Tensor, edge_index: Tensor, *graphs: Tensor) -> Tensor:
+        x = self.linear(self.norm(x))
+        return global_mean_pool(x, graphs[0], graphs[1].size(0)) if graphs else x
+
+
+class Faulty(nn.Module):
+    def __init__(self, kind: str, features: int, classes: int) -> None:
+        super().__init__()
+        self.kind, self.linear = kind, nn.Linear(features, classes)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        y: Tensor = self.linear(x)
+        if self.kind == "raises":
+            raise ZeroDivisionError("this network divides by zero")
+        if self.kind == "nan":
+            return y * float("nan")
+        if self.kind == "huge":
+            return y + torch.empty(2**60, dtype=torch.uint8)[0]
+        if self.kind == "sleeps":
+            time.sleep(60)
+        if self.kind == "dies":
+            os.kill(os.getpid(), 9)
+        if self.kind == "interrupts":
+            sys.exit(3)
+        return y[:, :1] if self.kind == "shape" else y
+
+
+def make(architecture: Architecture, task: Task) -> nn.Module:
+    kind, width = str(architecture.choices["kind"]), int(architecture.choices["width"])
+    if kind == "nobuild":
+        raise ValueError("this network cannot be built")
+    if kind == "gcn":
+        return Gcn(task.n_features, width, task.n_classes)
+    if kind == "mlp":
+        return Mlp(task.n_features, task.n_classes)
+    return Faulty(kind, task.n_features, task.n_classes)
+
+
+SPACE = SearchSpace(
+    "tiny",
+    1,
+    (Decision("kind", ("gcn", "mlp", *FAULTY)), Decision("width", (8, 200))),
+    make,
+)
+
+
+def make_recipe(architecture: Architecture, task: Task) -> nn.Module:
+    return Gcn(task.n_features, 8, task.n_classes)
+
+
+RECIPE_SPACE = SearchSpace(
+    "tiny_recipe", 1, (Decision("train.lr", (0.0, 0.05), role="recipe"),), make_recipe
+)
+
+
+def node_graph(nodes: int = 90, classes: int = 3, seed: int = 0, **fields: Any) -> Dataset:
+    """A planted partition: most edges within a class, features that lean towards it."""
+    rng = torch.Generator().manual_seed(seed)
+    y = torch.arange(nodes) % classes
+    source = torch.randint(nodes, (nodes * 6,), generator=rng)
+    target = torch.randint(nodes, (nodes * 6,), generator=rng)
+    kept = (y[source] == y[target]) | (torch.rand(nodes * 6, generator=rng) < 0.1)
+    edges = torch.stack([source[kept], target[kept]])
+    x = torch.randn(nodes, 6, generator=rng)
+    x[torch.arange(nodes), y] += 1.5
+    third = torch.arange(nodes) // classes % 3
+    made = Dataset(
+        name="planted",
+        kind="node_classification",
+        x=x,
+        edge_index=torch.cat([edges, edges.flip(0)], 1),
+        y=y,
+        train=third == 0,
+        val=third == 1,
+        test=third == 2,
+        n_classes=classes,
+        fingerprint="planted",
+    )
+    return replace(made, **fields)
+
+
+def graph_set(graphs: int = 60, seed: int = 0, **fields: Any) -> Dataset:
+    """Many small graphs of two classes, of 1 to 6 nodes; the edges are not sorted by graph."""
+    rng = torch.Generator().manual_seed(seed)
+    sizes = torch.randint(1, 7, (graphs,), generator=rng)
+    graph_ids = torch.arange(graphs).repeat_interleave(sizes)
+    starts = sizes.cumsum(0) - sizes
+    nodes = int(sizes.sum())
+    source = torch.randperm(nodes, generator=rng)
+    step = torch.randint(6, (nodes,), generator=rng)
+    target = starts[graph_ids[source]] + step % sizes[graph_ids[source]]
+    y = torch.arange(graphs) % 2
+    x = torch.randn(nodes, 4, generator=rng)
+    x[:, 0] += 3.0 * y[graph_ids]
+    third = torch.arange(graphs) // 2 % 3
+    made = Dataset(
+        name="many",
+        kind="graph_classification",
+        x=x,
+        edge_index=torch.stack([source, target]),
+        y=y,
+        train=third == 0,
+        val=third == 1,
+        test=third == 2,
+        n_classes=2,
+        fingerprint="many",
+        graph_ids=graph_ids,
+    )
+    return replace(made, **fields)

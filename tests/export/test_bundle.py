@@ -1,0 +1,218 @@
+"""Bundles: what is written, what they compute, and what is refused."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from evaluators.datasets._base import Preparation
+from nas.export._base import Contract, ExportError
+from nas.export._deployed import deployed
+from nas.export._sample import SIZES, made_up
+from nas.export.load import load_bundle
+from search_spaces import Task
+from search_spaces.task import TaskKind
+
+KINDS: tuple[TaskKind, ...] = ("node_classification", "graph_classification")
+Write = Callable[..., dict[str, Any]]
+MakeNetwork = Callable[[TaskKind], nn.Module]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bundle_computes_what_its_network_does(
+    kind: TaskKind,
+    node_bundle: Path,
+    graph_bundle: Path,
+    network: MakeNetwork,
+    preparation: Preparation,
+    task: Callable[..., Task],
+) -> None:
+    """On every size of graph, one node without edges included, to the last bits."""
+    bundle = load_bundle(node_bundle if kind == "node_classification" else graph_bundle)
+    contract = Contract.of(task(kind), preparation)
+    eager = deployed(network(kind), preparation, contract)
+    for size in (*SIZES, (1000, 5000, 90)):
+        inputs = made_up(contract, size)
+        torch.testing.assert_close(bundle.predict(*inputs[:3]), eager(*inputs), atol=1e-5, rtol=0)
+
+
+def test_preparing_inside_is_preparing_outside(
+    node_bundle: Path, network: MakeNetwork, preparation: Preparation, task: Callable[..., Task]
+) -> None:
+    """Raw features into the bundle give what prepared features into the network give."""
+    x, edge_index = made_up(Contract.of(task(), preparation), (30, 90, 1))
+    assert preparation.mean is not None
+    assert preparation.std is not None
+    prepared = (x - preparation.mean) / preparation.std
+    eager = network("node_classification").eval()
+    expected = eager(prepared, edge_index)
+    got = load_bundle(node_bundle).predict(x, edge_index)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+    assert not torch.allclose(got, eager(x, edge_index), atol=1e-2), "control: unprepared differs"
+
+
+def test_row_normalization_keeps_rows_of_zeros(
+    tmp_path: Path, write: Write, network: MakeNetwork
+) -> None:
+    """A row is divided by its sum; a row of zeros stays one."""
+    write(tmp_path / "b", preparation=Preparation("row"))
+    x = torch.tensor([[2.0, 0, 0, 0, 2, 0], [0.0] * 6])
+    edge_index = torch.tensor([[0, 1], [1, 0]])
+    prepared = torch.tensor([[0.5, 0, 0, 0, 0.5, 0], [0.0] * 6])
+    expected = network("node_classification").eval()(prepared, edge_index)
+    got = load_bundle(tmp_path / "b").predict(x, edge_index)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+
+
+def test_exporting_leaves_the_network_alone(
+    tmp_path: Path, write: Write, network: MakeNetwork
+) -> None:
+    """Its mode, its gradients and its weights are as they were."""
+    mine = network("node_classification").train()
+    before = {name: value.clone() for name, value in mine.state_dict().items()}
+    write(tmp_path / "b", network=mine)
+    assert mine.training
+    assert all(parameter.requires_grad for parameter in mine.parameters())
+    assert all(torch.equal(before[name], value) for name, value in mine.state_dict().items())
+
+
+def test_manifest_says_what_where_from_and_how_exact(node_bundle: Path) -> None:
+    """Study, trial, seed, metrics with their split, versions, parity on seven graphs."""
+    value = json.loads((node_bundle / "manifest.json").read_text())
+    assert value["provenance"] == {
+        "study": "a study",
+        "trial": 7,
+        "seed": 3,
+        "retrained": False,
+    }
+    assert value["metrics"]["val_accuracy"] == {"value": 0.75, "split": "validation"}
+    assert value["metrics"]["params"] == {"value": 123.0, "split": None}
+    assert value["parity"]["largest_difference"] <= value["parity"]["tolerance"] == 1e-5
+    assert {"N": 1, "E": 0} in value["parity"]["graphs"]
+    assert len(value["parity"]["graphs"]) == 7
+    assert set(value["versions"]) == {"python", "torch", "torch_geometric", "gnn-nas"}
+    assert value["inputs"][0] == {"name": "x", "dtype": "float32", "shape": ["N", 6]}
+    assert set(value["files"]) == {p.name for p in node_bundle.iterdir()} - {"manifest.json"}
+
+
+def test_weights_are_those_of_the_network(node_bundle: Path, network: MakeNetwork) -> None:
+    """weights.safetensors has the network's own names behind `network.`."""
+    stored = load_file(node_bundle / "weights.safetensors")
+    mine = {n.removeprefix("network."): t for n, t in stored.items() if n.startswith("network.")}
+    expected = network("node_classification").state_dict()
+    assert mine.keys() == expected.keys()
+    assert all(torch.equal(mine[name], expected[name]) for name in mine)
+    assert {"preparation.mean", "preparation.std"} == stored.keys() - {f"network.{n}" for n in mine}
+
+
+def test_exporting_twice_gives_the_same_bytes(
+    node_bundle: Path, tmp_path: Path, write: Write
+) -> None:
+    """What is not a program has equal bytes; the program has equal contents."""
+    write(tmp_path / "again")
+    for name in ("architecture.json", "weights.safetensors", "README.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (node_bundle / name).read_bytes()
+    first, second = (
+        zipfile.ZipFile(folder / "model.pt2") for folder in (node_bundle, tmp_path / "again")
+    )
+    assert first.namelist() == second.namelist()
+    assert all(first.read(name) == second.read(name) for name in first.namelist())
+
+
+def test_archive_holds_no_inputs_and_no_local_paths(
+    tmp_path: Path, write: Write, preparation: Preparation, task: Callable[..., Task]
+) -> None:
+    """Neither the graph that it was compared on, nor where it was traced."""
+    contract = Contract.of(task(), preparation)
+    x, edge_index = made_up(contract, (17, 40, 1))
+    write(tmp_path / "b", sample=(x * 1.2345, edge_index))
+    with zipfile.ZipFile(tmp_path / "b" / "model.pt2") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    samples = [content for name, content in members.items() if "sample_inputs" in name]
+    assert samples == [b""]
+    everything = b"".join(members.values())
+    assert (x * 1.2345).numpy()[0].tobytes() not in everything
+    assert not any(content.startswith(b"\x80\x02") for content in members.values()), "a pickle"
+    assert str(Path(__file__).parent).encode() not in everything
+    assert b"site-packages" not in everything
+
+
+class Forgetful(nn.Module):
+    """Gives something else at each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 3)
+        self.calls = 0
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        self.calls += 1
+        return self.linear(x) + self.calls
+
+
+class Noisy(Forgetful):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.linear(x) + torch.rand_like(x[:, :3])
+
+
+class Branching(Forgetful):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.linear(x) if x.sum() > 0 else x[:, :3]
+
+
+class Infinite(Forgetful):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.linear(x) / edge_index.size(1)
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (Forgetful, "differs from its network by"),
+        (Noisy, "differs from its network by"),
+        (Branching, "cannot be exported for all sizes of graph"),
+        (Infinite, "not finite"),
+    ],
+)
+def test_a_program_that_differs_is_not_written(
+    tmp_path: Path, write: Write, broken: type[nn.Module], reason: str
+) -> None:
+    """The comparison can fail, and then nothing is left behind."""
+    with pytest.raises(ExportError, match=reason):
+        write(tmp_path / "b", network=broken())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_occupied_place_is_refused(tmp_path: Path, write: Write) -> None:
+    """A folder with something in it is left as it is; an empty one is taken."""
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name in ("taken", "file"):
+        with pytest.raises(ExportError, match="is there already"):
+            write(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "empty")
+    assert (tmp_path / "empty" / "manifest.json").exists()
+    assert (tmp_path / "taken" / "mine.txt").read_text() == "mine"
+
+
+def test_readme_tells_splits_apart(tmp_path: Path, write: Write) -> None:
+    """A confirmed test value is of retrained networks; without one the README says so."""
+    write(tmp_path / "plain")
+    write(
+        tmp_path / "confirmed",
+        confirmed={"test_accuracy": {"mean": 0.7, "stderr": 0.01, "n": 5}},
+    )
+    plain = (tmp_path / "plain" / "README.md").read_text()
+    confirmed = (tmp_path / "confirmed" / "README.md").read_text()
+    assert "never measured on the test split" in plain
+    assert "never measured on the test split" not in confirmed
+    assert "| test_accuracy | test | 0.7 ± 0.01 (standard error) | 5 retrained" in confirmed
+    assert "| val_accuracy | validation | 0.75 | these weights |" in plain

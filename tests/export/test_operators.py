@@ -1,0 +1,97 @@
+"""Every operator and every readout can be exported, for any sizes of graph.
+
+Found by the program's own function: a new operator is under this contract before anyone names it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from evaluators.datasets._base import Preparation
+from nas.export import pt2
+from nas.export._base import Contract
+from nas.export._deployed import deployed
+from nas.export._parity import compare
+from nas.export._sample import SIZES, made_up
+from search_spaces import Task, gnn, plugins
+from search_spaces.task import TaskKind
+
+OPERATORS = plugins.names("operator")
+
+
+class TwoLayers(nn.Module):
+    """An operator between features and width, and again, then a linear map; skip keeps widths."""
+
+    def __init__(self, operator: str, n_features: int, n_classes: int) -> None:
+        super().__init__()
+        build = plugins.load("operator", operator).build
+        options = {"heads": 2} if "heads" in plugins.options("operator", operator) else {}
+        self.first = build(n_features, n_features, **options)
+        self.second = build(n_features, n_features, **options)
+        self.last = nn.Linear(n_features, n_classes)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.last(self.second(self.first(x, edge_index).relu(), edge_index))
+
+
+class Summed(nn.Module):
+    """The same with the nodes of a graph added."""
+
+    def __init__(self, operator: str, n_features: int, n_classes: int) -> None:
+        super().__init__()
+        self.nodes = TwoLayers(operator, n_features, n_classes)
+
+    def forward(self, x: Tensor, edge_index: Tensor, graph_ids: Tensor, graphs: Tensor) -> Tensor:
+        logits = self.nodes(x, edge_index)
+        return logits.new_zeros(graphs.size(0), logits.size(1)).index_add(0, graph_ids, logits)
+
+
+def _exported(network: nn.Module, task: Task, preparation: Preparation, folder: Path) -> float:
+    """The largest difference between a network and its saved program."""
+    contract = Contract.of(task, preparation)
+    module = deployed(network, preparation, contract)
+    exporter = pt2.build()
+    exporter.write(module, contract, folder)
+    graphs = [made_up(contract, size) for size in (*SIZES, (700, 3000, 50))]
+    return compare(exporter.open(folder), module, contract, graphs).largest_difference
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("kind", ["node_classification", "graph_classification"])
+def test_every_operator_can_be_exported(
+    operator: str,
+    kind: TaskKind,
+    task: Callable[..., Task],
+    preparation: Preparation,
+    tmp_path: Path,
+) -> None:
+    """For node and graph tasks; the program computes what the operator does."""
+    torch.manual_seed(0)
+    wanted = task(kind)
+    network = TwoLayers if kind == "node_classification" else Summed
+    made = network(operator, wanted.n_features, wanted.n_classes)
+    assert _exported(made, wanted, preparation, tmp_path) <= 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["node_classification", "graph_classification"])
+def test_random_architectures_can_be_exported(
+    kind: TaskKind, task: Callable[..., Task], tmp_path: Path
+) -> None:
+    """Whatever the message-passing space offers: connectivity, normalization, readout."""
+    import numpy as np
+
+    wanted = task(kind)
+    space = gnn.build(wanted, operators=OPERATORS, width=(8, 16), heads=(1, 2))
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        architecture = space.sample(rng)
+        torch.manual_seed(i)
+        network = space.network(architecture, wanted)
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        difference = _exported(network, wanted, Preparation("row"), folder)
+        assert difference <= 1e-3, architecture

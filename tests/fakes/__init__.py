@@ -1,0 +1,1 @@
+"""Plug-ins for tests: small, fast, and faulty on request."""

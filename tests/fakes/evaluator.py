@@ -1,0 +1,56 @@
+"""Metrics that are a function of the architecture, seed and epoch; faults on request."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluators import Evaluation, Failure, Job, artifacts
+from search_spaces import Task
+from search_spaces.canonical import digest
+
+
+@dataclass(frozen=True)
+class Planted:
+    epochs: int
+    seconds: float
+    fail_when_a_is: tuple[int, ...]
+    log: str
+    raise_when_a_is: tuple[int, ...]
+    metrics: tuple[str, ...] = ("val_accuracy", "val_loss")
+
+    def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
+        return [self._one(job) for job in jobs]
+
+    def _one(self, job: Job) -> Evaluation:
+        if self.log:
+            line = f"{job.architecture.key} {job.seed} {job.until_epoch} {os.getpid()}\n"
+            with Path(self.log).open("a") as file:
+                file.write(line)
+        time.sleep(self.seconds)
+        a, b = int(job.architecture.choices["a"]), int(job.architecture.choices["b"])
+        if a in self.raise_when_a_is:
+            raise ZeroDivisionError("a fault of the program")
+        if a in self.fail_when_a_is:
+            return Evaluation(1, failure=Failure("divergence", "the loss is nan"))
+        noise = int(digest([job.architecture.key, job.seed])[:4], 16) / 0xFFFF / 50
+        value = (a + b) / 20 * (1 - 0.5 / job.until_epoch) + noise
+        content = f"{job.architecture.key} {job.until_epoch}".encode()
+        artifact = artifacts.write(job.store, content)
+        metrics = {"val_accuracy": value, "val_loss": 1 - value}
+        return Evaluation(job.until_epoch, metrics, self.seconds, artifact)
+
+
+def build(
+    task: Task,
+    *,
+    epochs: int = 9,
+    seconds: float = 0.0,
+    fail_when_a_is: list[int] | None = None,
+    raise_when_a_is: list[int] | None = None,
+    log: str = "",
+) -> Planted:
+    return Planted(
+        epochs, seconds, tuple(fail_when_a_is or ()), log, tuple(raise_when_a_is or ())
+    )

@@ -1,0 +1,34 @@
+"""A conditional space of small networks; `width` decides the number of parameters."""
+
+from torch import Tensor, nn
+
+from search_spaces import Architecture, Decision, SearchSpace, Task
+
+
+class Small(nn.Module):
+    def __init__(self, features: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(features, width)
+        self.output = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.output(self.hidden(x).relu())
+
+
+def network(architecture: Architecture, task: Task) -> nn.Module:
+    if architecture.choices["kind"] == "broken":
+        raise RuntimeError("a broken kind of layer")
+    width = int(architecture.choices.get("width", 4))
+    return Small(task.n_features, width, task.n_classes)
+
+
+def build(task: Task, *, kinds: list[str] = ["plain", "wide"], levels: int = 8) -> SearchSpace:  # noqa: B006
+    values = tuple(range(levels))
+    decisions = (
+        Decision("kind", tuple(kinds)),
+        Decision("width", (2, 4, 8, 16), {"kind": ("wide",)} if "wide" in kinds else {}),
+        Decision("a", values, ordered=True),
+        Decision("b", values, ordered=True),
+        Decision("train.lr", (0.1, 0.01), role="recipe"),
+    )
+    return SearchSpace("fake", 1, decisions, network)

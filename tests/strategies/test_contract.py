@@ -1,0 +1,152 @@
+"""What every strategy keeps, found by discovery: a new file is under contract at once."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nas.strategies import Finished
+from nas.strategies._base import generator
+from search_spaces import plugins
+
+ROOT = Path(__file__).resolve().parents[2]
+
+every_strategy = pytest.mark.parametrize("name", plugins.names("strategy"))
+every_space = pytest.mark.parametrize("space_name", ["flat", "conditional", "single"])
+objectives = pytest.mark.parametrize("n_objectives", [1, 2])
+
+
+def test_the_strategies_are_discovered():
+    """The parametrization is not empty, and options are described."""
+    found = plugins.names("strategy")
+    assert {"random", "evolution", "nsga2", "tpe"} <= set(found)
+    for name in found:
+        assert plugins.summary("strategy", name)
+        plugins.options("strategy", name)
+
+
+@every_strategy
+@every_space
+@objectives
+def test_proposals_belong_to_the_space(planted, name, space_name, n_objectives):
+    """After any record, with any pending, a proposal decodes to itself and has its ordinal."""
+    space = planted.SPACES[space_name]()
+    strategy = planted.build(name, space, n_objectives)
+    trials = planted.record(space, 90, n_objectives)
+    for length in (0, 1, 12, 90):
+        state = planted.folded(strategy, trials[:length])
+        for pending in ([], [t.architecture for t in trials[-4:]]):
+            proposal = planted.propose(strategy, state, 200 + length, pending)
+            assert proposal.ordinal == 200 + length
+            assert space.decode(space.encode(proposal.architecture)) == proposal.architecture
+            assert space.architecture(proposal.architecture.choices) == proposal.architecture
+
+
+@every_strategy
+def test_another_process_proposes_the_same(planted, name):
+    """Same record and ordinal: same architecture, whatever the hash seed of the process."""
+    here = planted.proposals(name)
+    assert len(set(here)) > 10, "the comparison would show nothing if all proposals were equal"
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, str(Path(planted.__file__)), name],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert json.loads(done.stdout) == here
+
+
+@every_strategy
+@objectives
+def test_folding_leaves_the_old_state(planted, name, n_objectives):
+    """A fold returns a new state; the one it came from proposes as before."""
+    space = planted.conditional()
+    strategy = planted.build(name, space, n_objectives)
+    trials = planted.record(space, 80, n_objectives)
+    old = planted.folded(strategy, trials[:60])
+    kept = copy.deepcopy(old)
+    before = planted.propose(strategy, old, 500)
+    new = old
+    for finished in trials[60:]:
+        new = strategy.fold(new, finished)
+        planted.propose(strategy, new, 501)
+    assert repr(old) == repr(kept)
+    assert planted.propose(strategy, old, 500) == before
+
+
+@every_strategy
+@objectives
+def test_folding_at_once_is_folding_step_by_step(planted, name, n_objectives):
+    """A fresh object with the whole record goes on as one that proposed along the way."""
+    space = planted.conditional()
+    trials = planted.record(space, 80, n_objectives)
+    busy = planted.build(name, space, n_objectives)
+    state = busy.initial()
+    for ordinal, finished in enumerate(trials):
+        if ordinal % 7 == 0:
+            planted.propose(busy, state, ordinal, [finished.architecture])
+        state = busy.fold(state, finished)
+    fresh = planted.build(name, space, n_objectives)
+    again = planted.folded(fresh, trials)
+    for ordinal in (300, 301):
+        for pending in ([], [trials[0].architecture]):
+            mine = planted.propose(busy, state, ordinal, pending)
+            assert mine == planted.propose(fresh, again, ordinal, pending)
+
+
+@every_strategy
+def test_a_proposal_does_not_depend_on_earlier_calls(planted, name):
+    """Other ordinals, other records and other pending trials in between change nothing."""
+    space = planted.flat()
+    strategy = planted.build(name, space)
+    trials = planted.record(space, 80)
+    state, other = planted.folded(strategy, trials), planted.folded(strategy, trials[::-1][:40])
+    first = planted.propose(strategy, state, 90)
+    for ordinal in range(20):
+        planted.propose(
+            strategy, state if ordinal % 2 else other, ordinal, [trials[0].architecture]
+        )
+    assert planted.propose(strategy, state, 90) == first
+    assert len({planted.propose(strategy, state, o).architecture.key for o in range(20)}) > 1
+
+
+@every_strategy
+@pytest.mark.parametrize("outcome", ["failed", "pruned", "infeasible", "complete"])
+@objectives
+def test_records_without_any_loss(planted, name, outcome, n_objectives):
+    """A record in which nothing was ever measured still leads to proposals."""
+    space = planted.conditional()
+    strategy = planted.build(name, space, n_objectives)
+    rng = generator(0, 0)
+    violation = 0.5 if outcome == "infeasible" else 0.0
+    trials = [Finished(i, space.sample(rng), outcome, None, violation) for i in range(70)]
+    state = planted.folded(strategy, trials)
+    keys = {planted.propose(strategy, state, 70 + i).architecture.key for i in range(10)}
+    assert len(keys) > 1
+
+
+@every_strategy
+def test_a_space_of_one_architecture(planted, name):
+    """There is nothing to choose, and nothing to raise about."""
+    space = planted.single()
+    strategy = planted.build(name, space, 2)
+    state = planted.folded(strategy, planted.record(space, 80, 2))
+    assert planted.propose(strategy, state, 80).architecture == next(iter(space))
+
+
+@every_strategy
+def test_ten_thousand_folds(planted, name):
+    """A long study is folded again without strain (the suite's time limit is the only clock)."""
+    space = planted.flat()
+    strategy = planted.build(name, space)
+    trials = planted.record(space, 100)
+    state = strategy.initial()
+    for i in range(10_000):
+        state = strategy.fold(state, trials[i % 100])
+    assert state is None or state != strategy.initial()

@@ -1,0 +1,138 @@
+"""Aging evolution: who leaves, who breeds, what a child is, and that it finds what is planted."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from nas.strategies import Finished
+from nas.strategies._base import generator
+
+
+def complete(ordinal, architecture, *losses):
+    return Finished(ordinal, architecture, "complete", losses)
+
+
+def run(planted, strategy, cycles, loss_of, remove_worst=False):
+    """The population after each cycle, as sets of ordinals."""
+    state, seen = strategy.initial(), []
+    for ordinal in range(cycles):
+        architecture = planted.propose(strategy, state, ordinal).architecture
+        child = complete(ordinal, architecture, loss_of(ordinal, architecture))
+        if remove_worst and len(state) == strategy.population:
+            everybody = (*state, child)
+            worst = max(everybody, key=lambda t: t.losses[0])
+            state = tuple(t for t in everybody if t is not worst)
+        else:
+            state = strategy.fold(state, child)
+        seen.append({t.ordinal for t in state})
+    return seen
+
+
+def test_a_lucky_individual_leaves_with_age(planted):
+    """An unbeatable measurement is gone after P cycles; by removing the worst it never goes."""
+    strategy = planted.build("evolution", planted.flat(), population=20, sample=5)
+    lucky = 7
+
+    def loss_of(ordinal, architecture):
+        return -1e9 if ordinal == lucky else -planted.reward(architecture, 0)
+
+    aging = run(planted, strategy, 100, loss_of)
+    assert all((lucky in living) == (lucky <= at < lucky + 20) for at, living in enumerate(aging))
+    assert all(len(living) == min(at + 1, 20) for at, living in enumerate(aging))
+    control = run(planted, strategy, 100, loss_of, remove_worst=True)
+    assert all(lucky in living for living in control[lucky:])
+
+
+def test_a_child_differs_from_its_parent_in_one_decision(planted):
+    """With every ancestor equal, the parent is known; decisions switched on do not count."""
+    space = planted.conditional()
+    strategy = planted.build("evolution", space, population=4)
+    rng = generator(5, 0)
+    for ordinal in range(50):
+        parent = space.sample(rng)
+        state = planted.folded(strategy, [complete(i, parent, 0.0) for i in range(4)])
+        child = planted.propose(strategy, state, ordinal).architecture
+        changed = [n for n in parent.choices if n in child.choices]
+        assert sum(parent.choices[n] != child.choices[n] for n in changed) == 1
+
+
+def test_a_sample_of_one_is_a_random_walk(planted):
+    """Every individual breeds as often; with a sample of ten, the best breeds most.
+
+    Chi-square with 9 degrees of freedom, limit 27.9: false alarm once in 1000 seeds.
+    """
+    space = planted.flat(decisions=30, choices=4)
+    rng = generator(1, 0)
+    people = [complete(i, space.sample(rng), float(i)) for i in range(10)]
+
+    def chi_square(sample):
+        strategy = planted.build("evolution", space, population=10, sample=sample)
+        state = planted.folded(strategy, people)
+        parents = Counter()
+        for ordinal in range(500):
+            child = np.array(space.encode(planted.propose(strategy, state, ordinal).architecture))
+            near = [int((child != space.encode(p.architecture)).sum()) for p in people]
+            assert min(near) == 1
+            parents[near.index(1)] += 1
+        return sum((parents[i] - 50) ** 2 / 50 for i in range(10))
+
+    assert chi_square(1) < 27.9
+    assert chi_square(10) > 100
+
+
+def test_the_tournament_prefers_feasible_then_near_feasible(planted):
+    """Feasible and measured, pruned, nearly feasible, far off; failed ones do not even join."""
+    space = planted.flat(decisions=30)
+    rng = generator(2, 0)
+    ranks = [
+        Finished(0, space.sample(rng), "infeasible", (-9.0,), 2.0),
+        Finished(1, space.sample(rng), "infeasible", None, 0.1),
+        Finished(2, space.sample(rng), "pruned", None),
+        complete(3, space.sample(rng), 5.0),
+        complete(4, space.sample(rng), 1.0),
+    ]
+    for size in range(1, 6):
+        people = ranks[:size]
+        strategy = planted.build("evolution", space, population=size, sample=60)
+        state = planted.folded(strategy, people)
+        failed = Finished(9, space.sample(rng), "failed", None)
+        assert strategy.fold(state, failed) == state
+        child = np.array(space.encode(planted.propose(strategy, state, 1).architecture))
+        assert (child != space.encode(people[-1].architecture)).sum() == 1
+
+
+def test_crossover_takes_from_two_parents(planted):
+    """With crossover, children differ in several decisions, each of which some parent has."""
+    space = planted.flat(decisions=12, choices=4)
+    zeros, ones = space.decode([0] * 12), space.decode([1] * 12)
+    strategy = planted.build("evolution", space, population=2, sample=1, crossover=1.0)
+    state = planted.folded(strategy, [complete(0, zeros, 0.0), complete(1, ones, 0.0)])
+    mixed = 0
+    for ordinal in range(40):
+        choices = list(planted.propose(strategy, state, ordinal).architecture.choices.values())
+        assert sum(c not in (0, 1) for c in choices) <= 1
+        mixed += 3 <= choices.count(0) <= 9
+    assert mixed > 5
+
+
+@pytest.mark.parametrize("informed", [True, False], ids=["planted", "shuffled"])
+def test_it_beats_random_search_on_a_planted_reward(planted, informed):
+    """300 trials, 14 paired seeds: better in at least 12; with shuffled losses it is not.
+
+    Sign test: were both alike, 12 of 14 would happen by chance with probability 0.0065.
+    """
+    space, wins = planted.flat(decisions=12, choices=6), 0
+    for seed in range(14):
+        noise = np.random.default_rng([seed, 7])
+
+        def losses_of(architecture, ordinal, seed=seed, noise=noise):
+            shown = architecture if informed else space.sample(noise)
+            return (-planted.reward(shown, seed),)
+
+        best = {}
+        for name in ("evolution", "random"):
+            tried = planted.search(planted.build(name, space, seed=seed), 300, losses_of)
+            best[name] = max(planted.reward(a, seed) for a in tried)
+        wins += best["evolution"] > best["random"]
+    assert (wins >= 12) == informed

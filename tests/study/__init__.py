@@ -1,0 +1,1 @@
+"""Tests of studies: search, resume, kill, confirm."""

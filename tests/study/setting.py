@@ -1,0 +1,28 @@
+"""Studies over the fake plug-ins."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nas.spec import StudySpec, spec_from_mapping
+
+TWO_OBJECTIVES: Mapping[str, str] = {"val_accuracy": "maximize", "params": "minimize"}
+SMALL_POPULATION: Mapping[str, Mapping[str, int]] = {
+    "evolution": {"population": 6, "sample": 3},
+    "nsga2": {"population": 6},
+}
+
+
+def fake_spec(trials: int | None = 12, strategy: str = "random", **tables: Any) -> StudySpec:
+    """A study over `tests/fakes`; keyword arguments are merged into its tables."""
+    spec: dict[str, dict[str, Any]] = {
+        "study": {"name": "fake", "objectives": {"val_accuracy": "maximize"}},
+        "space": {"name": "fakes.space"},
+        "dataset": {"name": "fakes.graph"},
+        "strategy": {"name": strategy, **SMALL_POPULATION.get(strategy, {})},
+        "evaluator": {"name": "fakes.evaluator"},
+        "budget": {} if trials is None else {"trials": trials},
+        "executor": {"name": "inline"},
+    }
+    for table, content in tables.items():
+        spec[table] = {**spec.get(table, {}), **content}
+    return spec_from_mapping(spec, "a test")

@@ -1,0 +1,113 @@
+"""A driver killed with -9 loses nothing, doubles nothing, and its successor goes on exactly."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from study.setting import TWO_OBJECTIVES, fake_spec
+
+from nas.record import TrialRecord
+from nas.spec import StudySpec
+from nas.store import Store
+from nas.study import resume, search
+from search_spaces import plugins
+
+TRIALS = 14
+fork = multiprocessing.get_context("fork")
+
+
+def _spec(strategy: str, log: Path, **more: Any) -> StudySpec:
+    return fake_spec(
+        TRIALS,
+        strategy,
+        study={"objectives": dict(TWO_OBJECTIVES)},
+        evaluator={"log": str(log), **more},
+        halving={"epochs": [3], "reduction": 2},
+    )
+
+
+def _go(spec: StudySpec, storage: str, kill_at_commit: int | None) -> None:
+    """Search or resume, in a child process; at the given commit it is killed."""
+    if kill_at_commit is not None:
+        commits = iter(range(kill_at_commit))
+
+        def die(_: object) -> None:
+            if next(commits, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        event.listen(Engine, "commit", die)
+    name = spec.study.name
+    known = Path(storage.removeprefix("sqlite:///")).exists() and any(
+        s.name == name for s in Store(storage).studies()
+    )
+    if known:
+        resume(name, storage=storage, data_root=Path())
+    else:
+        search(spec, storage=storage, data_root=Path())
+
+
+def _in_child(spec: StudySpec, storage: str, kill_at_commit: int | None = None) -> Any:
+    child = fork.Process(target=_go, args=(spec, storage, kill_at_commit))
+    child.start()
+    return child
+
+
+def _record(storage: str) -> list[TrialRecord]:
+    return Store(storage).trials("fake")
+
+
+def _told(trials: list[TrialRecord]) -> list[tuple[Any, ...]]:
+    """What must be equal between two studies: everything but times."""
+    return [
+        (t.number, t.seq, t.state, t.architecture, t.epochs, t.artifact, tuple(t.metrics.items()))
+        for t in trials
+    ]
+
+
+def _check_complete(storage: str) -> None:
+    """Exactly the trials asked for, in our tables and in Optuna's, and none under way."""
+    trials = _record(storage)
+    assert [t.number for t in trials] == list(range(TRIALS))
+    assert {t.state for t in trials} <= {"complete", "pruned"}
+    assert sorted(t.seq for t in trials if t.seq is not None) == list(range(TRIALS))
+    engine = sa.create_engine(storage)
+    with engine.connect() as connection:
+        states = Counter(connection.scalars(sa.text("select state from trials")))
+        ordinals = list(
+            connection.scalars(
+                sa.text("select value_json from trial_user_attributes where key='nas:ordinal'")
+            )
+        )
+    assert set(states) <= {"COMPLETE", "PRUNED"}
+    assert sorted(int(o) for o in ordinals) == list(range(TRIALS))
+    assert Counter("PRUNED" if t.state == "pruned" else "COMPLETE" for t in trials) == states
+
+
+@pytest.mark.parametrize("strategy", plugins.names("strategy"))
+def test_a_kill_at_any_commit_changes_nothing(strategy: str, tmp_path: Path) -> None:
+    """Killed before commit 1, 2, 3, ... of each run, resumed each time: the same study results."""
+    reference = f"sqlite:///{tmp_path / 'reference.db'}"
+    search(_spec(strategy, tmp_path / "reference.log"), storage=reference, data_root=Path())
+    _check_complete(reference)
+    storage = f"sqlite:///{tmp_path / 'killed.db'}"
+    spec = _spec(strategy, tmp_path / "reference.log")
+    kills = 0
+    for kill_at_commit in range(12, 200):
+        child = _in_child(spec, storage, kill_at_commit)
+        child.join()
+        if child.exitcode == 0:
+            break
+        assert child.exitcode == -signal.SIGKILL
+        kills += 1
+    assert kills >= 3
+    _check_complete(storage)
+    assert _told(_record(storage)) == _told(_record(reference))
