@@ -1,3 +1,25 @@
-"""Architecture search for graph neural networks."""
+"""Architecture search for graph neural networks.
+
+`search` runs a study and returns it; `Study` opens one that a database holds; `load_bundle` loads
+what was exported. The command line is a thin twin of these.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nas.api import Study as Study
+    from nas.api import search as search
+    from nas.export.load import load_bundle as load_bundle
 
 __version__ = "0.1.0"
+__all__ = ["Study", "__version__", "load_bundle", "search"]
+
+_HOME = {"Study": "nas.api", "search": "nas.api", "load_bundle": "nas.export.load"}
+
+
+def __getattr__(name: str) -> Any:
+    """Look a public name up when it is first used: `import nas` alone imports no torch."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'nas' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from evaluators import Artifact, Evaluation, Executor
 from nas.record import Confirmation, TrialRecord
 from nas.setup import Setup, prepare, refuse_change
-from nas.spec import StudySpec, check_plugins
+from nas.spec import StudySpec
 from nas.store import Store
 from nas.store.ledger import store_confirmation, store_test
 from nas.study import prepared_dataset
@@ -67,7 +67,6 @@ def confirm(
         stored = store.row(connection, name)
     done = store.confirmed_seeds(name)
     if any((t.number, seed) not in done or not done[t.number, seed] for t, seed in wanted):
-        check_plugins(spec)
         setup = prepare(spec, data_root, space)
         refuse_change(stored, setup)
         if not setup.task.n_test:

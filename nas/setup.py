@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evaluators import Evaluator, Job
 from nas import rungs
 from nas.constraints import Constraint, parse
-from nas.spec import SpecError, StudySpec
+from nas.spec import SpecError, StudySpec, check_plugins
 from nas.store import StoreError
 from search_spaces import Architecture, SearchSpace, Task, UsageError, plugins
 from search_spaces.canonical import digest
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from evaluators.datasets._base import Dataset
 
 FACTS = ("params", "macs")
+# The name under which a study records a space that was made in Python.
+PYTHON_SPACE = "python.space"
 # Raise it when the same job gives other numbers than before; it is part of every cache key.
 NUMERICS_VERSION = 1
 
@@ -88,10 +90,16 @@ def prepare(spec: StudySpec, data_root: Path, space: SearchSpace | None = None) 
         space: given from Python, in place of the study file's.
 
     Raises:
-        UsageError: anything that would fail later, before the first trial.
+        UsageError: a plug-in's option, a metric or a graph that would fail later.
     """
     from evaluators.datasets import load
 
+    if space is None and spec.space.name == PYTHON_SPACE:
+        raise UsageError(
+            f'the space of study "{spec.study.name}" was made in Python; hand it over again: '
+            "Study(name, storage=...).resume(space=...)"
+        )
+    check_plugins(spec, given={"space"} if space is not None else ())
     dataset = load(spec.dataset, data_root).seal()
     if space is None:
         build = plugins.load("space", spec.space.name).build
@@ -102,11 +110,6 @@ def prepare(spec: StudySpec, data_root: Path, space: SearchSpace | None = None) 
     constraints = tuple(parse(text) for text in spec.study.constraints)
     _check_metrics(spec, evaluator, constraints)
     rung_epochs = spec.halving.epochs if spec.halving else ()
-    if rung_epochs and rung_epochs[-1] >= evaluator.epochs:
-        raise SpecError(
-            f"[halving] epochs: expected rungs below the evaluator's {evaluator.epochs} epochs, "
-            f"got {list(rung_epochs)}"
-        )
     levels = rungs.levels(rung_epochs, evaluator.epochs)
     return Setup(spec, dataset, space, evaluator, constraints, levels)
 
@@ -128,12 +131,6 @@ def _check_metrics(
             raise SpecError(
                 f'[study] {key}: the evaluator "{spec.evaluator.name}" does not give "{metric}" '
                 f"for this dataset; {did_you_mean(metric, known)}"
-            )
-    for metric in spec.budget.target or {}:
-        if metric not in spec.study.objectives:
-            raise SpecError(
-                f'[budget] target: "{metric}" is no objective of this study; '
-                f"{did_you_mean(metric, spec.study.objectives)}"
             )
 
 

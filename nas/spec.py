@@ -5,7 +5,7 @@ compares their options with the keyword-only parameters of `build`. See docs/stu
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -200,12 +200,11 @@ def _check_budget(where: str, budget: BudgetTable, study: StudyTable) -> None:
 
 def _default(table: str, tables: Mapping[str, Mapping[str, Any]], study: StudyTable) -> str | None:
     """The plug-in of a table that names none; there is no dataset that everybody means."""
-    workers = tables.get("executor", {}).get("workers", 1)
     return {
         "space": "gnn",
         "strategy": "nsga2" if len(study.objectives) > 1 else "evolution",
         "evaluator": "training",
-        "executor": "inline" if workers == 1 else "processes",
+        "executor": "processes" if "workers" in tables.get("executor", {}) else "inline",
     }.get(table)
 
 
@@ -222,14 +221,21 @@ def _plugin(where: str, table: str, raw: Mapping[str, Any], default: str | None)
     return Plugin(name, freeze({key: value for key, value in raw.items() if key != "name"}))
 
 
-def check_plugins(spec: StudySpec, where: str = "the study") -> None:
+def check_plugins(spec: StudySpec, where: str = "the study", given: Container[str] = ()) -> None:
     """Import every plug-in of a study and check its options; this imports torch.
+
+    Args:
+        spec: the study.
+        where: begins each message: the study file.
+        given: tables whose plug-in was handed over from Python, and needs no looking up.
 
     Raises:
         SpecError: a dotted name that does not import, an unknown or missing option, or a value of
             another type or range.
     """
     for table in PLUGIN_TABLES:
+        if table in given:
+            continue
         check_plugin(table, getattr(spec, table), f"{where}: [{table}]")
     if spec.halving is None:
         return

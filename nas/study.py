@@ -7,7 +7,7 @@ from evaluators import Artifact, Executor
 from nas.driver import Driver, Report, StudyFailedError
 from nas.record import StudyStatus
 from nas.setup import Setup, prepare, refuse_change, start_architectures, with_budget
-from nas.spec import StudySpec, check_plugins
+from nas.spec import StudySpec
 from nas.store import Store, ledger
 from nas.store.engine import chosen_artifacts, default_artifacts
 from nas.store.ledger import Ledger, NewStudy, heartbeat
@@ -40,8 +40,6 @@ def search(
         StudyFailedError: ten candidates in a row failed by their own fault.
         KeyboardInterrupt: stopped; what was under way waits for `resume`.
     """
-    if space is None:
-        check_plugins(spec)
     store = Store(storage)
     ledger.refuse_existing(store, spec.study.name)
     setup = prepare(spec, data_root, space)
@@ -90,8 +88,6 @@ def resume(
     under_way = status.trials.running + status.trials.waiting
     if wanted is not None and status.trials.ended >= wanted and not under_way:
         return status
-    if space is None:
-        check_plugins(spec)
     setup = prepare(spec, data_root, space)
     with store.reading() as connection:
         refuse_change(store.row(connection, name), setup)

@@ -189,6 +189,7 @@ def _scale(
     needs: Mapping[str, tuple[Choice, ...]] | None = None,
     role: Role = "structure",
 ) -> Decision:
-    """A decision over numbers: a scale where they ascend, as strategies read it."""
-    ascending = list(choices) == sorted(choices)
+    """A decision whose choices are a scale where they are numbers that ascend."""
+    numbers = [choice for choice in choices if not isinstance(choice, str)]
+    ascending = len(numbers) == len(choices) and numbers == sorted(numbers)
     return Decision(name, tuple(choices), needs or {}, ordered=ascending, role=role)

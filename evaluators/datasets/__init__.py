@@ -1,7 +1,7 @@
 """Datasets. Each module here with a `build` is one; this package's names are what others use.
 
-`load(plugin, root)` is a study's way to its dataset, `prepare` has the options that every dataset
-accepts, `from_pyg` and `save_graph` take graphs that are in memory. The names are looked up when
+`load(plugin, root)` is a study's way to its dataset; `prepare` has the options that every dataset
+accepts, and `COMMON` their names and types; `from_pyg` and `save_graph` take graphs that are in memory. The names are looked up when
 they are first used, since they import torch: importing this package does not.
 """
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from evaluators.datasets._base import Preparation as Preparation
     from evaluators.datasets._base import load_prepared as load_prepared
     from evaluators.datasets._base import save_prepared as save_prepared
+    from evaluators.datasets._load import COMMON as COMMON
     from evaluators.datasets._load import load as load
     from evaluators.datasets._npz import read_graph as read_graph
     from evaluators.datasets._npz import save_graph as save_graph
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from evaluators.datasets._raw import RawDataset as RawDataset
 
 _HOME = {
+    "COMMON": "_load",
     "Dataset": "_base",
     "DatasetError": "_base",
     "Preparation": "_base",

@@ -138,6 +138,11 @@ def _check_labels(raw: RawDataset) -> None:
         raise DatasetError(
             f"{raw.name}: classification needs two classes or more, got {raw.n_classes}"
         )
+    if raw.n_classes > raw.y.numel():
+        raise DatasetError(
+            f"{raw.name}: {raw.n_classes} classes for {raw.y.numel()} {raw.unit}s; number the "
+            "classes 0, 1, 2, ... without gaps"
+        )
     bad = ((raw.y < UNKNOWN) | (raw.y >= raw.n_classes)).nonzero()
     if len(bad) > 0:
         first = int(bad[0])

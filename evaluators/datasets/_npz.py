@@ -68,12 +68,19 @@ def read_dataset(
         DatasetError: the file cannot be read, or an array is missing or of another type.
     """
     arrays = read_arrays(path)
-    y = class_labels(torch.from_numpy(_numbers(arrays, "y", path)), path.name)
+    labels = _numbers(arrays, "y", path)
+    # torch knows neither every integer of NumPy nor another byte order.
+    labels = labels.astype(np.float64 if labels.dtype.kind == "f" else np.int64)
+    y = class_labels(torch.from_numpy(labels), path.name)
     masks = _masks(arrays, path)
     if masks is None:
         masks = by_ratio(y, train_ratio=train_ratio, val_ratio=val_ratio, seed=seed)
     is_graph_task = "graph_ids" in arrays
-    stored = int(_integers(arrays, "n_classes", path)) if "n_classes" in arrays else None
+    stored = _integers(arrays, "n_classes", path) if "n_classes" in arrays else None
+    if stored is not None and stored.numel() != 1:
+        raise DatasetError(
+            f"{path.name}: n_classes must be one number, got shape {list(stored.shape)}"
+        )
     return RawDataset(
         name=path.name,
         kind="graph_classification" if is_graph_task else "node_classification",
@@ -83,7 +90,7 @@ def read_dataset(
         train=masks.train,
         val=masks.val,
         test=masks.test,
-        n_classes=classes or stored or classes_of(y),
+        n_classes=classes or (classes_of(y) if stored is None else int(stored)),
         graph_ids=_integers(arrays, "graph_ids", path) if is_graph_task else None,
     )
 
@@ -95,9 +102,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         DatasetError: no such file, no `.npz`, or an array of Python objects.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DatasetError(f"{path} is a single array, expected an .npz file of several")
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DatasetError(f"{path} is a single array, expected an .npz file of several")
+        with archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise DatasetError(f"there is no file {path.absolute()}") from error

@@ -64,6 +64,7 @@ def _from_graphs(
             )
     if not graphs:
         raise DatasetError(f"{name}: the list of graphs is empty")
+    _check_columns(graphs, name)
     labels = [class_labels(_required(graph, "y"), name) for graph in graphs]
     for number, label in enumerate(labels):
         if label.numel() != 1:
@@ -73,6 +74,16 @@ def _from_graphs(
             )
     y = torch.cat(labels)
     return graph_dataset(graphs, y, by_ratio(y, **ratios, seed=seed), name=name)
+
+
+def _check_columns(graphs: Sequence[Any], name: str) -> None:
+    shapes = [list(_required(graph, "x").shape) for graph in graphs]
+    for number, shape in enumerate(shapes):
+        if len(shape) != 2 or shape[1] != shapes[0][-1]:
+            raise DatasetError(
+                f"{name}: every graph needs x [nodes, F] with the same F; graph {number} has "
+                f"features of shape {shape}, but graph 0 of {shapes[0]}"
+            )
 
 
 def node_dataset(

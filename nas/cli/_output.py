@@ -63,12 +63,14 @@ def flattened(row: Row, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def write_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns aligned, numbers to the right; on a terminal lines end at its edge."""
+def write_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, clip: bool = True
+) -> None:
+    """Columns aligned, numbers to the right; with `clip` lines end at the edge of a terminal."""
     lines = [[name.rpartition(".")[2] for name in columns], *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     right = [bool(rows) and all(_numeric(row[i]) for row in rows) for i in range(len(columns))]
-    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    edge = shutil.get_terminal_size().columns if clip and sys.stdout.isatty() else None
     for line in lines:
         cells = zip(line, widths, right, strict=True)
         text = "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in cells).rstrip()

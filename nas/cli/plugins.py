@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nas.cli._output import write_rows
+from nas.cli._output import write_rows, write_table
 from nas.cli._shared import command, format_option
 
 
@@ -16,7 +16,8 @@ from nas.cli._shared import command, format_option
 def plugins_command(kind: str | None, fmt: str) -> None:
     """List what a study file can name.
 
-    One line each, with options; of one KIND, or of all. Kinds: space, operator, dataset, evaluator, executor, strategy, exporter.
+    One line each, with options; of one KIND, or of all. Kinds: space, operator, dataset, evaluator,
+    executor, strategy, exporter.
 
     \b
     Examples:
@@ -35,7 +36,8 @@ def plugins_command(kind: str | None, fmt: str) -> None:
         write_rows(rows, fmt)
         return
     lines = [row | {"options": _in_words(row["options"])} for row in rows]
-    write_rows(lines, fmt, ("kind", "name", "summary", "options"))
+    columns = ("kind", "name", "summary", "options")
+    write_table(columns, [[line[name] for name in columns] for line in lines], clip=False)
     if "dataset" in kinds:
         click.echo(f"\nEvery dataset also takes: {_in_words(_common())}")
 

@@ -1,6 +1,7 @@
 """`nas init`, `nas search`, `nas resume`: from a study file to a front."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,14 @@ import click
 from nas.cli._output import cell as shown
 from nas.cli._output import choices, duration, write_json, write_rows, write_table
 from nas.cli._progress import Live
-from nas.cli._shared import command, data_root_option, format_option, name_argument, storage_option
+from nas.cli._shared import (
+    STORAGE,
+    command,
+    data_root_option,
+    format_option,
+    name_argument,
+    storage_option,
+)
 
 if TYPE_CHECKING:
     from nas.record import StudyStatus, TrialRecord
@@ -33,7 +41,7 @@ _workers_option = click.option(
 def init_command(file: Path) -> None:
     """Write a commented study file.
 
-    To FILE, or study.toml; a file that exists is left as it is. What it says is a search that works.
+    To FILE, or study.toml; a file that exists is left as it is. It is a search that works.
 
     \b
     Examples:
@@ -221,21 +229,31 @@ def _write_result(status: "StudyStatus", storage: str, fmt: str) -> None:
 
 def _write_text(status: "StudyStatus", front: Sequence["TrialRecord"]) -> None:
     counts = status.trials
-    said = [f"{counts.ended} trials in {duration(status.seconds)}", status.reason]
+    said = [f"{counts.ended} trials in {duration(status.seconds)}"]
     said += [
         f"{getattr(counts, state)} {state}"
         for state in ("failed", "pruned", "infeasible", "cached")
         if getattr(counts, state)
     ]
-    click.echo(f"{status.name}: {', '.join(part for part in said if part)}")
+    said += [f"ended by: {status.reason}"] * (status.reason != f"{counts.ended} trials")
+    click.echo(f"{status.name}: {', '.join(said)}")
+    place = _storage_argument(status.storage)
     if not front:
-        click.echo("no trial is complete and feasible, so there is no front; see: nas trials NAME")
+        click.echo(f"no trial is complete and feasible; see: nas trials {status.name}{place}")
         return
     click.echo()
     write_front(front, list(status.objectives))
     click.echo()
-    click.echo(f"test is still sealed; measure it:  nas confirm {status.name}")
-    click.echo(f"leave with the best:               nas export {status.name} --to bundle")
+    click.echo(f"test is still sealed; measure it:  nas confirm {status.name}{place}")
+    click.echo(f"leave with the best:               nas export {status.name} --to bundle{place}")
+
+
+def _storage_argument(shown_storage: str) -> str:
+    """What a further command needs in order to find the study; nothing for the default."""
+    from nas.store import hidden_password
+
+    default = hidden_password(os.environ.get("NAS_STORAGE") or STORAGE)
+    return "" if shown_storage == default else f" --storage {shown_storage}"
 
 
 def front_row(trial: "TrialRecord") -> dict[str, Any]:

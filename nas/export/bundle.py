@@ -38,12 +38,18 @@ from nas.export._manifest import (
 from nas.export._parity import compare
 from nas.export._readme import readme
 from nas.export._sample import SIZES, like_task, made_up
-from search_spaces import Architecture, Task
+from search_spaces import Architecture, SearchSpace, Task
 from search_spaces.canonical import canonical_json
 
 
 def export_trial(
-    name: str, trial: int | Literal["best"], to: Path, *, storage: str, data_root: Path
+    name: str,
+    trial: int | Literal["best"],
+    to: Path,
+    *,
+    storage: str,
+    data_root: Path,
+    space: SearchSpace | None = None,
 ) -> dict[str, Any]:
     """Write the bundle of one trial of a study and return its manifest.
 
@@ -52,7 +58,8 @@ def export_trial(
         trial: its number, or "best": the first of the study's front.
         to: the folder to make.
         storage: URL of the study's database.
-        data_root: where raw datasets lie; read when a lost checkpoint must be trained again.
+        data_root: where raw datasets lie.
+        space: made in Python, in place of the one that the study names.
 
     Raises:
         ExportError: `to` is there already, or the network cannot be exported faithfully.
@@ -61,7 +68,7 @@ def export_trial(
     from nas.candidate import candidate
 
     check_free(to)
-    chosen = candidate(name, trial, storage=storage, data_root=data_root)
+    chosen = candidate(name, trial, storage=storage, data_root=data_root, space=space)
     network = chosen.space.network(chosen.architecture, chosen.task)
     network.load_state_dict(chosen.weights)
     return write_bundle(

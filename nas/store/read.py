@@ -208,9 +208,15 @@ class Store:
             connection.execute(sa.delete(studies).where(studies.c.id == study))
         delete_twin(self, name)
 
+    def refuse_running(self) -> None:
+        """Raise when a study of this database is being run."""
+        running = [study.name for study in self.studies() if study.state == "running"]
+        if running:
+            raise StoreError(f"study {running[0]!r} is running; wait for its end, or stop it")
+
     def referenced_artifacts(self) -> dict[str, set[str]]:
         """{store URL: hashes that some row refers to}, over all studies."""
-        found: dict[str, set[str]] = {}
+        found: dict[str, set[str]] = {default_artifacts(self.storage): set()}
         with self.reading() as connection:
             for row in connection.execute(sa.select(studies)).mappings():
                 kept = found.setdefault(row["artifacts"] or default_artifacts(self.storage), set())

@@ -9,17 +9,19 @@ import torch
 from evaluators.datasets import RawDataset
 
 
-@pytest.fixture(autouse=True)
-def _no_internet(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def _no_internet():
     """No test here downloads: every name is unknown, as on a machine without internet."""
 
     def unknown(*args, **kwargs):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", unknown)
+        yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def node_raw() -> RawDataset:
     """Ten nodes in a path, two classes; the last node has no label and is in no split."""
     ends = torch.arange(9)
@@ -36,7 +38,7 @@ def node_raw() -> RawDataset:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def graph_raw() -> RawDataset:
     """Six graphs of two nodes each, joined by an edge."""
     sources = torch.arange(0, 12, 2)
@@ -54,13 +56,11 @@ def graph_raw() -> RawDataset:
     )
 
 
-@pytest.fixture
-def linked_root(request, tmp_path) -> Path:
+@pytest.fixture(scope="session")
+def linked_root(data_root, tmp_path_factory) -> Path:
     """A data root that links to the public graphs that are here, so that none can be changed."""
-    root = tmp_path / "root"
-    root.mkdir()
-    here = request.getfixturevalue("data_root")
-    for family in here.iterdir():
+    root = tmp_path_factory.mktemp("root")
+    for family in data_root.iterdir():
         if family.is_dir():
             (root / family.name).symlink_to(family)
     return root

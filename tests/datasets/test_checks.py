@@ -54,6 +54,10 @@ NODE = {
         lambda r: {"y": r.y.clamp(max=0), "n_classes": 1},
         r"two classes or more, got 1",
     ),
+    "classes with gaps": (
+        lambda r: {"y": changed(r.y, 5, 10**12), "n_classes": 10**12 + 1},
+        r"1000000000001 classes for 10 nodes; number the classes .* without gaps",
+    ),
     "mask of integers": (
         lambda r: {"val": r.val.long()},
         r"the val mask must be bool .* got int64",
@@ -74,7 +78,7 @@ NODE = {
         r"1 nodes of the train mask have no label, the first is node 9",
     ),
     "graph_ids in a node task": (
-        lambda r: {"graph_ids": torch.zeros(10, dtype=torch.int64)},
+        lambda r: {"graph_ids": torch.zeros_like(r.y)},
         r"node task has none, got node_classification with",
     ),
     "auc of one class": (
@@ -99,7 +103,10 @@ GRAPH = {
         lambda r: {"edge_index": changed(r.edge_index, (1, 2), 6)},
         r"1 edges join different graphs, the first is edge 2 from graph 2 to graph 3",
     ),
-    "none": (lambda r: {"graph_ids": None}, r"got graph_classification without graph_ids"),
+    "a node task": (
+        lambda r: {"graph_ids": None, "y": r.y},
+        r"got graph_classification without graph_ids",
+    ),
 }
 
 

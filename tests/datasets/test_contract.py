@@ -1,7 +1,10 @@
 """What every dataset plug-in keeps, found with the program's own function."""
 
 import inspect
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,20 +28,21 @@ EMBEDDED = {"digits_knn", "digits_pixels", "graph_file"}
 TENSORS = ("x", "edge_index", "y", "train", "val", "test", "graph_ids", "class_weights")
 
 
-@pytest.fixture(params=plugins.names("dataset"))
-def plugin(request, tmp_path, node_raw) -> Plugin:
+@pytest.fixture(scope="module", params=plugins.names("dataset"))
+def plugin(request, tmp_path_factory, node_raw) -> Plugin:
     if request.param != "graph_file":
         return Plugin(request.param)
-    save_graph(tmp_path / "graph.npz", node_raw)
-    return Plugin("graph_file", {"path": str(tmp_path / "graph.npz")})
+    place = tmp_path_factory.mktemp("own") / "graph.npz"
+    save_graph(place, node_raw)
+    return Plugin("graph_file", {"path": str(place)})
 
 
-@pytest.fixture
-def root(request, plugin, tmp_path):
-    return tmp_path if plugin.name in EMBEDDED else request.getfixturevalue("linked_root")
+@pytest.fixture(scope="module")
+def root(request, plugin):
+    return Path("nowhere") if plugin.name in EMBEDDED else request.getfixturevalue("linked_root")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def raw(plugin, root) -> RawDataset:
     try:
         return plugins.load("dataset", plugin.name).build(root, **plugin.options)
@@ -59,7 +63,7 @@ def test_a_plugin_takes_the_root_and_documents_its_options(plugin):
         assert option.annotation is not inspect.Parameter.empty
         assert option.default is not inspect.Parameter.empty
         assert name in build.__doc__
-    assert plugins.summary("dataset", plugin.name).endswith((".", "."))
+    assert plugins.summary("dataset", plugin.name).endswith((".", "?", ")"))
 
 
 def test_splits_are_disjoint_and_labeled(raw):
@@ -130,9 +134,6 @@ def test_a_prepared_file_holds_the_sealed_dataset(raw, tmp_path):
 
 def test_importing_the_package_does_not_import_torch():
     """The command line lists studies without waiting for torch."""
-    import subprocess
-    import sys
-
     code = "import sys, evaluators, evaluators.datasets; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -15,7 +15,13 @@ from evaluators.datasets.graph_file import build
 from search_spaces.plugins import Plugin
 
 TENSORS = ("x", "edge_index", "y", "train", "val", "test", "graph_ids")
-NODES = "id,label,split,a,b\np,cat,train,1,2\nq,dog,train,3,4\nr,cat,val,5,6\ns,dog,val,7,8e1\nt,,,9,0\n"
+NODES = """id,label,split,a,b
+p,cat,train,1,2
+q,dog,train,3,4
+r,cat,val,5,6
+s,dog,val,7,8e1
+t,,,9,0
+"""
 EDGES = "source,target\np,q\nq,r\nt,p\n"
 
 
@@ -64,7 +70,6 @@ def test_npz_and_csv_say_the_same(tmp_path_factory, nodes, edges, seed):
     one = build(folder, path=str(folder / "g.npz"), seed=3)
     other = build(folder, **write(folder, table, ends), seed=3)
     assert equal(one, other)
-    (folder / "g.npz").unlink()
 
 
 def test_csv_columns(tmp_path):
@@ -129,9 +134,17 @@ BAD_NPZ = {
         r"train_mask must be bool, got int64; an array of indices wants",
     ),
     "train alone": ({"train_mask": np.ones(6, bool)}, r"train_mask and val_mask, or no mask"),
+    "n_classes": ({"n_classes": np.array([2, 2])}, r"n_classes must be one number, got .*\[2\]"),
     "overflow": ({"x": np.full((6, 2), 1e300)}, r"12 values that are NaN or infinite"),
     "label": ({"n_classes": np.array(2), "y": np.arange(6)}, r"4 labels are outside the 2 classes"),
 }
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, ">i4", np.uint64])
+def test_labels_of_any_integers(dtype, tmp_path):
+    """Small, unsigned, of another byte order: the same classes."""
+    np.savez(tmp_path / "g.npz", **(GOOD | {"y": GOOD["y"].astype(dtype)}))
+    assert build(tmp_path, path=str(tmp_path / "g.npz")).y.tolist() == [0, 1, 0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("case", BAD_NPZ)
@@ -184,11 +197,11 @@ def test_path_or_tables(tmp_path):
     """One way to name a graph, not two and not half of one."""
     with pytest.raises(DatasetError, match="got neither"):
         build(tmp_path)
-    with pytest.raises(DatasetError, match="got nodes$"):
+    with pytest.raises(DatasetError, match=r"got nodes$"):
         build(tmp_path, nodes="nodes.csv")
-    with pytest.raises(DatasetError, match="got path, edges$"):
+    with pytest.raises(DatasetError, match=r"got path, edges$"):
         build(tmp_path, path="g.npz", edges="edges.csv")
-    with pytest.raises(DatasetError, match="there is no file .*gone.csv"):
+    with pytest.raises(DatasetError, match=r"there is no file .*gone\.csv"):
         build(tmp_path, nodes="gone.csv", edges="gone.csv")
 
 
@@ -236,6 +249,10 @@ def test_a_list_of_data_is_a_graph_task(tmp_path):
         (lambda: data(y=torch.tensor([1])), "one label for 10 nodes; a graph task takes a list"),
         (lambda: data(val_mask=torch.ones(10).bool()), "got val_mask"),
         (lambda: [data()], "graph 0 has 10 labels, expected one"),
+        (
+            lambda: [data(y=torch.tensor([0])), Data(x=torch.ones(2, 1), y=torch.tensor([1]))],
+            r"graph 1 has features of shape \[2, 1\], but graph 0 of \[10, 3\]",
+        ),
         (lambda: [], "the list of graphs is empty"),
         (lambda: 3, "expected a PyG Data or a list of them, got int"),
     ],

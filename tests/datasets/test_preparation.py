@@ -103,9 +103,9 @@ def test_standardize_of_a_graph_task_takes_the_nodes_of_training_graphs(graph_ra
 
 def test_row_normalization_of_negative_features_is_refused(node_raw):
     """A sum near zero would blow up."""
+    x = node_raw.x.clone()
+    x[4, 1] = -1
     with pytest.raises(DatasetError, match=r"got -1\.0 in row 4, column 1; use normalize"):
-        x = node_raw.x.clone()
-        x[4, 1] = -1
         prepare(replace(node_raw, x=x), normalize="row")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from evaluators.datasets import DatasetError, load
+from evaluators.datasets.molecule_net import build
 from search_spaces.plugins import Plugin
 
 # name, options, graphs, nodes, edges, features, classes; None where none is published
@@ -72,7 +73,7 @@ def test_sizes_of_a_split_are_counts_or_ratios(data_root):
     assert (counts.n_train, counts.n_val) == (160, 240)
     ratios = load(Plugin("amazon", {"train_ratio": 0.5, "val_ratio": 0.2}), data_root).task
     assert (ratios.n_train, ratios.n_val) == (3825, 1530)
-    with pytest.raises(DatasetError, match="by counts .* or by ratios .* got both"):
+    with pytest.raises(DatasetError, match=r"by counts .* or by ratios .* got both"):
         load(Plugin("amazon", {"train_ratio": 0.5, "labels_per_class": 5}), data_root)
     with pytest.raises(DatasetError, match="go together"):
         load(Plugin("amazon", {"train_ratio": 0.5}), data_root)
@@ -133,15 +134,23 @@ def test_damaged_files_are_named(data_root, tmp_path):
 
 def test_regression_is_refused(tmp_path):
     """ESOL is a regression set."""
-    with pytest.raises(DatasetError, match="ESOL is a regression set.*not supported yet"):
+    with pytest.raises(DatasetError, match=r"ESOL is a regression set.*not supported yet"):
         load(Plugin("molecule_net", {"subset": "ESOL"}), tmp_path)
 
 
-def test_a_target_that_is_not_there_is_refused(data_root):
-    """BBBP has one column of labels."""
+def test_molecules_and_their_targets(tmp_path):
+    """Three molecules of one target, one of them without a label."""
     pytest.importorskip("rdkit")
+    raw = tmp_path / "MoleculeNet" / "bbbp" / "raw"
+    raw.mkdir(parents=True)
+    rows = ["num,name,p_np,smiles", "1,ethanol,1,CCO", "2,water,0,O", "3,ethane,,CC", ""]
+    (raw / "BBBP.csv").write_text("\n".join(rows))
+    dataset = build(tmp_path, train_ratio=0.5, val_ratio=0.5)
+    assert dataset.graph_ids.tolist() == [0, 0, 0, 1, 2, 2]
+    assert dataset.y.tolist() == [1, 0, -1]
+    assert not (dataset.train | dataset.val)[2]
     with pytest.raises(DatasetError, match="targets 0 to 0, got target = 3"):
-        load(Plugin("molecule_net", {"target": 3}), data_root)
+        build(tmp_path, target=3)
 
 
 def test_names_lead_to_no_other_folder(tmp_path):

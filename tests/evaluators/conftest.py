@@ -38,8 +38,6 @@ def make_job(store: str) -> Callable[..., Job]:
         sealed = save_prepared(dataset.seal(), store)
         architecture = tiny.SPACE.architecture({"kind": kind, "width": 8})
         evaluator = Plugin("training", {"epochs": 6} | (options or {}))
-        return Job(
-            architecture, tiny.SPACE, evaluator, sealed, store, seed, until_epoch, **fields
-        )
+        return Job(architecture, tiny.SPACE, evaluator, sealed, store, seed, until_epoch, **fields)
 
     return make

@@ -1,0 +1,203 @@
+"""The Python API, of which the command line is a twin: `search`, and a `Study` to look at."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from evaluators import artifacts
+from nas import study
+from nas.confirm import confirm
+from nas.driver import Report
+from nas.export.bundle import export_trial
+from nas.record import Confirmation, StudyStatus, TrialRecord
+from nas.setup import PYTHON_SPACE
+from nas.spec import StudySpec, load_spec, spec_from_mapping
+from nas.store import Store
+from nas.store.engine import chosen_artifacts, default_artifacts
+from search_spaces import SearchSpace, UsageError
+from search_spaces.plugins import Plugin
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_STORAGE = "sqlite:///nas.db"
+DEFAULT_DATA_ROOT = Path("data")
+
+
+class Study:
+    """A study in a database.
+
+    >>> study = Study("quickstart")                                         # doctest: +SKIP
+    >>> study.front()[0].metrics["val_accuracy"]                            # doctest: +SKIP
+
+    Raises:
+        StoreError: no such study.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        storage: str = DEFAULT_STORAGE,
+        data_root: Path | str = DEFAULT_DATA_ROOT,
+        space: SearchSpace | None = None,
+    ) -> None:
+        self.name = name
+        self.storage = storage
+        self.data_root = Path(data_root)
+        self._space = space
+        self._store = Store.open_existing(storage)
+        self._store.status(name)
+
+    def status(self) -> StudyStatus:
+        """Counts, best values, time spent."""
+        return self._store.status(self.name)
+
+    def trials(self) -> list[TrialRecord]:
+        """All trials, by number."""
+        return self._store.trials(self.name)
+
+    def trial(self, number: int) -> TrialRecord:
+        """One trial."""
+        return self._store.trial(self.name, number)
+
+    def front(self) -> list[TrialRecord]:
+        """The feasible trials that no other dominates, the best in the first objective first."""
+        return self._store.front(self.name)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row a trial: number, state, epochs, seconds, cached, then decisions and metrics."""
+        import pandas as pd
+
+        rows = []
+        for trial in self.trials():
+            row = trial.to_json()
+            decisions, metrics = row.pop("decisions"), row.pop("metrics")
+            row["failure"] = (row["failure"] or {}).get("kind")
+            rows.append({**row, **decisions, **metrics})
+        return pd.DataFrame(rows)
+
+    def resume(
+        self,
+        *,
+        trials: int | None = None,
+        seconds: float | None = None,
+        progress: Report | None = None,
+    ) -> StudyStatus:
+        """Continue, up to `trials` in total; a finished study is left as it is."""
+        return study.resume(
+            self.name,
+            storage=self.storage,
+            data_root=self.data_root,
+            trials=trials,
+            seconds=seconds,
+            progress=progress,
+            space=self._space,
+        )
+
+    def confirm(
+        self, *, top: int = 5, seeds: int = 10, trials: Sequence[int] = ()
+    ) -> list[Confirmation]:
+        """Retrain the best trials on fresh seeds, rank them on validation, then measure test."""
+        return confirm(
+            self.name,
+            storage=self.storage,
+            data_root=self.data_root,
+            top=top,
+            seeds=seeds,
+            trials=trials,
+            space=self._space,
+        )
+
+    def export(self, to: Path | str, trial: int | Literal["best"] = "best") -> dict[str, Any]:
+        """Write a trial as a bundle that runs without this program; returns its manifest."""
+        return export_trial(
+            self.name,
+            trial,
+            Path(to),
+            storage=self.storage,
+            data_root=self.data_root,
+            space=self._space,
+        )
+
+    def __repr__(self) -> str:
+        return f"Study({self.name!r}, {self.status().trials.ended} trials)"
+
+
+def search(
+    spec: StudySpec | Mapping[str, Any] | Path | str | None = None,
+    *,
+    data: Any = None,
+    space: SearchSpace | None = None,
+    storage: str = DEFAULT_STORAGE,
+    data_root: Path | str = DEFAULT_DATA_ROOT,
+    progress: Report | None = None,
+    overrides: Sequence[str] = (),
+) -> Study:
+    """Search for an architecture, and return the study.
+
+    Args:
+        spec: a study file, its tables as a mapping, or a `StudySpec`.
+        data: a PyG `Data` object (its nodes are classified), or a list of them (they are), in place
+            of the specification's dataset. It is kept with the study's artifacts, so that the study
+            can be resumed and exported without it.
+        space: made in Python, in place of the specification's; resuming needs it again.
+        storage: URL of the database.
+        data_root: where raw public datasets lie.
+        progress: called after each trial, and about once a second.
+        overrides: "table.key=value", as `--set`.
+
+    Raises:
+        UsageError: something is wrong with the arguments; nothing is stored.
+        StudyFailedError: ten candidates in a row failed.
+    """
+    checked = _spec(spec, data, space, storage, overrides)
+    study.search(
+        checked, storage=storage, data_root=Path(data_root), progress=progress, space=space
+    )
+    return Study(checked.study.name, storage=storage, data_root=data_root, space=space)
+
+
+def _spec(
+    spec: StudySpec | Mapping[str, Any] | Path | str | None,
+    data: Any,
+    space: SearchSpace | None,
+    storage: str,
+    overrides: Sequence[str],
+) -> StudySpec:
+    """The specification with what was made in Python in the places of its dataset and space."""
+    if overrides and not isinstance(spec, Path | str):
+        raise UsageError("overrides go with the path of a study file; change the tables instead")
+    if isinstance(spec, Path | str):
+        spec = load_spec(Path(spec), overrides)
+    tables = spec.to_json() if isinstance(spec, StudySpec) else dict(spec or {})
+    tables.setdefault("study", {"name": "study"})
+    tables.setdefault("budget", {"trials": 20})
+    if data is not None:
+        own = ("name", "path", "nodes", "edges")
+        kept = {k: v for k, v in tables.get("dataset", {}).items() if k not in own}
+        tables["dataset"] = {**kept, "name": "graph_file", "path": str(keep_graph(data, storage))}
+    if space is not None:
+        tables["space"] = {"name": PYTHON_SPACE}
+    tables["study"] = {**tables["study"], "objectives": _objectives(tables["study"])}
+    return spec_from_mapping(tables, "the arguments of nas.search")
+
+
+def _objectives(table: Mapping[str, Any]) -> dict[str, str]:
+    return dict(table.get("objectives", {"val_accuracy": "maximize"}))
+
+
+def keep_graph(data: Any, storage: str) -> Path:
+    """Write a graph from memory beside the studies of a database, and return the file."""
+    from evaluators.datasets import save_graph
+
+    store = chosen_artifacts(storage) or default_artifacts(storage)
+    folder = artifacts.store_path(store) / "graphs"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        written = Path(temporary) / "graph.npz"
+        save_graph(written, data)
+        kept = folder / f"{artifacts.sha256_of(written.read_bytes())[:32]}.npz"
+        written.replace(kept)
+    return kept

@@ -1,0 +1,32 @@
+"""Artifacts that no row refers to."""
+
+from evaluators import artifacts
+from nas.store import Store
+
+
+def collect_garbage(storage: str, *, dry_run: bool = False) -> dict[str, int]:
+    """Delete the artifacts that no study refers to, or, with `dry_run`, only count them.
+
+    The stores of the studies that the database has, and its default one, are gone through. An
+    artifact that a running study has written and not yet recorded would look unused, so a store
+    with a running study is refused.
+
+    Returns:
+        {"removed": files, "bytes": freed, "kept": files}.
+
+    Raises:
+        StoreError: a study is running.
+    """
+    store = Store.open_existing(storage)
+    store.refuse_running()
+    counts = {"removed": 0, "bytes": 0, "kept": 0}
+    for url, used in store.referenced_artifacts().items():
+        for artifact in artifacts.stored(url):
+            if artifact.sha256 in used:
+                counts["kept"] += 1
+                continue
+            counts["removed"] += 1
+            counts["bytes"] += artifacts.path(artifact).stat().st_size
+            if not dry_run:
+                artifacts.remove(artifact)
+    return counts

@@ -1,0 +1,248 @@
+"""Executors: the same numbers everywhere, and every way to fail is data or the right exception."""
+
+import dataclasses
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import tiny
+
+from evaluators import Evaluation, Executor, Job
+from evaluators.artifacts import ArtifactError
+from evaluators.executors import inline, processes
+from search_spaces import plugins
+
+MakeJob = Callable[..., Job]
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of Linux")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Executor]:
+    """Two workers for all tests here: each costs seconds to start."""
+    executor = processes.build(workers=2)
+    yield executor
+    executor.shutdown()
+
+
+def outcome(executor: Executor, job: Job) -> Evaluation:
+    handle = executor.submit([job])
+    ended = executor.wait()
+    assert set(ended) == {handle}
+    return ended[handle][0]
+
+
+def numbers(evaluation: Evaluation) -> Mapping[str, float]:
+    assert evaluation.failure is None
+    return {k: v for k, v in evaluation.metrics.items() if k != "train_seconds"}
+
+
+def test_all_executors_take_workers_or_run_here():
+    """The plug-ins are found by the program's own function."""
+    assert {"inline", "processes"} <= set(plugins.names("executor"))
+
+
+def test_executors_agree(pool: Executor, make_job: MakeJob):
+    """Bit for bit, one job alone and two batches at a time."""
+    jobs = [make_job(tiny.node_graph(400), seed=s) for s in (1, 2, 3)]
+    here = inline.build()
+    handle = here.submit(jobs)
+    alone = here.wait()[handle]
+    assert here.wait() == {}
+    first, second = pool.submit(jobs[:2]), pool.submit(jobs[2:])
+    with pytest.raises(RuntimeError, match="busy"):
+        pool.submit(jobs)
+    ended: dict[int, Sequence[Evaluation]] = {}
+    while len(ended) < 2:
+        ended |= pool.wait()
+    there = [*ended[first], *ended[second]]
+    assert [numbers(e) for e in there] == [numbers(e) for e in alone]
+    assert [e.artifact is not None for e in there] == [True] * 3
+
+
+@pytest.mark.parametrize("where", ["inline", "processes"])
+@pytest.mark.parametrize(
+    ("kind", "failure", "says"),
+    [
+        ("raises", "error", "ZeroDivisionError: this network divides by zero"),
+        ("nobuild", "error", "cannot be built"),
+        ("shape", "error", r"expected an output of shape \[90, 3\], got \[90, 1\]"),
+        ("nan", "divergence", "not finite in epoch 1"),
+        ("huge", "out_of_memory", "memory"),
+    ],
+)
+def test_a_faulty_network_is_a_failure(
+    where: str, kind: str, failure: str, says: str, pool: Executor, make_job: MakeJob
+):
+    """With its kind, its message and, for the network's own exceptions, the traceback."""
+    executor = pool if where == "processes" else inline.build()
+    evaluation = outcome(executor, make_job(tiny.node_graph(), kind))
+    assert evaluation.failure is not None
+    assert evaluation.failure.kind == failure
+    assert evaluation.metrics == {}
+    assert evaluation.artifact is None
+    import re
+
+    assert re.search(says, evaluation.failure.message)
+    assert ("Traceback" in evaluation.failure.detail) == (failure != "divergence")
+
+
+def test_time_is_checked_between_epochs(make_job: MakeJob):
+    """inline ends a job that takes too many epochs, and says how far it came."""
+    executor = inline.build(timeout_seconds=0.3)
+    options = {"epochs": 10**6}
+    job = make_job(tiny.node_graph(), until_epoch=10**6, options=options)
+    evaluation = outcome(executor, job)
+    assert evaluation.failure is not None
+    assert evaluation.failure.kind == "timeout"
+    assert 1 <= evaluation.epoch < 10**6
+    assert evaluation.seconds < 5
+
+
+def test_a_dead_worker_is_a_crash_after_one_retry(
+    pool: Executor, make_job: MakeJob, tmp_path: Path
+):
+    """The process is killed in the forward pass; the executor goes on."""
+    evaluation = outcome(pool, make_job(tiny.node_graph(), "dies"))
+    assert evaluation.failure is not None
+    assert evaluation.failure.kind == "crash"
+    assert evaluation.failure.message == "its process died 2 times: SIGKILL"
+    assert numbers(outcome(pool, make_job(tiny.node_graph())))
+
+
+def test_a_worker_killed_once_costs_nothing(pool: Executor, make_job: MakeJob):
+    """Killed from outside, while idle or at work: the numbers are those of an undisturbed run."""
+    job = make_job(tiny.node_graph(), until_epoch=300, options={"epochs": 300})
+    expected = numbers(outcome(pool, job))
+    for delay in (0.0, 0.3):
+        handle = pool.submit([job])
+        time.sleep(delay)
+        for worker in multiprocessing.active_children():
+            os.kill(worker.pid, signal.SIGKILL)
+        assert numbers(pool.wait()[handle][0]) == expected
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, signal.SIGKILL)
+    time.sleep(0.5)
+    assert numbers(outcome(pool, job)) == expected
+
+
+def test_what_is_wrong_with_the_program_is_raised(pool: Executor, make_job: MakeJob):
+    """Not data: a missing artifact, an evaluator's own bug, a network that ends the process."""
+    job = make_job(tiny.node_graph())
+    gone = dataclasses.replace(job.dataset, sha256="0" * 64)
+    for executor in (inline.build(), pool):
+        executor.submit([dataclasses.replace(job, dataset=gone)])
+        with pytest.raises(ArtifactError, match="is not in"):
+            executor.wait()
+    pool.submit([make_job(tiny.node_graph(), "interrupts")])
+    with pytest.raises(RuntimeError, match="SystemExit"):
+        pool.wait()
+    assert numbers(outcome(pool, job))
+
+
+@LINUX
+def test_hard_limits(make_job: MakeJob):
+    """A hanging process is killed and its whole batch timed out; memory is bounded; at once."""
+    executor = processes.build(timeout_seconds=1, memory_gb=0.5)
+    started = time.monotonic()
+    handle = executor.submit([make_job(tiny.node_graph(), "sleeps")] * 2)
+    assert executor.wait(0.1) == {}
+    assert time.monotonic() - started < 1
+    ended = executor.wait()[handle]
+    assert [e.failure.kind for e in ended if e.failure] == ["timeout", "timeout"]
+    big = make_job(tiny.node_graph(nodes=900_000), "gcn")
+    wide = tiny.SPACE.architecture({"kind": "gcn", "width": 200})
+    evaluation = outcome(executor, dataclasses.replace(big, architecture=wide))
+    assert evaluation.failure is not None
+    assert evaluation.failure.kind == "out_of_memory"
+    executor.submit([make_job(tiny.node_graph(), "sleeps")])
+    time.sleep(0.3)
+    started = time.monotonic()
+    executor.shutdown(wait=False)
+    assert time.monotonic() - started < 2
+    executor.shutdown(wait=False)
+
+
+DRIVER = """
+import multiprocessing, pathlib, pickle, sys
+if __name__ == "__main__":
+    sys.path[:0] = sys.argv[2:]
+    from evaluators.executors import processes
+    job = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
+    executor = processes.build(workers=2)
+    executor.submit([job]), executor.submit([job])
+    print(*[p.pid for p in multiprocessing.active_children()], flush=True)
+    try:
+        executor.wait()
+    except KeyboardInterrupt:
+        alive = [p.is_alive() for p in multiprocessing.active_children()]
+        executor.shutdown(wait=False)
+        print("interrupted", *alive, flush=True)
+"""
+
+
+@pytest.fixture
+def driver(
+    make_job: MakeJob, tmp_path: Path
+) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
+    """A process of its own with two workers that sleep in a network, and their process ids."""
+    job = make_job(tiny.node_graph(), "sleeps")
+    (tmp_path / "job").write_bytes(pickle.dumps(job))
+    (tmp_path / "driver.py").write_text(DRIVER)
+    command = [sys.executable, str(tmp_path / "driver.py"), str(tmp_path / "job"), *sys.path]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    workers = [int(pid) for pid in process.stdout.readline().split()]
+    assert len(workers) == 2
+    yield process, workers
+    process.kill()
+    process.wait()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that waits to be reaped does not."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + 5
+    while any(map(is_running, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, pids))
+
+
+@LINUX
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 6.0])
+def test_workers_die_with_the_driver(
+    seconds: float, driver: tuple["subprocess.Popen[str]", list[int]]
+):
+    """Also one that is killed while they still start, and after they have."""
+    process, workers = driver
+    assert all(map(is_running, workers))
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+    wait_until_gone(workers)
+
+
+@LINUX
+@pytest.mark.parametrize("seconds", [0.2, 6.0])
+def test_an_interrupt_is_the_drivers_alone(
+    seconds: float, driver: tuple["subprocess.Popen[str]", list[int]]
+):
+    """Ctrl-C reaches all processes of a terminal: the driver leaves `wait`, the workers live on."""
+    process, workers = driver
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=20)
+    assert said.split() == ["interrupted", "True", "True"]
+    wait_until_gone(workers)

@@ -1,0 +1,92 @@
+"""Parameters and multiply-accumulates, against counts made by hand."""
+
+import time
+
+import pytest
+import tiny
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GATConv
+
+from evaluators.facts import CandidateError, facts
+from search_spaces import Architecture, Decision, SearchSpace, Task
+
+
+class Linear(nn.Module):
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, classes)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.linear(x)
+
+
+class ValueDependent(Linear):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        looped = edge_index[0] == edge_index[1]
+        return self.linear(x)[: int(looped.sum()) + x.size(0)]
+
+
+def make(architecture: Architecture, task: Task) -> nn.Module:
+    kinds = {"linear": Linear, "values": ValueDependent}
+    kind = str(architecture.choices["kind"])
+    if kind == "gat":
+        return GATConv(task.n_features, 5, heads=2, add_self_loops=False)
+    return kinds[kind](task.n_features, task.n_classes)
+
+
+SPACE = SearchSpace("counted", 1, (Decision("kind", ("linear", "values", "gat")),), make)
+TASK = tiny.node_graph().task
+N, E, F, C = TASK.n_nodes, TASK.n_edges, TASK.n_features, TASK.n_classes
+
+
+@pytest.mark.parametrize("kind", ["linear", "values"])
+def test_a_linear_map(kind: str):
+    """N * F * C, and F * C + C parameters; also where shapes depend on the values of the graph."""
+    counted = facts(SPACE, SPACE.architecture({"kind": kind}), TASK)
+    assert counted == {"params": F * C + C, "macs": N * F * C}
+
+
+def test_two_gcn_layers():
+    """Each layer: the product, the degrees (E + N), and E + N messages of its width."""
+    architecture = tiny.SPACE.architecture({"kind": "gcn", "width": 8})
+    product = N * F * 8 + N * 8 * C
+    gathered = 2 * (E + N) + (E + N) * (8 + C)
+    counted = facts(tiny.SPACE, architecture, TASK)
+    assert counted == {"params": F * 8 + 8 + 8 * C + C, "macs": product + gathered}
+
+
+def test_attention():
+    """The product, and for each edge and head: a maximum, a sum, and a message of width 5."""
+    counted = facts(SPACE, SPACE.architecture({"kind": "gat"}), TASK)
+    assert counted["macs"] == N * F * 10 + E * 2 * (1 + 1 + 5)
+
+
+def test_the_mean_graph():
+    """A graph task is counted for one graph of mean size; the pool counts its sums and sizes."""
+    task = tiny.graph_set().task
+    nodes, edges = round(task.n_nodes / 60), round(task.n_edges / 60)
+    architecture = tiny.SPACE.architecture({"kind": "gcn", "width": 8})
+    layers = nodes * 4 * 8 + nodes * 8 * 2 + (edges + nodes) * (8 + 2 + 2)
+    assert facts(tiny.SPACE, architecture, task)["macs"] == layers + nodes * 2 + nodes
+
+
+def test_the_size_of_the_graph_costs_nothing():
+    """Only shapes are computed: a graph of a million nodes is counted as fast as a small one."""
+    big = Task("node_classification", 500, 9, 10**6, 10**7, 1, 5, 5, 5, "accuracy", "big")
+    architecture = tiny.SPACE.architecture({"kind": "gcn", "width": 200})
+    facts(tiny.SPACE, architecture, TASK)
+    before, state = time.process_time(), torch.random.get_rng_state()
+    counted = facts(tiny.SPACE, architecture, big)
+    assert time.process_time() - before < 1.0
+    assert counted["macs"] > 10**6 * 500 * 200
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(("kind", "says"), [("raises", "divides by zero"), ("nobuild", "be built")])
+def test_a_faulty_network_is_a_failure(kind: str, says: str):
+    """It is data for the study, with the network's own message."""
+    with pytest.raises(CandidateError, match=says) as caught:
+        facts(tiny.SPACE, tiny.SPACE.architecture({"kind": kind, "width": 8}), TASK)
+    assert caught.value.failure.kind == "error"
+    assert "Traceback" in caught.value.failure.detail
