@@ -39,14 +39,9 @@ def store_url(folder: Path) -> str:
     return folder.resolve().as_uri()
 
 
-def sha256_of(content: bytes) -> str:
-    """The hash by which a content is named, 64 hex digits."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def write(store: str, content: bytes) -> Artifact:
     """Store the content and return its artifact; content that is there already is kept."""
-    artifact = Artifact(store, sha256_of(content))
+    artifact = Artifact(store, hashlib.sha256(content).hexdigest())
     target = _place(artifact)
     if target.exists():
         return artifact
@@ -87,7 +82,7 @@ def read(artifact: Artifact) -> bytes:
         ArtifactError: it is not there, or its bytes have changed.
     """
     content = path(artifact).read_bytes()
-    if sha256_of(content) != artifact.sha256:
+    if hashlib.sha256(content).hexdigest() != artifact.sha256:
         raise ArtifactError(f"the artifact {_place(artifact)} is damaged: its hash differs")
     return content
 

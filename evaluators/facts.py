@@ -13,7 +13,7 @@ A linear layer costs N * F * C. A GCN layer costs N * F * H, plus (E + N) * H fo
 self-loops, plus E + N for the degrees where it computes them itself.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,8 +29,9 @@ __all__ = ["CandidateError", "facts"]
 def facts(space: SearchSpace, architecture: Architecture, task: Task) -> dict[str, int]:
     """`params` (trainable numbers) and `macs` (see above) of an architecture's network.
 
-    Runs on torch's meta device: shapes alone are computed. A network that needs values (its shapes
-    depend on which edges there are) is run once on zeros instead, on a ring of the same size.
+    Runs on torch's meta device: shapes alone are computed, and masks are taken to choose all (that
+    no edge is a self-loop). A network that needs values is run once on zeros instead, on a ring of
+    the same size: as slow, and as large in memory, as its inference.
 
     Raises:
         CandidateError: the network cannot be built or run; its `failure` says why.
@@ -60,6 +61,18 @@ def _workload(task: Task) -> tuple[Tensor, ...]:
     if not task.is_graph_task:
         return x, edge_index
     return x, edge_index, torch.zeros(nodes, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+
+
+def _all_chosen(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Without values, a mask chooses everything: no edge of the workload is a self-loop."""
+    chosen: list[Tensor | None] = []
+    for index in indices:
+        if index is not None and index.is_meta and index.dtype == torch.bool:
+            everything = torch.empty(index.numel(), dtype=torch.int64, device="meta")
+            chosen += [everything] * index.dim()
+        else:
+            chosen.append(index)
+    return chosen
 
 
 def _product(a: Tensor, b: Tensor) -> int:
@@ -92,6 +105,8 @@ class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         name = func.overloadpacket.__name__.rstrip("_")
+        if name in ("index", "index_put"):
+            args = (args[0], _all_chosen(args[1]), *args[2:])
         if name in _COSTS:
             self.macs += _COSTS[name](args)
         elif name == "index_put" and len(args) > 3 and args[3]:

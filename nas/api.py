@@ -14,7 +14,6 @@ from nas.record import Confirmation, StudyStatus, TrialRecord
 from nas.setup import PYTHON_SPACE
 from nas.spec import StudySpec, load_spec, spec_from_mapping
 from nas.store import Store
-from nas.store.engine import chosen_artifacts, default_artifacts
 from search_spaces import SearchSpace, UsageError
 from search_spaces.plugins import Plugin
 
@@ -189,15 +188,11 @@ def _objectives(table: Mapping[str, Any]) -> dict[str, str]:
 
 
 def keep_graph(data: Any, storage: str) -> Path:
-    """Write a graph from memory beside the studies of a database, and return the file."""
+    """Write a graph from memory into the database's artifact store, and return the file."""
     from evaluators.datasets import save_graph
 
-    store = chosen_artifacts(storage) or default_artifacts(storage)
-    folder = artifacts.store_path(store) / "graphs"
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+    store = Store(storage).new_artifacts()
+    with tempfile.TemporaryDirectory() as temporary:
         written = Path(temporary) / "graph.npz"
         save_graph(written, data)
-        kept = folder / f"{artifacts.sha256_of(written.read_bytes())[:32]}.npz"
-        written.replace(kept)
-    return kept
+        return artifacts.path(artifacts.write(store, written.read_bytes()))

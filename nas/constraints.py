@@ -10,7 +10,7 @@ from search_spaces import UsageError
 
 Operator: TypeAlias = Literal["<=", ">="]
 
-_FORM = re.compile(r"\s*([A-Za-z_][\w.]*)\s*([<>=!]+)\s*(\S+)\s*")
+_FORM = re.compile(r"\s*([A-Za-z_][\w.]*)\s*([<>=!]+)\s*([^\s<>=!]\S*)\s*")
 _EXAMPLE = 'write it like "params <= 50_000" or "val_accuracy >= 0.8"'
 
 

@@ -37,7 +37,7 @@ class RecordFold:
 
     def advance(self, book: Ledger, last: int | None) -> None:
         """Read what has ended; fold it into the standing, and into the strategy up to `last`."""
-        for trial in book.ended_between(self._read, 2**62):
+        for trial in book.ended_after(self._read):
             self._read = trial.seq if trial.seq is not None else self._read
             self._waiting.append(trial)
             finished = self._finished(trial)

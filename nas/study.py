@@ -9,7 +9,6 @@ from nas.record import StudyStatus
 from nas.setup import Setup, prepare, refuse_change, start_architectures, with_budget
 from nas.spec import StudySpec
 from nas.store import Store, ledger
-from nas.store.engine import chosen_artifacts, default_artifacts
 from nas.store.ledger import Ledger, NewStudy, heartbeat
 from nas.store.optuna_twin import OptunaTwin
 from search_spaces import Architecture, SearchSpace, plugins
@@ -44,7 +43,7 @@ def search(
     ledger.refuse_existing(store, spec.study.name)
     setup = prepare(spec, data_root, space)
     start = start_architectures(spec, setup.space, _fronts(store, spec))
-    dataset = prepared_dataset(setup, chosen_artifacts(storage) or default_artifacts(storage))
+    dataset = prepared_dataset(setup, store.new_artifacts())
     new = NewStudy(
         name=spec.study.name,
         spec=spec.to_json(),

@@ -1,7 +1,8 @@
 """Datasets. Each module here with a `build` is one; this package's names are what others use.
 
 `load(plugin, root)` is a study's way to its dataset; `prepare` has the options that every dataset
-accepts, and `COMMON` their names and types; `from_pyg` and `save_graph` take graphs that are in memory. The names are looked up when
+accepts, and `COMMON` their names and types; `from_pyg` and `save_graph` take graphs that are in
+memory; `read_graph` and `prepare_graph` are for a graph to predict on. The names are looked up when
 they are first used, since they import torch: importing this package does not.
 """
 

@@ -73,20 +73,17 @@ class _Processes:
         self.workers = workers
         self._timeout_seconds, self._memory_gb = timeout_seconds, memory_gb
         self._submitted = 0
-        self._running: dict[_Future, int] = {}
-        self._batches: dict[int, _Batch] = {}
+        self._running: dict[_Future, tuple[int, _Batch]] = {}
         self._pool: ProcessPool | None = None
 
     def submit(self, jobs: Sequence[Job]) -> int:
-        if len(self._batches) >= self.workers:
+        if len(self._running) >= self.workers:
             raise RuntimeError(f"all {self.workers} workers are busy; call wait() first")
         handle, self._submitted = self._submitted, self._submitted + 1
-        self._batches[handle] = _Batch(bounded(jobs, self._timeout_seconds))
-        self._schedule(handle)
+        self._schedule(handle, _Batch(bounded(jobs, self._timeout_seconds)))
         return handle
 
-    def _schedule(self, handle: int) -> None:
-        batch = self._batches[handle]
+    def _schedule(self, handle: int, batch: _Batch) -> None:
         batch.attempts += 1
         # As bytes: jobs that a worker cannot unpickle (a module it cannot import) would be lost.
         content = pickle.dumps(batch.jobs)
@@ -96,7 +93,7 @@ class _Processes:
         with _no_interrupts():
             pool = self._live_pool()
             future = pool.schedule(_worker.evaluate, args=(content,), timeout=limit)
-        self._running[future] = handle
+        self._running[future] = (handle, batch)
 
     def _live_pool(self) -> ProcessPool:
         """The pool, or a new one: pools break when an idle worker is killed."""
@@ -120,22 +117,20 @@ class _Processes:
             if not done:
                 break
             for future in done:
-                handle = self._running.pop(future)
-                evaluations = self._outcome(handle, future)
+                handle, batch = self._running.pop(future)
+                evaluations = self._outcome(handle, batch, future)
                 if evaluations is not None:
                     ended[handle] = evaluations
-                    del self._batches[handle]
         return ended
 
-    def _outcome(self, handle: int, future: "_Future") -> Sequence[Evaluation] | None:
+    def _outcome(self, handle: int, batch: _Batch, future: _Future) -> Sequence[Evaluation] | None:
         """The evaluations of a batch, or None where it has been started again."""
-        batch = self._batches[handle]
         error = future.exception()
         if isinstance(error, TimeoutError):
             return batch.failed("timeout", "its process was killed: over its time, and hanging")
         if isinstance(error, (ProcessExpired, BrokenProcessPool)):
             if batch.attempts < _ATTEMPTS:
-                self._schedule(handle)
+                self._schedule(handle, batch)
                 return None
             if isinstance(error, BrokenProcessPool):
                 raise RuntimeError("the worker processes do not start") from error
@@ -153,7 +148,6 @@ class _Processes:
         while wait and self._running:
             self.wait()
         self._running.clear()
-        self._batches.clear()
         self._stop_pool()
 
     def _stop_pool(self) -> None:

@@ -15,7 +15,7 @@ import click
 from nas.cli._shared import DEBUG
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-_OUTCOMES = (("nas.study", "StudyFailedError"), ("nas.confirm", "ConfirmError"))
+_OUTCOMES = (("nas.driver", "StudyFailedError"), ("nas.confirm", "ConfirmError"))
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else ""
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and value >= 10):
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and value >= 2):
         return f"{int(value):,}"
     if isinstance(value, float):
         return f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.3g}"

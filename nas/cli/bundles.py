@@ -33,7 +33,7 @@ def _trial(ctx: click.Context, option: click.Parameter, value: str) -> Trial:
     callback=_trial,
     default="best",
     show_default=True,
-    help="Which; best is first in confirmed validation, else in the front.",
+    help="Which; best is the first of the front.",
 )
 @click.option(
     "--to",
@@ -64,13 +64,20 @@ def export_command(
     from nas.export.bundle import export_trial
 
     manifest = export_trial(name, trial, to, storage=storage, data_root=data_root)
-    row = {"bundle": str(to), "manifest": str(manifest)}
+    parity, origin = manifest["parity"], manifest["provenance"]
+    row = {"bundle": str(to), "manifest": str(to / "manifest.json"), "trial": origin["trial"]}
+    row |= {key: parity[key] for key in ("largest_difference", "tolerance")}
     if fmt == "json":
         write_json(row)
     elif fmt == "csv":
         write_rows([row], fmt)
     else:
-        click.echo(str(manifest))
+        click.echo(row["manifest"])
+        click.echo(
+            f"trial {row['trial']} exported; run again, its outputs differ by at most "
+            f"{row['largest_difference']:.1e} ({row['tolerance']:.0e} is allowed)",
+            err=True,
+        )
 
 
 @command("predict")

@@ -159,10 +159,7 @@ def gc_command(dry_run: bool, storage: str, fmt: str) -> None:
       nas gc --dry-run
       nas gc
     """
-    from nas.store import Store
-
-    Store.open_existing(storage)  # a missing database is an error, and not an empty one
-    from nas.study import collect_garbage
+    from nas.garbage import collect_garbage
 
     counts = collect_garbage(storage, dry_run=dry_run)
     if fmt == "json":

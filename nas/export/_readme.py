@@ -86,7 +86,7 @@ def _table(description: Description) -> list[str]:
         "edge_index": "source and target of each edge, as row numbers of `x`",
         "graph_ids": "for each node the number of its graph, from 0, ascending",
         "graphs": "any numbers; only the length counts, it says how many graphs there are",
-        "logits": "output: a score for each class, before the softmax",
+        "logits": "output: column `c` is the score of class `c`, before the softmax",
     }
     rows = ["| name | type | shape | what |", "|---|---|---|---|"]
     for spec in (*description.inputs, *description.outputs):

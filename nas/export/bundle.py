@@ -125,25 +125,35 @@ def write_bundle(
     exporter = pt2.build()
     with _folder(to) as folder:
         files = exporter.write(module, contract, folder)
-        parity = _run_again(exporter, folder, module, contract, task, sample)
         description = Description(
             contract=contract,
             inputs=contract.inputs,
             outputs=(contract.output,),
             architecture=architecture.key,
             provenance=provenance,
-            metrics={n: Metric(value=v, split=split_of(n)) for n, v in (metrics or {}).items()},
+            metrics=_metrics(metrics or {}),
             confirmed=_confirmed(confirmed or {}),
-            parity=parity,
+            parity=_run_again(exporter, folder, module, contract, task, sample),
             versions=_versions(),
         )
-        (folder / WEIGHTS).write_bytes(_weights(module))
-        (folder / ARCHITECTURE).write_text(_text(architecture.to_json()), "utf-8")
-        (folder / README).write_text(readme(description), "utf-8")
-        names = [*(file.name for file in files), WEIGHTS, ARCHITECTURE, README]
-        entries = {name: _entry(folder / name) for name in names}
-        manifest = Manifest(**dict(description), files=entries).model_dump(mode="json")
-        (folder / NAME).write_text(_text(manifest), "utf-8")
+        return _completed(folder, files, description, module, architecture)
+
+
+def _completed(
+    folder: Path,
+    files: list[Path],
+    description: Description,
+    module: nn.Module,
+    architecture: Architecture,
+) -> dict[str, Any]:
+    """Write what lies beside the program, the manifest last; returns the manifest."""
+    (folder / WEIGHTS).write_bytes(_weights(module))
+    (folder / ARCHITECTURE).write_text(_text(architecture.to_json()), "utf-8")
+    (folder / README).write_text(readme(description), "utf-8")
+    names = [*(file.name for file in files), WEIGHTS, ARCHITECTURE, README]
+    entries = {name: _entry(folder / name) for name in names}
+    manifest = Manifest(**dict(description), files=entries).model_dump(mode="json")
+    (folder / NAME).write_text(_text(manifest), "utf-8")
     return manifest
 
 
@@ -204,6 +214,10 @@ def _inputs(dataset: Dataset) -> tuple[Tensor, ...]:
 
 def _weights(module: nn.Module) -> bytes:
     return save({n: t.detach().clone().contiguous() for n, t in module.state_dict().items()})
+
+
+def _metrics(metrics: Mapping[str, float]) -> dict[str, Metric]:
+    return {name: Metric(value=value, split=split_of(name)) for name, value in metrics.items()}
 
 
 def _confirmed(confirmed: Mapping[str, Mapping[str, float]]) -> dict[str, Confirmed]:

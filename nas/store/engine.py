@@ -1,6 +1,6 @@
 """Connections: one factory for SQLite and PostgreSQL, with the settings that keep trials safe."""
 
-import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,15 +117,15 @@ def _check_schema(engine: Engine, create: bool) -> None:
     with engine.begin() as connection:
         if create:
             schema.metadata.create_all(connection)
-            present = connection.scalar(sa.select(schema.schema_version.c.version))
-            if present is None:
-                connection.execute(sa.insert(schema.schema_version).values(version=schema.VERSION))
-        elif not sa.inspect(connection).has_table(schema.schema_version.name):
+            if connection.scalar(sa.select(schema.database.c.version)) is None:
+                row = {"id": uuid.uuid4().hex, "version": schema.VERSION}
+                connection.execute(sa.insert(schema.database).values(row))
+        elif not sa.inspect(connection).has_table(schema.database.name):
             raise StoreError(
                 f"{engine.url.render_as_string(hide_password=True)} holds no studies; start one "
                 "with: nas search STUDY.toml"
             )
-        version = connection.scalar(sa.select(schema.schema_version.c.version))
+        version = connection.scalar(sa.select(schema.database.c.version))
     if version != schema.VERSION:
         raise StoreError(
             f"the database has tables of version {version}, this program knows {schema.VERSION}; "
@@ -144,21 +144,3 @@ def reachable(url: URL) -> Iterator[None]:
         if url.password:
             reason = reason.replace(str(url.password), "***")
         raise StoreError(f"cannot use the database {shown}: {reason}") from None
-
-
-def default_artifacts(storage: str) -> str:
-    """The folder of artifacts that belongs to a database: beside the file, or `nas-artifacts`."""
-    url = parse_url(storage)
-    if url.get_backend_name() == "sqlite":
-        return Path(f"{url.database}.artifacts").resolve().as_uri()
-    return Path("nas-artifacts").resolve().as_uri()
-
-
-def chosen_artifacts(storage: str) -> str:
-    """What a new study records: `NAS_ARTIFACTS`; else empty for SQLite (it moves with its file)."""
-    named = os.environ.get("NAS_ARTIFACTS", "")
-    if named:
-        return named if "://" in named else Path(named).resolve().as_uri()
-    if parse_url(storage).get_backend_name() == "sqlite":
-        return ""
-    return default_artifacts(storage)

@@ -19,7 +19,8 @@ import sqlalchemy as sa
 
 from evaluators import Evaluation, Failure
 from nas.record import ENDED, TrialRecord, TrialState
-from nas.store.engine import StoreError, chosen_artifacts
+from nas.store.engine import StoreError
+from nas.store.places import recorded_place
 from nas.store.read import BEAT_SECONDS, GRACE_SECONDS, Store, trial_record
 from nas.store.schema import confirmations, evaluations, runs, studies, trials
 from search_spaces import Architecture
@@ -99,7 +100,7 @@ def create(store: Store, new: NewStudy) -> None:
                 task=dict(new.task),
                 dataset=new.dataset,
                 start=[a.to_json() for a in new.start],
-                artifacts=chosen_artifacts(store.storage),
+                artifacts=recorded_place(store.engine),
                 target=new.target,
                 seconds=0.0,
                 next_ordinal=0,
@@ -256,11 +257,11 @@ class Ledger:
             )
             return trial_record(connection.execute(query).mappings().one())
 
-    def ended_between(self, after: int, last: int) -> list[TrialRecord]:
-        """The ended trials with `after < seq <= last`, in that order."""
+    def ended_after(self, seq: int) -> list[TrialRecord]:
+        """The trials that ended after another, in that order."""
         query = (
             sa.select(trials)
-            .where(trials.c.study_id == self.study, trials.c.seq > after, trials.c.seq <= last)
+            .where(trials.c.study_id == self.study, trials.c.seq > seq)
             .order_by(trials.c.seq)
         )
         with self.store.reading() as connection:

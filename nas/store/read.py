@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -12,11 +13,11 @@ from nas.record import Confirmation, StudyStatus, TrialCounts, TrialRecord
 from nas.store.engine import (
     StoreError,
     connect,
-    default_artifacts,
     hidden_password,
     parse_url,
     reachable,
 )
+from nas.store.places import recorded_place, resolved_place
 from nas.store.schema import confirmations, evaluations, runs, studies, trials
 from search_spaces import Architecture
 from search_spaces.errors import did_you_mean
@@ -77,7 +78,11 @@ class Store:
     def artifacts(self, name: str) -> str:
         """The URL of a study's artifact store."""
         with self.reading() as connection:
-            return str(self.row(connection, name)["artifacts"]) or default_artifacts(self.storage)
+            return resolved_place(self.engine, self.row(connection, name)["artifacts"])
+
+    def new_artifacts(self) -> str:
+        """The URL of the artifact store that a new study would have."""
+        return resolved_place(self.engine, recorded_place(self.engine))
 
     def trials(self, name: str) -> list[TrialRecord]:
         """All trials of a study, by number."""
@@ -216,11 +221,12 @@ class Store:
 
     def referenced_artifacts(self) -> dict[str, set[str]]:
         """{store URL: hashes that some row refers to}, over all studies."""
-        found: dict[str, set[str]] = {default_artifacts(self.storage): set()}
+        found: dict[str, set[str]] = {self.new_artifacts(): set()}
         with self.reading() as connection:
             for row in connection.execute(sa.select(studies)).mappings():
-                kept = found.setdefault(row["artifacts"] or default_artifacts(self.storage), set())
-                kept.add(row["dataset"])
+                kept = found.setdefault(resolved_place(self.engine, row["artifacts"]), set())
+                # A graph that came from Python's memory is an artifact too.
+                kept |= {row["dataset"], Path(row["spec"]["dataset"].get("path", "")).name}
                 for table in (trials, evaluations, confirmations):
                     query = sa.select(table.c.artifact).where(
                         table.c.study_id == row["id"], table.c.artifact.is_not(None)

@@ -19,7 +19,13 @@ VERSION = 1
 OPTIONAL_JSON = JSON(none_as_null=True)
 metadata = MetaData()
 
-schema_version = Table("nas_schema_version", metadata, Column("version", Integer, primary_key=True))
+# One row: the version of these tables, and an id by which the database knows its artifacts.
+database = Table(
+    "nas_database",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("version", Integer, nullable=False),
+)
 
 studies = Table(
     "nas_studies",

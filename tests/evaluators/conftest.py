@@ -10,12 +10,12 @@ import pytest
 # Worker processes take over this path, and import the tests' spaces by their module's name.
 sys.path.insert(0, str(Path(__file__).parent))
 
-import tiny  # noqa: E402
+import tiny
 
-from evaluators import artifacts  # noqa: E402
-from evaluators.datasets._base import Dataset, save_prepared  # noqa: E402
-from evaluators.values import Job  # noqa: E402
-from search_spaces.plugins import Plugin  # noqa: E402
+from evaluators import artifacts
+from evaluators.datasets._base import Dataset, save_prepared
+from evaluators.values import Job
+from search_spaces.plugins import Plugin
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import dataclasses
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -87,8 +88,6 @@ def test_a_faulty_network_is_a_failure(
     assert evaluation.failure.kind == failure
     assert evaluation.metrics == {}
     assert evaluation.artifact is None
-    import re
-
     assert re.search(says, evaluation.failure.message)
     assert ("Traceback" in evaluation.failure.detail) == (failure != "divergence")
 
@@ -116,6 +115,7 @@ def test_a_dead_worker_is_a_crash_after_one_retry(
     assert numbers(outcome(pool, make_job(tiny.node_graph())))
 
 
+@pytest.mark.slow
 def test_a_worker_killed_once_costs_nothing(pool: Executor, make_job: MakeJob):
     """Killed from outside, while idle or at work: the numbers are those of an undisturbed run."""
     job = make_job(tiny.node_graph(), until_epoch=300, options={"epochs": 300})
@@ -221,7 +221,7 @@ def wait_until_gone(pids: list[int]) -> None:
 
 
 @LINUX
-@pytest.mark.parametrize("seconds", [0.0, 0.5, 6.0])
+@pytest.mark.parametrize("seconds", [0.0, 5.0])
 def test_workers_die_with_the_driver(
     seconds: float, driver: tuple["subprocess.Popen[str]", list[int]]
 ):
@@ -235,7 +235,7 @@ def test_workers_die_with_the_driver(
 
 
 @LINUX
-@pytest.mark.parametrize("seconds", [0.2, 6.0])
+@pytest.mark.parametrize("seconds", [0.0, 5.0])
 def test_an_interrupt_is_the_drivers_alone(
     seconds: float, driver: tuple["subprocess.Popen[str]", list[int]]
 ):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import nn
@@ -15,6 +15,8 @@ from search_spaces import Architecture, Decision, SearchSpace, SpaceError, Task
 
 # A sampler that is uniform fails a test here, with fresh seeds, once in a million runs.
 FALSE_ALARM = 1e-6
+# The same examples on every run, and no bound on the time of one.
+LAW = settings(deadline=None, derandomize=True, max_examples=60)
 
 
 def build_nothing(architecture: Architecture, task: Task) -> nn.Module:
@@ -52,6 +54,7 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
 SEEDS = st.integers(0, 2**32 - 1)
 
 
+@LAW
 @given(spaces())
 def test_size_is_the_number_of_architectures(space: SearchSpace) -> None:
     """Counting agrees with enumerating, with the recipe and without."""
@@ -60,6 +63,7 @@ def test_size_is_the_number_of_architectures(space: SearchSpace) -> None:
     assert space.size() == len({a.structure_key for a in every})
 
 
+@LAW
 @given(spaces())
 def test_equal_keys_are_equal_architectures(space: SearchSpace) -> None:
     """No two architectures of a space share a key, a value or a vector."""
@@ -68,6 +72,7 @@ def test_equal_keys_are_equal_architectures(space: SearchSpace) -> None:
     assert len({space.encode(a) for a in every}) == len(every)
 
 
+@LAW
 @given(spaces())
 def test_decode_undoes_encode(space: SearchSpace) -> None:
     """decode(encode(a)) == a, and the key is the same."""
@@ -76,6 +81,7 @@ def test_decode_undoes_encode(space: SearchSpace) -> None:
         assert (back, back.key) == (architecture, architecture.key)
 
 
+@LAW
 @given(spaces(), st.data())
 def test_decode_takes_any_integers(space: SearchSpace, data: st.DataObject) -> None:
     """Whatever the vector, the architecture is one of the space."""
@@ -87,6 +93,7 @@ def test_decode_takes_any_integers(space: SearchSpace, data: st.DataObject) -> N
         space.decode([*vector, 0])
 
 
+@LAW
 @given(spaces(), SEEDS)
 def test_a_mutation_changes_one_active_decision(space: SearchSpace, seed: int) -> None:
     """Of the decisions active before, one has another choice; others only come or go."""
@@ -99,6 +106,7 @@ def test_a_mutation_changes_one_active_decision(space: SearchSpace, seed: int) -
     assert space.architecture(child.choices) == child
 
 
+@LAW
 @given(spaces(), SEEDS)
 def test_a_child_takes_every_choice_from_a_parent(space: SearchSpace, seed: int) -> None:
     """Crossover invents nothing but what neither parent decides."""
@@ -111,6 +119,7 @@ def test_a_child_takes_every_choice_from_a_parent(space: SearchSpace, seed: int)
         assert choice in have or not have
 
 
+@LAW
 @given(spaces(), SEEDS)
 def test_sampling_keeps_what_is_given(space: SearchSpace, seed: int) -> None:
     """Given choices stay while they are active; the same generator gives the same architecture."""
@@ -127,6 +136,7 @@ def test_a_given_integer_becomes_the_number_that_is_offered() -> None:
     assert space.sample(np.random.default_rng(0), {"x": 1}).key == key
 
 
+@LAW
 @given(spaces())
 def test_values_survive_pickling(space: SearchSpace) -> None:
     """Spaces, decisions and architectures come back equal, and as immutable as they were."""

@@ -124,9 +124,9 @@ def proposals(name: str) -> list[str]:
             trials = record(space, 80, n_objectives)
             for length in (0, 5, 80):
                 pending = [t.architecture for t in trials[:2]]
-                for waiting in ((), pending):
-                    state = folded(strategy, trials[:length])
-                    keys.append(propose(strategy, state, 100 + length, waiting).architecture.key)
+                state = folded(strategy, trials[:length])
+                for ordinal, waiting in enumerate(((), pending, (), pending), start=100):
+                    keys.append(propose(strategy, state, ordinal, waiting).architecture.key)
     return keys
 
 

@@ -1,0 +1,30 @@
+"""Where a database keeps its artifacts, so that no other database's clean-up touches them."""
+
+import os
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from nas.store import schema
+
+
+def recorded_place(engine: Engine) -> str:
+    """What a new study records as its store: a URL, or nothing for SQLite's default.
+
+    By default the artifacts of an SQLite database lie beside its file, and move with it. Under
+    `NAS_ARTIFACTS` (a folder or a URL), and for PostgreSQL, each database has a folder of its own.
+    """
+    named = os.environ.get("NAS_ARTIFACTS", "")
+    if not named and engine.dialect.name == "sqlite":
+        return ""
+    root = named or "nas-artifacts"
+    url = root if "://" in root else Path(root).resolve().as_uri()
+    with engine.connect().execution_options(read_only=True) as connection:
+        database = connection.scalar(sa.select(schema.database.c.id))
+    return f"{url.rstrip('/')}/{database}"
+
+
+def resolved_place(engine: Engine, recorded: str) -> str:
+    """The URL of a store from what a study recorded."""
+    return recorded or Path(f"{engine.url.database}.artifacts").resolve().as_uri()
