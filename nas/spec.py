@@ -6,6 +6,7 @@ compares their options with the keyword-only parameters of `build`. See docs/stu
 
 import inspect
 from collections.abc import Container, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -211,7 +212,7 @@ def _default(table: str, tables: Mapping[str, Mapping[str, Any]], study: StudyTa
 def _plugin(where: str, table: str, raw: Mapping[str, Any], default: str | None) -> Plugin:
     place = f"{where}: [{table}] name"
     name = raw.get("name", default)
-    known = plugins.names(table)
+    known = _names(table)
     if name is None:
         raise SpecError(f"{place}: missing; expected one of: {', '.join(known)}")
     if not isinstance(name, str) or not name:
@@ -219,6 +220,12 @@ def _plugin(where: str, table: str, raw: Mapping[str, Any], default: str | None)
     if "." not in name and name not in known:
         raise SpecError(f'{place}: no {table} is called "{name}"; {did_you_mean(name, known)}')
     return Plugin(name, freeze({key: value for key, value in raw.items() if key != "name"}))
+
+
+@cache
+def _names(kind: str) -> tuple[str, ...]:
+    """The shipped plug-ins: looking them up reads every file, and a process needs it once."""
+    return plugins.names(kind)
 
 
 def check_plugins(spec: StudySpec, where: str = "the study", given: Container[str] = ()) -> None:

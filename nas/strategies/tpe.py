@@ -2,14 +2,18 @@
 
 Bergstra, Bardenet, Bengio and Kegl, "Algorithms for hyper-parameter optimization", 2011; Watanabe,
 "Tree-structured Parzen estimator: understanding its algorithm components and their roles for better
-empirical performance", 2023. With one objective, decisions that every architecture has are sampled
-jointly and conditional ones by themselves; with several objectives (Ozaki et al., "Multiobjective
-tree-structured Parzen estimator", 2022) each is sampled by itself.
+empirical performance", 2023. With several objectives, it is Ozaki et al., "Multiobjective
+tree-structured Parzen estimator", 2022. All decisions are sampled jointly: to be inactive is one
+more choice of a conditional decision, and where that is sampled for a decision that is active, it is
+drawn at random. (Sampled one by one, as Optuna would by default with several objectives or
+conditions, the best of 24 candidates for a few choices is always the same, and most proposals
+repeat.)
 
 The sampler is made anew for each proposal, seeded by the proposal's generator, so nothing depends
 on what was proposed before. Trials being evaluated count as bad ("constant liar"), so that workers
 do not all try the same. Pruned trials rank behind those that ran to their end, infeasible ones
 behind these by their violation, failed ones last: the sampler learns to keep away from them.
+Proposals are random until `startup` trials have a loss or a violation to compare.
 """
 
 import math
@@ -19,13 +23,12 @@ from typing import Annotated, TypeAlias
 import numpy as np
 import optuna
 from annotated_types import Ge
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.strategies._base import Finished, Problem, Proposal, Strategy
 from nas.strategies._ranking import measured, usable
-from nas.strategies._suggest import distributions, suggest
-from search_spaces import Architecture, SearchSpace
+from search_spaces import Architecture, Choice, SearchSpace
 
 # All that have ended, in the order in which they did.
 Record: TypeAlias = tuple[Finished, ...]
@@ -39,10 +42,12 @@ class _Mirror:
     """An Optuna study in memory with the trials of a record, all objectives minimized."""
 
     def __init__(self, space: SearchSpace, n_objectives: int) -> None:
-        self.space = space
         self.record: Record = ()
         self.scratch = 0
-        self.distributions = distributions(space)
+        self.distributions: dict[str, BaseDistribution] = {
+            d.name: CategoricalDistribution((*d.choices, None) if d.needs else d.choices)
+            for d in space.decisions
+        }
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
@@ -62,37 +67,38 @@ class _Mirror:
 
     def suggest(
         self, sampler: optuna.samplers.BaseSampler, pending: Sequence[Architecture]
-    ) -> Architecture:
-        """What the sampler suggests beside the pending ones, of which no trace stays behind."""
+    ) -> dict[str, Choice]:
+        """Choices of the decisions that the sampler would have active, given the pending ones."""
         self.study.sampler = sampler
         try:
             for architecture in pending:
-                self.study.add_trial(self._running(architecture))
-            return suggest(self.study.ask(), self.space)
+                self.study.add_trial(self._trial(TrialState.RUNNING, architecture))
+            params = self.study.ask(self.distributions).params
+            return {name: choice for name, choice in params.items() if choice is not None}
         finally:
             # Samplers leave failed trials out; that is as good as deleting them.
             for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 self.study.tell(trial.number, state=TrialState.FAIL)
                 self.scratch += 1
 
-    def _running(self, architecture: Architecture) -> FrozenTrial:
-        return create_trial(
-            state=TrialState.RUNNING,
-            params=dict(architecture.choices),
-            distributions=self._active(architecture),
-        )
-
-    def _active(self, architecture: Architecture) -> dict[str, BaseDistribution]:
-        return {name: self.distributions[name] for name in architecture.choices}
-
     def _ended(self, finished: Finished) -> FrozenTrial:
         losses = measured(finished)
         violation = finished.violation if usable(finished) else math.inf
+        state = TrialState.PRUNED if losses is None else TrialState.COMPLETE
+        return self._trial(state, finished.architecture, losses, violation)
+
+    def _trial(
+        self,
+        state: TrialState,
+        architecture: Architecture,
+        losses: Sequence[float] | None = None,
+        violation: float = 0.0,
+    ) -> FrozenTrial:
         return create_trial(
-            state=TrialState.PRUNED if losses is None else TrialState.COMPLETE,
+            state=state,
             values=losses,
-            params=dict(finished.architecture.choices),
-            distributions=self._active(finished.architecture),
+            params={name: architecture.choices.get(name) for name in self.distributions},
+            distributions=self.distributions,
             system_attrs={"constraints:violation": violation},
         )
 
@@ -118,29 +124,37 @@ class Tpe(Strategy[Record]):
     def propose(
         self, state: Record, ordinal: int, pending: Sequence[Architecture], rng: np.random.Generator
     ) -> Proposal:
+        space = self.problem.space
+        if sum(_is_informative(finished) for finished in state) < self.startup:
+            return Proposal(ordinal, space.sample(rng))
         if not self._memo.serves(state):
             self._memo = self._empty()
         self._memo.extend(state)
         sampler = optuna.samplers.TPESampler(
-            n_startup_trials=self.startup,
+            n_startup_trials=0,
             n_ei_candidates=self.candidates,
+            multivariate=True,
             constant_liar=True,
             seed=int(rng.integers(2**32)),
         )
-        return Proposal(ordinal, self._memo.suggest(sampler, pending))
+        return Proposal(ordinal, space.sample(rng, self._memo.suggest(sampler, pending)))
+
+
+def _is_informative(finished: Finished) -> bool:
+    return measured(finished) is not None or (usable(finished) and finished.violation > 0)
 
 
 def build(
     problem: Problem,
     *,
-    startup: Annotated[int, Ge(0)] = 10,
+    startup: Annotated[int, Ge(1)] = 10,
     candidates: Annotated[int, Ge(1)] = 24,
 ) -> Tpe:
     """Make the strategy.
 
     Args:
         problem: what to search.
-        startup: random trials before the first estimate; failed ones count.
+        startup: random trials before the first estimate; those pruned or failed do not count.
         candidates: how many are drawn from the good trials' density, of which the best is proposed.
     """
     return Tpe(problem, startup, candidates)

@@ -42,7 +42,7 @@ def test_help_is_quick_and_light() -> None:
     took = time.monotonic() - began
     assert result.stdout.splitlines()[-1] == "[]"
     assert all(f"  {command} " in result.stdout for command in COMMANDS)
-    assert "..." not in result.stdout
+    assert "..." not in result.stdout.partition("Commands:")[2]
     assert took < 5  # alone it is a fifth of a second; the machine may be busy
 
 
@@ -98,7 +98,9 @@ def test_plugins_lists_each_with_options() -> None:
     assert "normalize" in run("plugins", "dataset").stdout
 
 
-@pytest.mark.parametrize("arrives", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "arrives", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_search_is_resumed(arrives: signal.Signals, tmp_path: Path) -> None:
     """A signal closes trials cleanly: status 130, the line that resumes, and it does."""
     (tmp_path / "x.toml").write_text(STUDY)
@@ -132,9 +134,9 @@ def test_an_interrupted_search_is_resumed(arrives: signal.Signals, tmp_path: Pat
 
 
 def test_a_reader_that_leaves_is_no_error(study: dict[str, Any]) -> None:
-    """`nas plugins | head -1`: neither a traceback nor a failure."""
+    """`nas list | head -1`: neither a traceback nor a failure."""
     process = subprocess.Popen(
-        [*NAS, "plugins", "operator"],
+        [*NAS, "list", "--storage", study["storage"]],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -124,8 +124,10 @@ def test_records_without_any_loss(planted, name, outcome, n_objectives):
     space = planted.conditional()
     strategy = planted.build(name, space, n_objectives)
     rng = generator(0, 0)
-    violation = 0.5 if outcome == "infeasible" else 0.0
-    trials = [Finished(i, space.sample(rng), outcome, None, violation) for i in range(70)]
+    violations = rng.random(70) if outcome == "infeasible" else [0.0] * 70
+    trials = [
+        Finished(i, space.sample(rng), outcome, None, float(v)) for i, v in enumerate(violations)
+    ]
     state = planted.folded(strategy, trials)
     keys = {planted.propose(strategy, state, 70 + i).architecture.key for i in range(10)}
     assert len(keys) > 1
