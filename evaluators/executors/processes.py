@@ -29,7 +29,8 @@ from evaluators.values import Evaluation, Executor, Failure, FailureKind, Job
 from search_spaces import PluginError
 
 _Future: TypeAlias = "Future[Sequence[Evaluation] | Raised]"
-_ATTEMPTS = 2
+_DEATHS = 2
+_BROKEN_POOLS = 3
 
 
 def build(
@@ -58,7 +59,8 @@ def build(
 @dataclass
 class _Batch:
     jobs: list[Job]
-    attempts: int = 0
+    deaths: int = 0
+    broken: int = 0
     started: float = field(default_factory=time.perf_counter)
 
     def failed(self, kind: FailureKind, message: str) -> list[Evaluation]:
@@ -84,7 +86,6 @@ class _Processes:
         return handle
 
     def _schedule(self, handle: int, batch: _Batch) -> None:
-        batch.attempts += 1
         # As bytes: jobs that a worker cannot unpickle (a module it cannot import) would be lost.
         content = pickle.dumps(batch.jobs)
         limit = None
@@ -128,15 +129,19 @@ class _Processes:
         error = future.exception()
         if isinstance(error, TimeoutError):
             return batch.failed("timeout", "its process was killed: over its time, and hanging")
-        if isinstance(error, (ProcessExpired, BrokenProcessPool)):
-            if batch.attempts < _ATTEMPTS:
+        if isinstance(error, BrokenProcessPool):
+            # Workers died that had no batch: not this one's fault, unless no worker ever starts.
+            batch.broken += 1
+            if batch.broken > _BROKEN_POOLS:
+                raise RuntimeError("the worker processes die while they start") from error
+            self._schedule(handle, batch)
+            return None
+        if isinstance(error, ProcessExpired):
+            batch.deaths += 1
+            if batch.deaths < _DEATHS:
                 self._schedule(handle, batch)
                 return None
-            if isinstance(error, BrokenProcessPool):
-                raise RuntimeError("the worker processes do not start") from error
-            return batch.failed(
-                "crash", f"its process died {batch.attempts} times: {_death(error)}"
-            )
+            return batch.failed("crash", f"its process died {batch.deaths} times: {_death(error)}")
         if error is not None:
             raise error
         result = future.result()

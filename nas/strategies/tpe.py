@@ -4,10 +4,9 @@ Bergstra, Bardenet, Bengio and Kegl, "Algorithms for hyper-parameter optimizatio
 "Tree-structured Parzen estimator: understanding its algorithm components and their roles for better
 empirical performance", 2023. With several objectives, it is Ozaki et al., "Multiobjective
 tree-structured Parzen estimator", 2022. All decisions are sampled jointly: to be inactive is one
-more choice of a conditional decision, and where that is sampled for a decision that is active, it is
-drawn at random. (Sampled one by one, as Optuna would by default with several objectives or
-conditions, the best of 24 candidates for a few choices is always the same, and most proposals
-repeat.)
+more choice of a conditional decision; where that is sampled for an active one, its choice is drawn
+at random. (Sampled one by one, as Optuna would by default with several objectives or conditions,
+the best of 24 candidates for a few choices is always the same, and most proposals repeat.)
 
 The sampler is made anew for each proposal, seeded by the proposal's generator, so nothing depends
 on what was proposed before. Trials being evaluated count as bad ("constant liar"), so that workers

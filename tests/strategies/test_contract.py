@@ -50,7 +50,7 @@ def test_proposals_belong_to_the_space(planted, name, space_name, n_objectives):
 def test_another_process_proposes_the_same(planted, name):
     """Same record and ordinal: same architecture, whatever the hash seed of the process."""
     here = planted.proposals(name)
-    assert len(set(here)) > 10, "the comparison would show nothing if all proposals were equal"
+    assert len(set(here)) > 5, "the comparison would show nothing if all proposals were equal"
     for hash_seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, str(Path(planted.__file__)), name],

@@ -51,6 +51,16 @@ def test_a_used_mirror_equals_a_fresh_one(planted, monkeypatch):
     assert all(t.state != optuna.trial.TrialState.RUNNING for t in used._memo.study.trials)
 
 
+@pytest.mark.parametrize("n_objectives", [1, 2])
+def test_proposals_differ_in_conditional_spaces(planted, n_objectives):
+    """From one record, 20 ordinals have mostly different proposals (sampled singly, about one)."""
+    space = planted.conditional(6)
+    strategy = planted.build("tpe", space, n_objectives)
+    state = planted.folded(strategy, planted.record(space, 60, n_objectives))
+    keys = {planted.propose(strategy, state, o).architecture.key for o in range(20)}
+    assert len(keys) > 15
+
+
 def test_pending_trials_count(planted):
     """Where everything good is already being tried, other choices are proposed more often."""
     space = planted.flat(decisions=1, choices=4)
