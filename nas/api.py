@@ -15,7 +15,6 @@ from nas.setup import PYTHON_SPACE
 from nas.spec import StudySpec, load_spec, spec_from_mapping
 from nas.store import Store
 from search_spaces import SearchSpace, UsageError
-from search_spaces.plugins import Plugin
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,6 +12,7 @@ from nas.record import TrialRecord
 from nas.setup import Setup, prepare, refuse_change
 from nas.spec import StudySpec
 from nas.store import Store, StoreError
+from nas.store.confirmations import confirmations
 from nas.study import prepared_dataset
 from search_spaces import Architecture, SearchSpace, Task, plugins
 
@@ -71,7 +72,7 @@ def candidate(
     if record.architecture is None:
         raise StoreError(f"trial {record.number} of study {name!r} has no architecture")
     weights, retrained = _weights(store, setup, record, record.architecture)
-    confirmed = [c.metrics for c in store.confirmations(name) if c.trial == record.number]
+    confirmed = [c.metrics for c in confirmations(store, name) if c.trial == record.number]
     return Candidate(
         study=name,
         trial=record.number,

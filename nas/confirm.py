@@ -10,7 +10,13 @@ from nas.record import Confirmation, TrialRecord
 from nas.setup import Setup, prepare, refuse_change
 from nas.spec import StudySpec
 from nas.store import Store
-from nas.store.ledger import store_confirmation, store_test
+from nas.store.confirmations import (
+    confirmation_artifact,
+    confirmations,
+    confirmed_seeds,
+    store_confirmation,
+    store_test,
+)
 from nas.study import prepared_dataset
 from search_spaces import SearchSpace, UsageError, plugins
 from search_spaces.plugins import Plugin
@@ -65,7 +71,7 @@ def confirm(
     wanted = [(t, FIRST_FRESH_SEED + i) for t in chosen for i in range(seeds)]
     with store.reading() as connection:
         stored = store.row(connection, name)
-    done = store.confirmed_seeds(name)
+    done = confirmed_seeds(store, name)
     if any((t.number, seed) not in done or not done[t.number, seed] for t, seed in wanted):
         setup = prepare(spec, data_root, space)
         refuse_change(stored, setup)
@@ -74,7 +80,7 @@ def confirm(
         missing = [(t, seed) for t, seed in wanted if (t.number, seed) not in done]
         _retrain(store, setup, stored["id"], missing, len(wanted), progress)
         _measure_test(store, setup, stored["id"], data_root)
-    return store.confirmations(name)
+    return confirmations(store, name)
 
 
 def best_trials(store: Store, name: str, top: int) -> list[TrialRecord]:
@@ -148,10 +154,10 @@ def _measure_test(store: Store, setup: Setup, study: int, data_root: Path) -> No
 
     dataset = load(setup.spec.dataset, data_root)
     name = setup.spec.study.name
-    for (number, seed), measured in store.confirmed_seeds(name).items():
+    for (number, seed), measured in confirmed_seeds(store, name).items():
         if not measured:
             trial = store.trial(name, number)
-            sha256 = store.confirmation_artifact(name, number, seed)
+            sha256 = confirmation_artifact(store, name, number, seed)
             artifact = Artifact(store.artifacts(name), sha256)
             store_test(store, study, number, seed, test_metrics(setup, trial, artifact, dataset))
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from evaluators import Artifact, Evaluation, Executor, Failure
+from evaluators import Artifact, Evaluation, Executor
+from evaluators.facts import CandidateError, facts
 from nas import budget as stopping
 from nas import rungs
 from nas.constraints import total_violation
@@ -150,11 +151,9 @@ class Driver:
         trial = Flying(reserved.ordinal, reserved.architecture)
         self._twin.start(trial.ordinal, trial.architecture)
         try:
-            trial.facts = self._facts(trial.architecture)
-        except Exception as error:
-            # A network that cannot be built is the candidate's fault, whatever it raises.
-            message = f"the network cannot be built: {type(error).__name__}: {error}"
-            return self._end(trial, Ending("failed", failure=Failure("error", message)))
+            trial.facts = {**facts(self._setup.space, trial.architecture, self._setup.task)}
+        except CandidateError as error:
+            return self._end(trial, Ending("failed", failure=error.failure))
         known = [c for c in self._setup.constraints if c.metric in trial.facts]
         violation = total_violation(known, trial.facts)
         if violation > 0:
@@ -168,11 +167,6 @@ class Driver:
         else:
             self._submit(trial)
         return None
-
-    def _facts(self, architecture: Architecture) -> dict[str, float]:
-        from evaluators.facts import facts
-
-        return {**facts(self._setup.space, architecture, self._setup.task)}
 
     def _submit(self, trial: Flying) -> None:
         """Answer the next rung from the record, or send it to a worker."""

@@ -1,4 +1,4 @@
-"""What a study has recorded, as values that people and scripts read. Imports neither torch nor ray."""
+"""What a study has recorded, as values for people and scripts. Imports neither torch nor ray."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -8,9 +8,11 @@ from nas.driver import Driver, Report, StudyFailedError
 from nas.record import StudyStatus
 from nas.setup import Setup, prepare, refuse_change, start_architectures, with_budget
 from nas.spec import StudySpec
-from nas.store import Store, ledger
-from nas.store.ledger import Ledger, NewStudy, heartbeat
+from nas.store import Store
+from nas.store.ledger import Ledger
+from nas.store.new import NewStudy, create_study, refuse_existing
 from nas.store.optuna_twin import OptunaTwin
+from nas.store.runs import heartbeat
 from search_spaces import Architecture, SearchSpace, plugins
 from search_spaces.plugins import Plugin
 
@@ -40,7 +42,7 @@ def search(
         KeyboardInterrupt: stopped; what was under way waits for `resume`.
     """
     store = Store(storage)
-    ledger.refuse_existing(store, spec.study.name)
+    refuse_existing(store, spec.study.name)
     setup = prepare(spec, data_root, space)
     start = start_architectures(spec, setup.space, _fronts(store, spec))
     dataset = prepared_dataset(setup, store.new_artifacts())
@@ -53,7 +55,7 @@ def search(
         start=start,
         target=spec.budget.trials,
     )
-    ledger.create(store, new)
+    create_study(store, new)
     return _drive(store, setup, dataset, progress)
 
 
@@ -118,7 +120,7 @@ def _drive(store: Store, setup: Setup, dataset: Artifact, progress: Report | Non
     try:
         twin = OptunaTwin(store, name, setup.space, setup.objectives)
         try:
-            with heartbeat(book):
+            with heartbeat(book.beat):
                 driver = Driver(store, setup, book, twin, executor, dataset, progress)
                 state, reason = "finished", driver.run()
         finally:

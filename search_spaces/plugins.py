@@ -1,8 +1,8 @@
 """Plug-ins: a module whose name is the plug-in's name and whose `build` is its configuration.
 
 `build`'s positional parameters are what the program hands over (a task, a folder); its keyword-only
-parameters are the options of a study file, their annotations the types and ranges. The first line of
-the module's docstring is its help. The same functions serve the program, `nas plugins` and the
+parameters are the options of a study file, their annotations the types and ranges. The first line
+of the module's docstring is its help. The same functions serve the program, `nas plugins` and the
 contract tests, so a new file is offered, and under contract, as soon as it exists. A dotted name
 (`"mypackage.module"`) is imported as it stands, for plug-ins that live elsewhere.
 """

@@ -19,6 +19,7 @@ def data_root() -> Path:
         pytest.skip("no public graphs here; name their folder in NAS_TEST_DATA to run this")
     return root
 
+
 # The plug-ins in tests/fakes are named in study files ("fakes.space"), also by child processes.
 _TESTS = str(Path(__file__).parent)
 sys.path.insert(0, _TESTS)

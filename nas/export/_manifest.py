@@ -114,7 +114,8 @@ class Manifest(Description):
 
 def split_of(metric: str) -> Split | None:
     """The split that a metric comes from by its name: `val_accuracy` from validation."""
-    return _PREFIXES.get(metric.partition("_")[0])
+    # How long training took is a fact, not a value of the training split.
+    return None if metric.endswith("_seconds") else _PREFIXES.get(metric.partition("_")[0])
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -48,9 +48,13 @@ def parse_url(storage: str) -> URL:
 def hidden_password(storage: str) -> str:
     """The URL for people to read: `***` in place of the password."""
     try:
-        return make_url(storage).render_as_string(hide_password=True)
+        url = make_url(storage)
     except sa.exc.ArgumentError:
         return _without_password(storage)
+    # A password can stand in the query too: postgresql://host/database?password=...
+    secret = [key for key in url.query if "password" in key.lower()]
+    url = url.update_query_dict(dict.fromkeys(secret, "***"))
+    return url.render_as_string(hide_password=True)
 
 
 def _without_password(storage: str) -> str:
@@ -121,10 +125,7 @@ def _check_schema(engine: Engine, create: bool) -> None:
                 row = {"id": uuid.uuid4().hex, "version": schema.VERSION}
                 connection.execute(sa.insert(schema.database).values(row))
         elif not sa.inspect(connection).has_table(schema.database.name):
-            raise StoreError(
-                f"{engine.url.render_as_string(hide_password=True)} holds no studies; start one "
-                "with: nas search STUDY.toml"
-            )
+            raise StoreError("the database holds no studies; start one with: nas search STUDY.toml")
         version = connection.scalar(sa.select(schema.database.c.version))
     if version != schema.VERSION:
         raise StoreError(
@@ -139,8 +140,9 @@ def reachable(url: URL) -> Iterator[None]:
     try:
         yield
     except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-        shown = url.render_as_string(hide_password=True)
+        shown = hidden_password(url.render_as_string(hide_password=False))
         reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
-        if url.password:
-            reason = reason.replace(str(url.password), "***")
+        for secret in (url.password, *url.query.values()):
+            if secret:
+                reason = reason.replace(str(secret), "***")
         raise StoreError(f"cannot use the database {shown}: {reason}") from None

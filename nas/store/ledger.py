@@ -4,25 +4,20 @@ Each method is one transaction. What has ended is never written again. A trial i
 run that owns it (`run_id`); the trials of a run that is gone are claimed by the next one.
 """
 
-import os
-import socket
 import threading
 import time
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from evaluators import Evaluation, Failure
 from nas.record import ENDED, TrialRecord, TrialState
-from nas.store.engine import StoreError
-from nas.store.places import recorded_place
-from nas.store.read import BEAT_SECONDS, GRACE_SECONDS, Store, trial_record
-from nas.store.schema import confirmations, evaluations, runs, studies, trials
+from nas.store.new import now
+from nas.store.read import Store, trial_record
+from nas.store.runs import begin_run
+from nas.store.schema import evaluations, runs, studies, trials
 from search_spaces import Architecture
 
 
@@ -59,58 +54,6 @@ class Ending:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True)
-class NewStudy:
-    """What a study is created with."""
-
-    name: str
-    spec: Mapping[str, Any]
-    space: Mapping[str, Any]
-    task: Mapping[str, Any]
-    dataset: str
-    start: Sequence[Architecture]
-    target: int | None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def refuse_existing(store: Store, name: str) -> None:
-    """Raise when the database has a study of that name already."""
-    with store.reading() as connection:
-        store.refuse_existing(connection, name)
-
-
-def create(store: Store, new: NewStudy) -> None:
-    """Write a new study's row.
-
-    Raises:
-        StoreError: there is a study of that name.
-    """
-    with store.writing() as connection:
-        store.refuse_existing(connection, new.name)
-        connection.execute(
-            sa.insert(studies).values(
-                name=new.name,
-                state="new",
-                reason="",
-                spec=dict(new.spec),
-                space=dict(new.space),
-                task=dict(new.task),
-                dataset=new.dataset,
-                start=[a.to_json() for a in new.start],
-                artifacts=recorded_place(store.engine),
-                target=new.target,
-                seconds=0.0,
-                next_ordinal=0,
-                next_seq=0,
-                created=_now(),
-                changed=_now(),
-            )
-        )
-
-
 class Ledger:
     """One run of one study: the only writer of the trials that it owns.
 
@@ -120,37 +63,13 @@ class Ledger:
 
     def __init__(self, store: Store, name: str) -> None:
         self.store = store
-        self.run_id = uuid.uuid4().hex
         # The heartbeat's thread and the driver's both account for time.
         self._clock = threading.Lock()
         self._counted = time.monotonic()
         with store.writing() as connection:
-            row = store.row(connection, name)
-            self.study: int = row["id"]
-            self._refuse_second_driver(connection, name)
-            connection.execute(
-                sa.insert(runs).values(
-                    id=self.run_id,
-                    study_id=self.study,
-                    host=socket.gethostname(),
-                    pid=os.getpid(),
-                    beat=time.time(),
-                    ended=False,
-                )
-            )
+            self.study: int = store.row(connection, name)["id"]
+            self.run_id = begin_run(connection, self.study, name)
             self._change(connection, state="running", reason="")
-
-    def _refuse_second_driver(self, connection: sa.Connection, name: str) -> None:
-        query = sa.select(runs).where(runs.c.study_id == self.study, sa.not_(runs.c.ended))
-        for run in connection.execute(query).mappings().all():
-            silent = time.time() - run["beat"]
-            if silent < GRACE_SECONDS and _may_be_alive(run["host"], run["pid"]):
-                raise StoreError(
-                    f'study "{name}" is being run by process {run["pid"]} on {run["host"]}, '
-                    f"which last gave a sign {silent:.0f} s ago; stop it, or wait until it has "
-                    f"been silent for {GRACE_SECONDS:.0f} s"
-                )
-            connection.execute(sa.update(runs).where(runs.c.id == run["id"]).values(ended=True))
 
     def claim(self) -> list[Reserved]:
         """Take over the trials that no live run owns, in the order of their ordinals."""
@@ -348,7 +267,7 @@ class Ledger:
 
     def _change(self, connection: sa.Connection, **values: Any) -> None:
         change = sa.update(studies).where(studies.c.id == self.study)
-        connection.execute(change.values(**values, changed=_now()))
+        connection.execute(change.values(**values, changed=now()))
 
     def _mine(self, ordinal: int) -> "sa.Update":
         return sa.update(trials).where(
@@ -391,78 +310,3 @@ def _reserved(row: Mapping[Any, Any]) -> Reserved:
         architecture=Architecture.from_json(value) if value else None,
         inherit=row["inherit"],
     )
-
-
-def _may_be_alive(host: str, pid: int) -> bool:
-    """Whether a process may still run: unknown hosts may, dead processes of this one do not."""
-    if host != socket.gethostname():
-        return True
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def store_confirmation(
-    store: Store,
-    study: int,
-    ordinal: int,
-    seed: int,
-    metrics: Mapping[str, float],
-    artifact: str | None,
-) -> None:
-    """Record one fresh validation of a trial; its test values come later."""
-    with store.writing() as connection:
-        connection.execute(
-            sa.insert(confirmations).values(
-                study_id=study,
-                ordinal=ordinal,
-                seed=seed,
-                metrics=dict(metrics),
-                artifact=artifact,
-            )
-        )
-
-
-def store_test(
-    store: Store, study: int, ordinal: int, seed: int, test_metrics: Mapping[str, float]
-) -> None:
-    """Record the test values of one confirmation; only ever written where there are none."""
-    with store.writing() as connection:
-        connection.execute(
-            sa.update(confirmations)
-            .where(
-                confirmations.c.study_id == study,
-                confirmations.c.ordinal == ordinal,
-                confirmations.c.seed == seed,
-                confirmations.c.test_metrics.is_(None),
-            )
-            .values(test_metrics=dict(test_metrics))
-        )
-
-
-@contextmanager
-def heartbeat(book: Ledger) -> Iterator[None]:
-    """Beat for a run, from a thread, until the block ends."""
-    ended = threading.Event()
-
-    def beat() -> None:
-        while not ended.wait(BEAT_SECONDS):
-            try:
-                book.beat()
-            except StoreError:
-                # The database may be back at the next beat; the driver's own writes will tell.
-                continue
-
-    thread = threading.Thread(target=beat, name="nas-heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from nas.pareto import non_dominated_ranks
-from nas.record import Confirmation, StudyStatus, TrialCounts, TrialRecord
+from nas.record import StudyStatus, TrialCounts, TrialRecord
 from nas.store.engine import (
     StoreError,
     connect,
@@ -147,40 +147,6 @@ class Store:
         keys = range(len(candidates))
         order = sorted(keys, key=lambda i: (ranks[i], *losses[i], candidates[i].number))
         return [(ranks[i], candidates[i]) for i in order]
-
-    def confirmations(self, name: str) -> list[Confirmation]:
-        """What `nas confirm` has stored, ranked; trials without test values are not ready yet."""
-        with self.reading() as connection:
-            row = self.row(connection, name)
-            query = (
-                sa.select(confirmations)
-                .where(confirmations.c.study_id == row["id"])
-                .order_by(confirmations.c.ordinal, confirmations.c.seed)
-            )
-            stored = list(connection.execute(query).mappings())
-        metric, direction = next(iter(objectives_of(row["spec"]).items()))
-        return ranked_confirmations(
-            {t.number: t for t in self.trials(name)}, stored, metric, direction
-        )
-
-    def confirmed_seeds(self, name: str) -> dict[tuple[int, int], bool]:
-        """{(trial, seed): whether test is measured} of what `nas confirm` has retrained."""
-        c = confirmations.c
-        with self.reading() as connection:
-            study = self.row(connection, name)["id"]
-            query = sa.select(c.ordinal, c.seed, c.test_metrics.is_not(None))
-            rows = connection.execute(query.where(c.study_id == study).order_by(c.ordinal, c.seed))
-            return {(ordinal, seed): bool(measured) for ordinal, seed, measured in rows}
-
-    def confirmation_artifact(self, name: str, number: int, seed: int) -> str:
-        """The hash of the checkpoint of one confirmation."""
-        c = confirmations.c
-        with self.reading() as connection:
-            study = self.row(connection, name)["id"]
-            query = sa.select(c.artifact).where(
-                c.study_id == study, c.ordinal == number, c.seed == seed
-            )
-            return str(connection.scalar(query))
 
     def rename(self, name: str, new: str) -> None:
         """Give a study another name, in our tables and in Optuna's."""
@@ -338,57 +304,3 @@ def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
         seq=row["seq"],
         artifact=row["artifact"],
     )
-
-
-def ranked_confirmations(
-    by_number: Mapping[int, TrialRecord],
-    stored: list[Any],
-    metric: str,
-    direction: str,
-) -> list[Confirmation]:
-    """The stored rows grouped by trial and ranked by the mean of fresh validation.
-
-    An objective that is not measured on validation (`params`) ranks by what the trial recorded.
-    """
-    grouped: dict[int, list[Any]] = {}
-    for row in stored:
-        grouped.setdefault(row["ordinal"], []).append(row)
-    grouped = {n: rows for n, rows in grouped.items() if all(r["test_metrics"] for r in rows)}
-
-    def rank_value(number: int) -> float:
-        values = [row["metrics"].get(metric) for row in grouped[number]]
-        known = [v for v in values if v is not None]
-        value = sum(known) / len(known) if known else by_number[number].metrics[metric]
-        return -value if direction == "maximize" else float(value)
-
-    order = sorted(grouped, key=lambda number: (rank_value(number), number))
-    return [
-        _confirmation(by_number[number], grouped[number], rank)
-        for rank, number in enumerate(order, start=1)
-    ]
-
-
-def _confirmation(trial: TrialRecord, rows: list[Any], rank: int) -> Confirmation:
-    measured = [{**row["metrics"], **row["test_metrics"]} for row in rows]
-    values = {
-        name: tuple(float(one[name]) for one in measured)
-        for name in measured[0]
-        if name.startswith(("val_", "test_")) and all(name in one for one in measured)
-    }
-    architecture = trial.architecture
-    return Confirmation(
-        trial=trial.number,
-        architecture=architecture.key if architecture else "",
-        decisions=dict(architecture.choices) if architecture else {},
-        seeds=len(rows),
-        metrics={name: _mean_and_stderr(v) for name, v in values.items()},
-        values=values,
-        rank=rank,
-    )
-
-
-def _mean_and_stderr(values: tuple[float, ...]) -> dict[str, float]:
-    n = len(values)
-    mean = sum(values) / n
-    variance = sum((v - mean) ** 2 for v in values) / (n - 1) if n > 1 else 0.0
-    return {"mean": mean, "stderr": (variance / n) ** 0.5, "n": n}

@@ -51,6 +51,4 @@ def build(
     raise_when_a_is: list[int] | None = None,
     log: str = "",
 ) -> Planted:
-    return Planted(
-        epochs, seconds, tuple(fail_when_a_is or ()), log, tuple(raise_when_a_is or ())
-    )
+    return Planted(epochs, seconds, tuple(fail_when_a_is or ()), log, tuple(raise_when_a_is or ()))

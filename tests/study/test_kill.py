@@ -2,9 +2,7 @@
 
 import multiprocessing
 import os
-import random
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,13 +11,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from study.setting import TWO_OBJECTIVES, fake_spec
 
 from nas.record import TrialRecord
 from nas.spec import StudySpec
 from nas.store import Store
 from nas.study import resume, search
 from search_spaces import plugins
+from study.setting import TWO_OBJECTIVES, fake_spec
 
 TRIALS = 14
 fork = multiprocessing.get_context("fork")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from study.setting import TWO_OBJECTIVES, fake_spec
 
 from nas.garbage import collect_garbage
 from nas.store import Store
 from nas.study import resume, search
+from study.setting import TWO_OBJECTIVES, fake_spec
 
 
 @pytest.fixture(autouse=True)

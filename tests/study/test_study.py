@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from study.setting import TWO_OBJECTIVES, fake_spec
 
 from nas.record import Progress
 from nas.spec import SpecError
 from nas.store import Store, StoreError
 from nas.study import StudyFailedError, resume, search
 from search_spaces import UsageError
+from study.setting import TWO_OBJECTIVES, fake_spec
 
 
 def run(storage: str, *arguments: Any, **tables: Any) -> Store:
@@ -255,7 +255,7 @@ class TestRefusals:
         monkeypatch.setattr(
             fakes.space,
             "build",
-            lambda task, *, kinds=("plain", "wide"), levels=8: original(task, levels=levels + 1),
+            lambda task, *, levels=8: original(task, levels=levels + 1),
         )
         with pytest.raises(StoreError, match=r"space.decisions.a.choices") as error:
             resume("fake", storage=storage, data_root=Path(), trials=4)

@@ -1,0 +1,82 @@
+"""Runs: which process drives a study, and whether it is alive."""
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from nas.store.engine import StoreError
+from nas.store.read import BEAT_SECONDS, GRACE_SECONDS
+from nas.store.schema import runs
+
+
+def begin_run(connection: sa.Connection, study: int, name: str) -> str:
+    """Record a run of a study and return its id; the runs that are gone are ended.
+
+    Raises:
+        StoreError: another driver is alive.
+    """
+    query = sa.select(runs).where(runs.c.study_id == study, sa.not_(runs.c.ended))
+    for run in connection.execute(query).mappings().all():
+        silent = time.time() - run["beat"]
+        if silent < GRACE_SECONDS and _may_be_alive(run["host"], run["pid"]):
+            raise StoreError(
+                f'study "{name}" is being run by process {run["pid"]} on {run["host"]}, '
+                f"which last gave a sign {silent:.0f} s ago; stop it, or wait until it has "
+                f"been silent for {GRACE_SECONDS:.0f} s"
+            )
+        connection.execute(sa.update(runs).where(runs.c.id == run["id"]).values(ended=True))
+    run_id = uuid.uuid4().hex
+    connection.execute(
+        sa.insert(runs).values(
+            id=run_id,
+            study_id=study,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            beat=time.time(),
+            ended=False,
+        )
+    )
+    return run_id
+
+
+def _may_be_alive(host: str, pid: int) -> bool:
+    """Whether a process may still run: unknown hosts may, dead processes of this one do not."""
+    if host != socket.gethostname():
+        return True
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def heartbeat(sign: Callable[[], None]) -> Iterator[None]:
+    """Give a sign of life every `BEAT_SECONDS`, from a thread, until the block ends."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT_SECONDS):
+            try:
+                sign()
+            except StoreError:
+                # The database may be back at the next beat; the driver's own writes will tell.
+                continue
+
+    thread = threading.Thread(target=beat, name="nas-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
