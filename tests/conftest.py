@@ -20,10 +20,10 @@ def data_root() -> Path:
     return root
 
 
-# The plug-ins in tests/fakes are named in study files ("fakes.space"), also by child processes.
-_TESTS = str(Path(__file__).parent)
-sys.path.insert(0, _TESTS)
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_TESTS, os.environ.get("PYTHONPATH")]))
+# Study files of tests name the plug-ins in tests/outside ("fakes.space"), also in child processes.
+_OUTSIDE = str(Path(__file__).parent / "outside")
+sys.path.insert(0, _OUTSIDE)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_OUTSIDE, os.environ.get("PYTHONPATH")]))
 
 
 @pytest.fixture

@@ -2,13 +2,16 @@
 
 import multiprocessing
 import os
+import random
 import signal
 from collections import Counter
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from fakes.studies import TWO_OBJECTIVES, fake_spec
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -17,7 +20,6 @@ from nas.spec import StudySpec
 from nas.store import Store
 from nas.study import resume, search
 from search_spaces import plugins
-from study.setting import TWO_OBJECTIVES, fake_spec
 
 TRIALS = 14
 fork = multiprocessing.get_context("fork")
@@ -53,7 +55,7 @@ def _go(spec: StudySpec, storage: str, kill_at_commit: int | None) -> None:
         search(spec, storage=storage, data_root=Path())
 
 
-def _in_child(spec: StudySpec, storage: str, kill_at_commit: int | None = None) -> Any:
+def _in_child(spec: StudySpec, storage: str, kill_at_commit: int | None = None) -> ForkProcess:
     child = fork.Process(target=_go, args=(spec, storage, kill_at_commit))
     child.start()
     return child
@@ -90,22 +92,63 @@ def _check_complete(storage: str) -> None:
     assert Counter("PRUNED" if t.state == "pruned" else "COMPLETE" for t in trials) == states
 
 
-@pytest.mark.parametrize("strategy", plugins.names("strategy"))
-def test_a_kill_at_any_commit_changes_nothing(strategy: str, tmp_path: Path) -> None:
-    """Killed before commit 1, 2, 3, ... of each run, resumed each time: the same study results."""
-    reference = f"sqlite:///{tmp_path / 'reference.db'}"
-    search(_spec(strategy, tmp_path / "reference.log"), storage=reference, data_root=Path())
-    _check_complete(reference)
-    storage = f"sqlite:///{tmp_path / 'killed.db'}"
-    spec = _spec(strategy, tmp_path / "reference.log")
-    kills = 0
-    for kill_at_commit in range(12, 200):
+def _killed_at_commits(spec: StudySpec, storage: str) -> int:
+    """Kill at the twelfth commit, the next run at its thirteenth, ...; returns how many kills."""
+    for kills, kill_at_commit in enumerate(range(12, 200)):
         child = _in_child(spec, storage, kill_at_commit)
         child.join()
         if child.exitcode == 0:
-            break
+            return kills
         assert child.exitcode == -signal.SIGKILL
-        kills += 1
-    assert kills >= 3
+    raise AssertionError("the study never ended")
+
+
+@pytest.mark.parametrize("strategy", plugins.names("strategy"))
+def test_a_kill_at_any_commit_changes_nothing(strategy: str, tmp_path: Path) -> None:
+    """Killed at a commit of each run and resumed: the study that was never killed."""
+    reference, storage = (f"sqlite:///{tmp_path / name}" for name in ("whole.db", "killed.db"))
+    spec = _spec(strategy, tmp_path / "log")
+    search(spec, storage=reference, data_root=Path())
+    assert _killed_at_commits(spec, storage) >= 3
     _check_complete(storage)
     assert _told(_record(storage)) == _told(_record(reference))
+
+
+def test_a_strategy_with_a_memory_of_its_own_is_found_out(tmp_path: Path) -> None:
+    """Control: the comparison above fails for a strategy that is no fold over the record."""
+    reference, storage = (f"sqlite:///{tmp_path / name}" for name in ("whole.db", "killed.db"))
+    spec = _spec("fakes.forgetful", tmp_path / "log")
+    search(spec, storage=reference, data_root=Path())
+    _killed_at_commits(spec, storage)
+    _check_complete(storage)
+    assert _told(_record(storage)) != _told(_record(reference))
+
+
+@pytest.mark.parametrize("strategy", plugins.names("strategy"))
+def test_ten_kills_at_random_moments(strategy: str, tmp_path: Path) -> None:
+    """Killed ten times, whenever that is: the same trials in the same order, each run once more
+    at most for each kill.
+    """
+    log = tmp_path / "log"
+    reference, storage = (f"sqlite:///{tmp_path / name}" for name in ("whole.db", "killed.db"))
+    search(_spec(strategy, tmp_path / "other", seconds=0.03), storage=reference, data_root=Path())
+    spec = _spec(strategy, log, seconds=0.03)
+    moments = random.Random(strategy)
+    kills = 0
+    while kills < 10:
+        child = _in_child(spec, storage)
+        child.join(moments.uniform(0.15, 0.5))
+        if child.exitcode is not None:
+            break
+        child.kill()
+        child.join()
+        kills += 1
+    child = _in_child(spec, storage)
+    child.join()
+    assert child.exitcode == 0
+    assert kills >= 3
+    _check_complete(storage)
+    rungs = sum(len(Store(storage).evaluations("fake", n)) for n in range(TRIALS))
+    assert rungs <= len(log.read_text().splitlines()) <= rungs + kills
+    without_artifacts = [row[:5] + row[6:] for row in _told(_record(storage))]
+    assert without_artifacts == [row[:5] + row[6:] for row in _told(_record(reference))]

@@ -6,13 +6,13 @@ import signal
 from pathlib import Path
 
 import pytest
+from fakes.studies import TWO_OBJECTIVES, fake_spec
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from nas.garbage import collect_garbage
 from nas.store import Store
 from nas.study import resume, search
-from study.setting import TWO_OBJECTIVES, fake_spec
 
 
 @pytest.fixture(autouse=True)

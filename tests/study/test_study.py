@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.studies import TWO_OBJECTIVES, fake_spec
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -13,7 +14,6 @@ from nas.spec import SpecError
 from nas.store import Store, StoreError
 from nas.study import StudyFailedError, resume, search
 from search_spaces import UsageError
-from study.setting import TWO_OBJECTIVES, fake_spec
 
 
 def run(storage: str, *arguments: Any, **tables: Any) -> Store:

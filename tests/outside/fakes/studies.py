@@ -13,7 +13,7 @@ SMALL_POPULATION: Mapping[str, Mapping[str, int]] = {
 
 
 def fake_spec(trials: int | None = 12, strategy: str = "random", **tables: Any) -> StudySpec:
-    """A study over `tests/fakes`; keyword arguments are merged into its tables."""
+    """A study over `tests/outside/fakes`; keyword arguments are merged into its tables."""
     spec: dict[str, dict[str, Any]] = {
         "study": {"name": "fake", "objectives": {"val_accuracy": "maximize"}},
         "space": {"name": "fakes.space"},

@@ -1,1 +1,0 @@
-"""Tests of studies: search, resume, kill, confirm."""
