@@ -17,6 +17,7 @@ from nas.store.confirmations import (
     store_confirmation,
     store_test,
 )
+from nas.store.runs import driving
 from nas.study import prepared_dataset
 from search_spaces import SearchSpace, UsageError, plugins
 from search_spaces.plugins import Plugin
@@ -78,8 +79,9 @@ def confirm(
         if not setup.task.n_test:
             raise UsageError(f'the dataset of study "{name}" has no test split to confirm on')
         missing = [(t, seed) for t, seed in wanted if (t.number, seed) not in done]
-        _retrain(store, setup, stored["id"], missing, len(wanted), progress)
-        _measure_test(store, setup, stored["id"], data_root)
+        with driving(store, name):
+            _retrain(store, setup, stored["id"], missing, len(wanted), progress)
+            _measure_test(store, setup, stored["id"], data_root)
     return confirmations(store, name)
 
 

@@ -38,6 +38,7 @@ class Flying:
 
     ordinal: int
     architecture: Architecture
+    inherit: int | None = None
     facts: dict[str, float] = field(default_factory=dict)
     level: int = 0
     seconds: float = 0.0
@@ -148,7 +149,7 @@ class Driver:
         """Cheap facts first; then from the last rung that the record has."""
         if reserved.architecture is None:
             return None
-        trial = Flying(reserved.ordinal, reserved.architecture)
+        trial = Flying(reserved.ordinal, reserved.architecture, reserved.inherit)
         self._twin.start(trial.ordinal, trial.architecture)
         try:
             trial.facts = {**facts(self._setup.space, trial.architecture, self._setup.task)}
@@ -171,22 +172,35 @@ class Driver:
     def _submit(self, trial: Flying) -> None:
         """Answer the next rung from the record, or send it to a worker."""
         until = self._setup.levels[trial.level]
-        known = self._book.known(self._setup.cache_key(trial.architecture, until))
+        key = self._cache_key(trial)
+        known = self._book.known(key) if key else None
         if known is not None:
             artifact = _artifact(known, self._dataset.store)
             return self._measured(trial, Evaluation(until, known["metrics"], 0.0, artifact))
         job = self._setup.job(trial.architecture, self._dataset, until)
-        job = replace(job, resume=trial.checkpoint)
+        job = replace(job, resume=trial.checkpoint, inherit=self._inherited(trial))
         trial.trained = True
         self._flying[self._executor.submit([job])] = trial
         return None
+
+    def _cache_key(self, trial: Flying) -> str:
+        """Of the next rung; empty when weights are inherited, since such results are not shared."""
+        until = self._setup.levels[trial.level]
+        return "" if trial.inherit is not None else self._setup.cache_key(trial.architecture, until)
+
+    def _inherited(self, trial: Flying) -> Artifact | None:
+        """The checkpoint of the trial whose weights this one starts from."""
+        if trial.inherit is None or trial.checkpoint is not None:
+            return None
+        parent = self._store.trial(self._name, trial.inherit)
+        return Artifact(self._dataset.store, parent.artifact) if parent.artifact else None
 
     def _measured(self, trial: Flying, evaluation: Evaluation) -> None:
         """Record a rung; end the trial, or let it go on."""
         trial.seconds += evaluation.seconds
         metrics = {**trial.facts, **evaluation.metrics}
         evaluation = replace(evaluation, metrics=metrics)
-        key = self._setup.cache_key(trial.architecture, self._setup.levels[trial.level])
+        key = self._cache_key(trial)
         if evaluation.failure is not None:
             ending = self._ending(trial, "failed", evaluation, 0.0)
             return self._end(trial, ending, evaluation, key)

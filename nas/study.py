@@ -45,6 +45,7 @@ def search(
     refuse_existing(store, spec.study.name)
     setup = prepare(spec, data_root, space)
     start = start_architectures(spec, setup.space, _fronts(store, spec))
+    executor = _executor(spec)
     dataset = prepared_dataset(setup, store.new_artifacts())
     new = NewStudy(
         name=spec.study.name,
@@ -56,7 +57,7 @@ def search(
         target=spec.budget.trials,
     )
     create_study(store, new)
-    return _drive(store, setup, dataset, progress)
+    return _drive(store, setup, executor, dataset, progress)
 
 
 def resume(
@@ -92,7 +93,14 @@ def resume(
     setup = prepare(spec, data_root, space)
     with store.reading() as connection:
         refuse_change(store.row(connection, name), setup)
-    return _drive(store, setup, prepared_dataset(setup, store.artifacts(name)), progress)
+    dataset = prepared_dataset(setup, store.artifacts(name))
+    return _drive(store, setup, _executor(spec), dataset, progress)
+
+
+def _executor(spec: StudySpec) -> Executor:
+    """The executor, which starts no process before it is given a job."""
+    executor: Executor = plugins.load("executor", spec.executor.name).build(**spec.executor.options)
+    return executor
 
 
 def prepared_dataset(setup: Setup, artifacts: str) -> Artifact:
@@ -110,11 +118,10 @@ def _fronts(store: Store, spec: StudySpec) -> dict[str, list[Architecture]]:
     }
 
 
-def _drive(store: Store, setup: Setup, dataset: Artifact, progress: Report | None) -> StudyStatus:
+def _drive(
+    store: Store, setup: Setup, executor: Executor, dataset: Artifact, progress: Report | None
+) -> StudyStatus:
     name = setup.spec.study.name
-    executor: Executor = plugins.load("executor", setup.spec.executor.name).build(
-        **setup.spec.executor.options
-    )
     book = Ledger(store, name)
     state, reason = "stopped", "failed"
     try:

@@ -1,5 +1,7 @@
 """Reading studies: the records that people and scripts look at, by SQL alone."""
 
+import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -170,20 +172,28 @@ class Store:
         """
         from nas.store.optuna_twin import delete_twin
 
-        if self.status(name).state == "running":
-            raise StoreError(f'study "{name}" is running; stop it before you delete it')
+        self.refuse_running(name)
+        delete_twin(self, name)
         with self.writing() as connection:
             study = self.row(connection, name)["id"]
             for table in (confirmations, evaluations, trials, runs):
                 connection.execute(sa.delete(table).where(table.c.study_id == study))
             connection.execute(sa.delete(studies).where(studies.c.id == study))
-        delete_twin(self, name)
 
-    def refuse_running(self) -> None:
-        """Raise when a study of this database is being run."""
-        running = [study.name for study in self.studies() if study.state == "running"]
-        if running:
-            raise StoreError(f"study {running[0]!r} is running; wait for its end, or stop it")
+    def refuse_running(self, name: str | None = None) -> None:
+        """Raise when a live process drives this study, or any study of the database."""
+        query = sa.select(studies.c.name, runs.c.pid, runs.c.host)
+        query = query.join(runs, runs.c.study_id == studies.c.id)
+        query = query.where(sa.not_(runs.c.ended), runs.c.beat > time.time() - GRACE_SECONDS)
+        with self.reading() as connection:
+            if name is not None:
+                query = query.where(studies.c.id == self.row(connection, name)["id"])
+            for study, pid, host in connection.execute(query):
+                if may_be_alive(host, pid):
+                    raise StoreError(
+                        f'study "{study}" is being run by process {pid} on {host}; wait for its '
+                        "end, or stop it"
+                    )
 
     def referenced_artifacts(self) -> dict[str, set[str]]:
         """{store URL: hashes that some row refers to}, over all studies."""
@@ -220,6 +230,14 @@ class Store:
             raise StoreError(
                 f'there is a study "{name}" in {hidden_password(self.storage)} already; continue '
                 f"it with: nas resume {name}, or choose another name with --name"
+            )
+        foreign = sa.table("studies", sa.column("study_name"))
+        if sa.inspect(connection).has_table("studies") and connection.scalar(
+            sa.select(foreign.c.study_name).where(foreign.c.study_name == name)
+        ):
+            raise StoreError(
+                f'{hidden_password(self.storage)} has a study "{name}" that Optuna made without '
+                "this program; choose another name with --name"
             )
 
     def _status(self, connection: sa.Connection, row: Mapping[str, Any]) -> StudyStatus:
@@ -304,3 +322,18 @@ def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
         seq=row["seq"],
         artifact=row["artifact"],
     )
+
+
+def may_be_alive(host: str, pid: int) -> bool:
+    """Whether a process may still run: unknown hosts may, dead processes of this one do not."""
+    if host != socket.gethostname():
+        return True
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

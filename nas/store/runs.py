@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from nas.store.engine import StoreError
-from nas.store.read import BEAT_SECONDS, GRACE_SECONDS
+from nas.store.read import BEAT_SECONDS, GRACE_SECONDS, Store, may_be_alive
 from nas.store.schema import runs
 
 
@@ -24,7 +24,7 @@ def begin_run(connection: sa.Connection, study: int, name: str) -> str:
     query = sa.select(runs).where(runs.c.study_id == study, sa.not_(runs.c.ended))
     for run in connection.execute(query).mappings().all():
         silent = time.time() - run["beat"]
-        if silent < GRACE_SECONDS and _may_be_alive(run["host"], run["pid"]):
+        if silent < GRACE_SECONDS and may_be_alive(run["host"], run["pid"]):
             raise StoreError(
                 f'study "{name}" is being run by process {run["pid"]} on {run["host"]}, '
                 f"which last gave a sign {silent:.0f} s ago; stop it, or wait until it has "
@@ -43,21 +43,6 @@ def begin_run(connection: sa.Connection, study: int, name: str) -> str:
         )
     )
     return run_id
-
-
-def _may_be_alive(host: str, pid: int) -> bool:
-    """Whether a process may still run: unknown hosts may, dead processes of this one do not."""
-    if host != socket.gethostname():
-        return True
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @contextmanager
@@ -80,3 +65,26 @@ def heartbeat(sign: Callable[[], None]) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+@contextmanager
+def driving(store: Store, name: str) -> Iterator[None]:
+    """Drive a study for the time of a block: no other process may, and none cleans up meanwhile.
+
+    Raises:
+        StoreError: another driver is alive.
+    """
+    with store.writing() as connection:
+        run_id = begin_run(connection, store.row(connection, name)["id"], name)
+    mine = sa.update(runs).where(runs.c.id == run_id)
+
+    def beat() -> None:
+        with store.writing() as connection:
+            connection.execute(mine.values(beat=time.time()))
+
+    try:
+        with heartbeat(beat):
+            yield
+    finally:
+        with store.writing() as connection:
+            connection.execute(mine.values(ended=True))

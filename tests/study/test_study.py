@@ -154,6 +154,16 @@ class TestRecord:
         }
         assert mean["complete"] > mean["pruned"]
 
+    def test_inherited_weights_reach_the_job_and_are_not_shared(
+        self, storage: str, tmp_path: Path
+    ) -> None:
+        log = tmp_path / "log"
+        store = run(storage, 4, "fakes.heir", evaluator={"log": str(log)})
+        parent = store.trial("fake", 0).artifact
+        assert [line.split()[3] for line in evaluated(log)] == ["None", *[parent] * 3]
+        run(storage, 4, "fakes.heir", study={"name": "again"}, evaluator={"log": str(log)})
+        assert store.status("again").trials.cached == 1
+
 
 class TestFaults:
     def test_a_failed_candidate_is_data(self, storage: str) -> None:
@@ -316,6 +326,36 @@ class TestRefusals:
         with pytest.raises(StoreError, match=message) as error:
             Store(url)
         assert "secret" not in str(error.value)
+
+    def test_a_study_of_optuna_alone(self, storage: str) -> None:
+        import optuna
+
+        optuna.create_study(study_name="fake", storage=storage)
+        with pytest.raises(StoreError, match="that Optuna made"):
+            run(storage, 2)
+
+    def test_no_clean_up_while_a_study_runs(self, storage: str) -> None:
+        from nas.garbage import collect_garbage
+        from nas.store.runs import driving
+
+        store = run(storage, 2)
+        import multiprocessing
+
+        def other() -> None:
+            for act in (lambda: collect_garbage(storage), lambda: store.delete("fake")):
+                try:
+                    act()
+                except StoreError as error:
+                    if "is being run by process" in str(error):
+                        continue
+                raise SystemExit(1)
+
+        with driving(store, "fake"):
+            child = multiprocessing.get_context("fork").Process(target=other)
+            child.start()
+            child.join()
+        assert child.exitcode == 0
+        store.delete("fake")
 
 
 class TestHousekeeping:

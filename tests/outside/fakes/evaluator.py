@@ -1,6 +1,5 @@
 """Metrics that are a function of the architecture, seed and epoch; faults on request."""
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,9 +24,9 @@ class Planted:
 
     def _one(self, job: Job) -> Evaluation:
         if self.log:
-            line = f"{job.architecture.key} {job.seed} {job.until_epoch} {os.getpid()}\n"
+            parent = job.inherit.sha256 if job.inherit else None
             with Path(self.log).open("a") as file:
-                file.write(line)
+                file.write(f"{job.architecture.key} {job.seed} {job.until_epoch} {parent}\n")
         time.sleep(self.seconds)
         a, b = int(job.architecture.choices["a"]), int(job.architecture.choices["b"])
         if a in self.raise_when_a_is:

@@ -1,0 +1,150 @@
+"""Confirming: fresh seeds, ranked on validation, test measured once, in the driver alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import nas
+from evaluators.datasets import RawDataset, load, save_graph
+from nas.confirm import FIRST_FRESH_SEED, confirm
+from nas.store import Store
+from search_spaces import UsageError
+from search_spaces.plugins import Plugin
+
+SPEC: Mapping[str, Mapping[str, Any]] = {
+    "study": {"name": "s"},
+    "space": {"name": "gnn", "depth": [1], "operators": ["gcn", "linear"], "width": [4, 8]},
+    "strategy": {"name": "random"},
+    "evaluator": {"name": "training", "epochs": 30, "lr": 0.05, "dropout": 0.0},
+    "budget": {"trials": 4},
+}
+
+
+def graph(flip_test: bool = False, n_test: int = 60) -> RawDataset:
+    """Three communities; the label is the community, the features show it with noise."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(180) % 3
+    x = torch.nn.functional.one_hot(y, 3) + 0.8 * torch.randn(180, 3, generator=generator)
+    edges = torch.randint(180, (2, 1500), generator=generator)
+    edges = edges[:, y[edges[0]] == y[edges[1]]]
+    split = torch.arange(180) // 60
+    test = (split == 2) & (torch.arange(180) < 120 + n_test)
+    labels = torch.where(test, (y + 1) % 3, y) if flip_test else y
+    return RawDataset(
+        name="communities",
+        kind="node_classification",
+        x=x,
+        edge_index=edges,
+        y=labels,
+        train=split == 0,
+        val=split == 1,
+        test=test,
+        n_classes=3,
+    )
+
+
+def run(folder: Path, data: RawDataset, **spec: Any) -> nas.Study:
+    path = folder / "graph.npz"
+    save_graph(path, data)
+    tables = {**SPEC, **spec, "dataset": {"name": "graph_file", "path": str(path)}}
+    return nas.search(tables, storage=f"sqlite:///{folder / 'nas.db'}")
+
+
+def test_test_labels_change_nothing_until_confirm(tmp_path: Path) -> None:
+    """With all test labels wrong the search is the same, bit for bit; only test tells."""
+    honest, flipped = tmp_path / "honest", tmp_path / "flipped"
+    honest.mkdir()
+    flipped.mkdir()
+    one, other = run(honest, graph()), run(flipped, graph(flip_test=True))
+
+    def measured(study: nas.Study) -> list[Any]:
+        kept = [{**t.metrics, "train_seconds": 0} for t in study.trials()]
+        return [(t.architecture, m) for t, m in zip(study.trials(), kept, strict=True)]
+
+    assert measured(one) == measured(other)
+    a, b = one.confirm(top=1, seeds=3)[0], other.confirm(top=1, seeds=3)[0]
+    assert a.values["val_accuracy"] == b.values["val_accuracy"]
+    assert a.metrics["test_accuracy"]["mean"] > 0.8
+    assert b.metrics["test_accuracy"]["mean"] < 0.2
+
+
+def test_no_file_of_a_search_holds_a_test_label(tmp_path: Path) -> None:
+    study = run(tmp_path, graph())
+    from evaluators import Artifact, artifacts
+    from evaluators.datasets import load_prepared
+
+    store = Store(study.storage)
+    with store.reading() as connection:
+        sha256 = store.row(connection, "s")["dataset"]
+    prepared = load_prepared(Artifact(store.artifacts("s"), sha256))
+    assert (prepared.y[prepared.test] == -1).all()
+    assert artifacts.read(Artifact(store.artifacts("s"), sha256))
+
+
+def test_ranked_on_fresh_validation_and_repeated_from_the_record(tmp_path: Path) -> None:
+    study = run(tmp_path, graph())
+    first = study.confirm(top=3, seeds=3)
+    means = [c.metrics["val_accuracy"]["mean"] for c in first]
+    assert means == sorted(means, reverse=True)
+    assert [c.rank for c in first] == [1, 2, 3]
+    assert all(len(c.values["test_accuracy"]) == c.seeds == 3 for c in first)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nas.confirm.prepare", None)  # repeated: nothing is loaded, nothing trained
+        assert study.confirm(top=3, seeds=3) == first
+    more = study.confirm(top=3, seeds=5)
+    assert {c.trial: c.values["test_accuracy"][:3] for c in more} == {
+        c.trial: c.values["test_accuracy"] for c in first
+    }
+
+
+def test_test_is_what_an_independent_computation_gives(tmp_path: Path) -> None:
+    """From the confirmed checkpoint, by hand."""
+    from evaluators import Artifact
+    from evaluators.checkpoint import best_weights
+    from nas.setup import prepare
+    from nas.spec import StudySpec
+    from nas.store.confirmations import confirmation_artifact
+
+    study = run(tmp_path, graph())
+    (confirmed,) = study.confirm(top=1, seeds=1)
+    store = Store(study.storage)
+    spec = StudySpec.from_json(store.spec("s"))
+    setup = prepare(spec, Path())
+    architecture = store.trial("s", confirmed.trial).architecture
+    assert architecture is not None
+    network = setup.space.network(architecture, setup.task)
+    sha256 = confirmation_artifact(store, "s", confirmed.trial, FIRST_FRESH_SEED)
+    network.load_state_dict(best_weights(Artifact(store.artifacts("s"), sha256)))
+    dataset = load(Plugin("graph_file", {"path": str(tmp_path / "graph.npz")}), Path())
+    with torch.no_grad():
+        predicted = network.eval()(dataset.x, dataset.edge_index).argmax(1)
+    accuracy = (predicted == dataset.y)[dataset.test].float().mean().item()
+    assert confirmed.values["test_accuracy"][0] == pytest.approx(accuracy)
+
+
+def test_chosen_trials_and_refusals(tmp_path: Path) -> None:
+    study = run(tmp_path, graph())
+    assert {c.trial for c in study.confirm(trials=[3, 1], seeds=2)} == {1, 3}
+    with pytest.raises(UsageError, match="numbered from 0"):
+        study.confirm(trials=[99])
+    no_test = tmp_path / "no-test"
+    no_test.mkdir()
+    with pytest.raises(UsageError, match="no test split"):
+        run(no_test, graph(n_test=0)).confirm(top=1, seeds=1)
+    with pytest.raises(UsageError, match="no study"):
+        confirm("other", storage=study.storage, data_root=Path())
+
+
+def test_an_artifact_that_is_lost_is_trained_again(tmp_path: Path) -> None:
+    """Export after the checkpoints are gone: the same numbers again, and the manifest says so."""
+    study = run(tmp_path, graph())
+    kept = study.export(tmp_path / "kept")
+    for artifact in (tmp_path / "nas.db.artifacts").glob("*/*"):
+        artifact.unlink()
+    again = study.export(tmp_path / "again")
+    assert (kept["provenance"]["retrained"], again["provenance"]["retrained"]) == (False, True)
+    name = "weights.safetensors"
+    assert (tmp_path / "kept" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
