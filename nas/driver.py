@@ -5,13 +5,14 @@ evaluation and end, twin's end. Whatever moment it is killed at, the next run fi
 goes on with each where the record says.
 """
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from evaluators import Artifact, Evaluation, Executor
+from evaluators import Artifact, Evaluation, Executor, Failure
 from evaluators.facts import CandidateError, facts
 from nas import budget as stopping
 from nas import rungs
@@ -200,16 +201,27 @@ class Driver:
         trial.seconds += evaluation.seconds
         metrics = {**trial.facts, **evaluation.metrics}
         evaluation = replace(evaluation, metrics=metrics)
+        failure = evaluation.failure or self._unusable(metrics)
+        if failure is not None:
+            failed = replace(evaluation, metrics=trial.facts, failure=failure)
+            return self._end(trial, self._ending(trial, "failed", failed, 0.0))
         key = self._cache_key(trial)
-        if evaluation.failure is not None:
-            ending = self._ending(trial, "failed", evaluation, 0.0)
-            return self._end(trial, ending, evaluation, key)
         if trial.level + 1 < len(self._setup.levels):
             row = self._book.append(trial.ordinal, evaluation, key)
             return self._promote(trial, row, evaluation.artifact)
         violation = total_violation(self._setup.constraints, metrics)
         state: TrialState = "infeasible" if violation > 0 else "complete"
         return self._end(trial, self._ending(trial, state, evaluation, violation), evaluation, key)
+
+    def _unusable(self, metrics: Mapping[str, float]) -> Failure | None:
+        """A failure where a metric is missing or not finite: it cannot be ranked."""
+        for metric in self._setup.objectives:
+            if metric not in metrics:
+                return Failure("error", f"the evaluator gave no {metric}")
+        for metric, value in metrics.items():
+            if not math.isfinite(value):
+                return Failure("divergence", f"{metric} is {value}")
+        return None
 
     def _promote(self, trial: Flying, row: int, checkpoint: Artifact | None) -> None:
         """Decide at a recorded rung whether the trial goes on, from the rows up to its own."""

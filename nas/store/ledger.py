@@ -212,19 +212,19 @@ class Ledger:
         query = (
             sa.select(evaluations.c.metrics)
             .where(evaluations.c.study_id == self.study, evaluations.c.epoch == epoch)
-            .where(evaluations.c.id <= up_to, evaluations.c.failure.is_(None))
+            .where(evaluations.c.id <= up_to)
             .order_by(evaluations.c.id)
         )
         with self.store.reading() as connection:
             return [dict(metrics) for metrics in connection.scalars(query)]
 
     def known(self, cache_key: str) -> dict[str, Any] | None:
-        """An evaluation of the same key by any study with the same artifacts; no failures."""
+        """An evaluation of the same key by any study with the same artifacts."""
         mine = sa.select(studies.c.artifacts).where(studies.c.id == self.study)
         query = (
             sa.select(evaluations)
             .join(studies, studies.c.id == evaluations.c.study_id)
-            .where(evaluations.c.cache_key == cache_key, evaluations.c.failure.is_(None))
+            .where(evaluations.c.cache_key == cache_key)
             .where(studies.c.artifacts == mine.scalar_subquery())
             .order_by(evaluations.c.id)
             .limit(1)
@@ -289,7 +289,6 @@ class Ledger:
                 metrics=dict(evaluation.metrics),
                 seconds=evaluation.seconds,
                 artifact=evaluation.artifact.sha256 if evaluation.artifact else None,
-                failure=asdict(evaluation.failure) if evaluation.failure else None,
             )
         )
         return int(inserted.inserted_primary_key[0])  # type: ignore[index]

@@ -121,7 +121,7 @@ class Store:
                 .where(evaluations.c.study_id == study, evaluations.c.ordinal == number)
                 .order_by(evaluations.c.epoch)
             )
-            kept = ("epoch", "metrics", "seconds", "artifact", "failure")
+            kept = ("epoch", "metrics", "seconds", "artifact")
             return [{k: row[k] for k in kept} for row in connection.execute(query).mappings()]
 
     def front(self, name: str) -> list[TrialRecord]:

@@ -84,6 +84,7 @@ trials = Table(
     Index("nas_trials_state", "study_id", "state"),
 )
 
+# One row for each rung that was measured; a failure is kept in its trial's row.
 evaluations = Table(
     "nas_evaluations",
     metadata,
@@ -95,7 +96,6 @@ evaluations = Table(
     Column("metrics", JSON, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("artifact", String(64)),
-    Column("failure", OPTIONAL_JSON),
     UniqueConstraint("study_id", "ordinal", "epoch", name="nas_evaluations_rung"),
     Index("nas_evaluations_cache", "cache_key"),
 )

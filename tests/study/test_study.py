@@ -175,6 +175,12 @@ class TestFaults:
         assert store.status("fake").trials.ended == 20
         assert all(t.number not in [f.number for f in failed] for t in store.front("fake"))
 
+    def test_a_metric_that_is_not_finite_fails_its_trial(self, storage: str) -> None:
+        store = run(storage, 20, evaluator={"nan_when_a_is": [3]})
+        failed = [t for t in store.trials("fake") if t.state == "failed"]
+        assert {t.architecture.choices["a"] for t in failed} == {3}
+        assert {t.failure["message"] for t in failed} == {"val_loss is nan"}
+
     def test_a_network_that_cannot_be_built_costs_one_trial(self, storage: str) -> None:
         store = run(storage, 12, space={"kinds": ["plain", "broken"]})
         failed = [t for t in store.trials("fake") if t.state == "failed"]

@@ -17,6 +17,7 @@ class Planted:
     fail_when_a_is: tuple[int, ...]
     log: str
     raise_when_a_is: tuple[int, ...]
+    nan_when_a_is: tuple[int, ...]
     metrics: tuple[str, ...] = ("val_accuracy", "val_loss")
 
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
@@ -37,7 +38,8 @@ class Planted:
         value = (a + b) / 20 * (1 - 0.5 / job.until_epoch) + noise
         content = f"{job.architecture.key} {job.until_epoch}".encode()
         artifact = artifacts.write(job.store, content)
-        metrics = {"val_accuracy": value, "val_loss": 1 - value}
+        loss = float("nan") if a in self.nan_when_a_is else 1 - value
+        metrics = {"val_accuracy": value, "val_loss": loss}
         return Evaluation(job.until_epoch, metrics, self.seconds, artifact)
 
 
@@ -48,6 +50,14 @@ def build(
     seconds: float = 0.0,
     fail_when_a_is: list[int] | None = None,
     raise_when_a_is: list[int] | None = None,
+    nan_when_a_is: list[int] | None = None,
     log: str = "",
 ) -> Planted:
-    return Planted(epochs, seconds, tuple(fail_when_a_is or ()), log, tuple(raise_when_a_is or ()))
+    return Planted(
+        epochs=epochs,
+        seconds=seconds,
+        fail_when_a_is=tuple(fail_when_a_is or ()),
+        log=log,
+        raise_when_a_is=tuple(raise_when_a_is or ()),
+        nan_when_a_is=tuple(nan_when_a_is or ()),
+    )
