@@ -7,7 +7,7 @@ STUDY = """\
 
 [study]
 # name = "quickstart"    # in the database; by default the name of this file
-seed = 0                 # of every random choice: same file, same seed, same trials
+seed = 0                 # of every random choice; with one worker: same seed, same trials
 # What is sought, the most important first; maximize or minimize.
 objectives = { val_accuracy = "maximize", params = "minimize" }
 # Bounds on any metric. Those on params and macs are checked before training, and cost nothing.
