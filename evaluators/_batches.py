@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -37,9 +37,6 @@ class Batches:
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
-        self.sparse_features = (
-            None if dataset.graph_ids is not None else SparseConstant.of(dataset.x)
-        )
         if dataset.graph_ids is not None:
             self._index_graphs(dataset.graph_ids)
 
@@ -57,6 +54,11 @@ class Batches:
     @property
     def by_graph(self) -> bool:
         return self.dataset.graph_ids is not None
+
+    @cached_property
+    def sparse_features(self) -> SparseConstant | None:
+        """What a network is called with every time, where that is so and it is sparse."""
+        return None if self.by_graph else SparseConstant.of(self.dataset.x)
 
     def of(self, units: Tensor) -> Batch:
         """The batch of the given units [U] int64; a node task's is always the whole graph."""

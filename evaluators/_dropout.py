@@ -66,7 +66,7 @@ def set_dropout(network: nn.Module, p: float, constant: SparseConstant | None) -
     Names in the `state_dict` do not change. `constant` are the features that the network is
     called with every time.
     """
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if type(child) is nn.Dropout:
-                setattr(parent, name, _FastDropout(p, constant))
+    # By every name: one module may stand in several places.
+    for name, module in list(network.named_modules(remove_duplicate=False)):
+        if type(module) is nn.Dropout:
+            network.set_submodule(name, _FastDropout(p, constant))

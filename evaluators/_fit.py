@@ -8,7 +8,7 @@ and a resumed run needs no state of a generator.
 import math
 import time
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from evaluators._faults import CandidateError, network_fault
 from evaluators._folds import Fold
 from evaluators.checkpoint import RunState, Weights
 from evaluators.values import Failure
+from search_spaces import PluginError
 
 OptimizerName: TypeAlias = Literal["adam", "adamw", "sgd"]
 _MOMENTUM = 0.9
@@ -29,7 +30,11 @@ _MOMENTUM = 0.9
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; the fields are options of the evaluator or `train.` decisions."""
+    """How a network is trained; the fields are options of the evaluator or `train.` decisions.
+
+    Raises:
+        PluginError: one of them is out of its range.
+    """
 
     lr: float
     weight_decay: float
@@ -37,6 +42,22 @@ class Recipe:
     optimizer: OptimizerName
     patience: int | None
     batch_size: int
+
+    def __post_init__(self) -> None:
+        expected = {
+            "lr": ("0 or more", self.lr >= 0),
+            "weight_decay": ("0 or more", self.weight_decay >= 0),
+            "dropout": ("from 0 to below 1", 0 <= self.dropout < 1),
+            "optimizer": ("adam, adamw or sgd", self.optimizer in get_args(OptimizerName)),
+            "patience": ("1 or more", self.patience is None or self.patience >= 1),
+            "batch_size": ("1 or more", self.batch_size >= 1),
+        }
+        for name, (what, is_met) in expected.items():
+            if not is_met:
+                raise PluginError(
+                    f"evaluator training: expected {name} {what}, got {getattr(self, name)!r}; "
+                    f'correct the option, or the choices of the decision "train.{name}"'
+                )
 
 
 def seed_torch(seed: int, run: int, epoch: int) -> None:
@@ -155,13 +176,16 @@ class Run:
         with torch.no_grad():
             with network_fault("validating the network"):
                 logits = torch.cat([metrics.predict(self.network, batch) for batch in self.val])
-            self._check_finite(float(logits.sum()), "validation", epoch)
+            # Finite logits may still be so far apart that their loss is infinite.
+            loss = float(F.cross_entropy(logits, self.val_y))
+            self._check_finite(loss, "validation", epoch)
         return logits
 
-    def _check_finite(self, value: float, what: str, epoch: int) -> None:
-        if not math.isfinite(value):
+    def _check_finite(self, loss: float, what: str, epoch: int) -> None:
+        if not math.isfinite(loss):
+            where = f"in epoch {epoch} of run {self.index}"
             raise CandidateError(
-                Failure("divergence", f"{what} is not finite in epoch {epoch} of run {self.index}")
+                Failure("divergence", f"the {what} loss is {loss}, not finite {where}")
             )
 
     def best_metrics(self) -> dict[str, float]:

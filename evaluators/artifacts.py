@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from evaluators.values import Artifact
 from search_spaces import UsageError
 
+_PARTIAL = ".partial-"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -46,7 +48,7 @@ def write(store: str, content: bytes) -> Artifact:
     if target.exists():
         return artifact
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".partial-")
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=_PARTIAL)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -75,16 +77,21 @@ def path(artifact: Artifact) -> Path:
     return place
 
 
-def read(artifact: Artifact) -> bytes:
-    """The content, compared with its hash.
+def verified(artifact: Artifact) -> Path:
+    """Where the content lies, compared with its hash.
 
     Raises:
         ArtifactError: it is not there, or its bytes have changed.
     """
-    content = path(artifact).read_bytes()
-    if hashlib.sha256(content).hexdigest() != artifact.sha256:
-        raise ArtifactError(f"the artifact {_place(artifact)} is damaged: its hash differs")
-    return content
+    place = path(artifact)
+    with place.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != artifact.sha256:
+        raise ArtifactError(
+            f"the artifact {place} is damaged: its hash differs; restore it from a backup, or "
+            "delete it, so that it is made again"
+        )
+    return place
 
 
 def stored(store: str) -> Iterator[Artifact]:
@@ -103,6 +110,22 @@ def remove(artifact: Artifact) -> int:
     except FileNotFoundError:
         return 0
     return size
+
+
+def remove_partial(store: str, min_age_seconds: float = 3600.0) -> None:
+    """Delete what processes that were killed while writing have left behind."""
+    for place in store_path(store).glob(f"[0-9a-f][0-9a-f]/{_PARTIAL}*"):
+        if time.time() - place.stat().st_mtime > min_age_seconds:
+            place.unlink(missing_ok=True)
+
+
+def intact(artifact: Artifact) -> bool:
+    """Whether it is there and undamaged."""
+    try:
+        verified(artifact)
+    except ArtifactError:
+        return False
+    return True
 
 
 def _place(artifact: Artifact) -> Path:

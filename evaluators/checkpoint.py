@@ -115,9 +115,9 @@ def best_weights(artifact: Artifact) -> Weights:
 
 
 def _read(artifact: Artifact) -> tuple[dict[str, Any], list[RunState]]:
-    artifacts.read(artifact)  # compares the hash
+    place = artifacts.verified(artifact)
     try:
-        with safe_open(artifacts.path(artifact), framework="pt") as file:
+        with safe_open(place, framework="pt") as file:
             header = json.loads((file.metadata() or {})["checkpoint"])
             if header["format"] != _FORMAT:
                 raise ArtifactError(

@@ -6,8 +6,8 @@ a node task, the mean graph for a graph task, nodes and edges rounded):
 * a matrix product [M, N] x [N, K] counts M * N * K, a batch of them as many times;
 * a scatter, index-add or segment reduction counts one for each element that it reads: a sum over E
   messages of width F counts E * F, and so does a maximum;
-* everything element by element (activations, normalization, edge weights, biases, softmax apart
-  from its reductions over edges) counts nothing.
+* everything else (activations, normalization, edge weights, biases, the scores of attention apart
+  from the reductions over edges in their softmax) counts nothing.
 
 A linear layer costs N * F * C. A GCN layer costs N * F * H, plus (E + N) * H for the messages with
 self-loops, plus E + N for the degrees where it computes them itself.
@@ -36,19 +36,24 @@ def facts(space: SearchSpace, architecture: Architecture, task: Task) -> dict[st
     Raises:
         CandidateError: the network cannot be built or run; its `failure` says why.
     """
-    try:
-        with torch.device("meta"):
-            return _count(space, architecture, task)
-    except Exception:  # any operation without a meta kernel has its own type of error
-        with torch.random.fork_rng(devices=[]), network_fault("counting the network"):
-            return _count(space, architecture, task)
+    with torch.random.fork_rng(devices=[]):
+        try:
+            return _count(space, architecture, task, "meta")
+        except Exception:  # any operation without a meta kernel has its own type of error
+            with network_fault("counting the network"):
+                return _count(space, architecture, task, "cpu")
 
 
-def _count(space: SearchSpace, architecture: Architecture, task: Task) -> dict[str, int]:
-    network = space.network(architecture, task).eval()
+def _count(
+    space: SearchSpace, architecture: Architecture, task: Task, device: str
+) -> dict[str, int]:
+    with torch.device(device):
+        # Moved too: the old constructor `torch.Tensor(n)` (ChebConv) ignores the default device.
+        network = space.network(architecture, task).to(device).eval()
+        inputs = _workload(task)
     params = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    with torch.no_grad(), _MacCounter() as counter:
-        network(*_workload(task))
+    with torch.device(device), torch.no_grad(), _MacCounter() as counter:
+        network(*inputs)
     return {"params": params, "macs": counter.macs}
 
 

@@ -63,11 +63,12 @@ def build(
         patience: stop a run after so many epochs without a better validation value.
         seeds: how many runs to average, each with its own weights and random numbers.
         folds: 0 for the dataset's own split; k for stratified k-fold over its train and validation
-            units. There are seeds x folds runs.
+            units. There are seeds x folds runs. Class weights and standardized features stay those
+            of the dataset's own train split.
         batch_size: graphs a step, at most; a node task is trained on the whole graph.
 
     Raises:
-        PluginError: 1 fold, or more than there are units.
+        PluginError: 1 fold, or more than there are units; an option out of its range.
     """
     if folds == 1 or folds > task.n_train + task.n_val:
         raise PluginError(

@@ -170,6 +170,8 @@ def _spec(
     if isinstance(spec, Path | str):
         spec = load_spec(Path(spec), overrides)
     tables = spec.to_json() if isinstance(spec, StudySpec) else dict(spec or {})
+    if isinstance(spec, StudySpec):
+        tables["study"]["objectives"] = dict(spec.study.objectives)
     tables.setdefault("study", {"name": "study"})
     tables.setdefault("budget", {"trials": 20})
     if data is not None:
@@ -178,12 +180,7 @@ def _spec(
         tables["dataset"] = {**kept, "name": "graph_file", "path": str(keep_graph(data, storage))}
     if space is not None:
         tables["space"] = {"name": PYTHON_SPACE}
-    tables["study"] = {**tables["study"], "objectives": _objectives(tables["study"])}
     return spec_from_mapping(tables, "the arguments of nas.search")
-
-
-def _objectives(table: Mapping[str, Any]) -> dict[str, str]:
-    return dict(table.get("objectives", {"val_accuracy": "maximize"}))
 
 
 def keep_graph(data: Any, storage: str) -> Path:

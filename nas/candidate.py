@@ -71,7 +71,7 @@ def candidate(
         refuse_change(store.row(connection, name), setup)
     if record.architecture is None:
         raise StoreError(f"trial {record.number} of study {name!r} has no architecture")
-    weights, retrained = _weights(store, setup, record, record.architecture)
+    weights, metrics = _weights(store, setup, record, record.architecture)
     confirmed = [c.metrics for c in confirmations(store, name) if c.trial == record.number]
     return Candidate(
         study=name,
@@ -82,9 +82,9 @@ def candidate(
         task=setup.task,
         dataset=setup.dataset,
         weights=weights,
-        metrics=record.metrics,
+        metrics=metrics or record.metrics,
         confirmed=confirmed[0] if confirmed else None,
-        retrained=retrained,
+        retrained=metrics is not None,
     )
 
 
@@ -107,13 +107,14 @@ def _chosen(store: Store, name: str, trial: int | Literal["best"]) -> TrialRecor
 
 def _weights(
     store: Store, setup: Setup, record: TrialRecord, architecture: Architecture
-) -> tuple[Mapping[str, "Tensor"], bool]:
+) -> tuple[Mapping[str, "Tensor"], Mapping[str, float] | None]:
+    """The weights of a trial; with their metrics, if they had to be trained again."""
     from evaluators.checkpoint import best_weights
 
     url = store.artifacts(setup.spec.study.name)
     if record.artifact is not None:
         try:
-            return best_weights(Artifact(url, record.artifact)), False
+            return best_weights(Artifact(url, record.artifact)), None
         except ArtifactError:
             # Lost or damaged: the job is known, and gives the same numbers again.
             pass
@@ -127,4 +128,4 @@ def _weights(
             f"the checkpoint of trial {record.number} is lost, and training it again failed: "
             f"{reason}"
         )
-    return best_weights(evaluation.artifact), True
+    return best_weights(evaluation.artifact), {**record.metrics, **evaluation.metrics}

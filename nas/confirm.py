@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluators import Artifact, Evaluation, Executor
+from evaluators.artifacts import intact
 from nas.record import Confirmation, TrialRecord
 from nas.setup import Setup, prepare, refuse_change
 from nas.spec import StudySpec
@@ -25,8 +26,8 @@ from search_spaces.plugins import Plugin
 if TYPE_CHECKING:
     from evaluators.datasets._base import Dataset
 
-# Seeds of confirmations begin here, far from any that a search uses.
-FIRST_FRESH_SEED = 1_000_000
+# Fresh seeds begin so far behind the study's own, which is never among them.
+FRESH_SEEDS = 1_000_000
 
 
 class ConfirmError(Exception):
@@ -69,10 +70,13 @@ def confirm(
     spec = spec.model_copy(update={"executor": executor}) if executor else spec
     chosen = [store.trial(name, n) for n in trials] or best_trials(store, name, top)
     _refuse_unmeasured(name, chosen)
-    wanted = [(t, FIRST_FRESH_SEED + i) for t in chosen for i in range(seeds)]
+    first = spec.study.seed + FRESH_SEEDS
+    wanted = [(t, first + i) for t in chosen for i in range(seeds)]
     with store.reading() as connection:
         stored = store.row(connection, name)
-    done = confirmed_seeds(store, name)
+    done = {
+        k: v for k, v in confirmed_seeds(store, name).items() if v or _has_weights(store, name, *k)
+    }
     if any((t.number, seed) not in done or not done[t.number, seed] for t, seed in wanted):
         setup = prepare(spec, data_root, space)
         refuse_change(stored, setup)
@@ -83,6 +87,12 @@ def confirm(
             _retrain(store, setup, stored["id"], missing, len(wanted), progress)
             _measure_test(store, setup, stored["id"], data_root)
     return confirmations(store, name)
+
+
+def _has_weights(store: Store, name: str, number: int, seed: int) -> bool:
+    """Whether a retrained network is still there for its test to be measured."""
+    sha256 = confirmation_artifact(store, name, number, seed)
+    return sha256 is not None and intact(Artifact(store.artifacts(name), sha256))
 
 
 def best_trials(store: Store, name: str, top: int) -> list[TrialRecord]:
@@ -146,7 +156,9 @@ def _record(
             f"trial {trial.number} failed when it was retrained on seed {seed}: "
             f"{evaluation.failure.kind}: {evaluation.failure.message}"
         )
-    sha256 = evaluation.artifact.sha256 if evaluation.artifact else None
+    if evaluation.artifact is None:
+        raise ConfirmError("the evaluator keeps no checkpoint, so there is no network to test")
+    sha256 = evaluation.artifact.sha256
     store_confirmation(store, study, trial.number, seed, evaluation.metrics, sha256)
 
 
@@ -160,6 +172,8 @@ def _measure_test(store: Store, setup: Setup, study: int, data_root: Path) -> No
         if not measured:
             trial = store.trial(name, number)
             sha256 = confirmation_artifact(store, name, number, seed)
+            if sha256 is None:
+                continue
             artifact = Artifact(store.artifacts(name), sha256)
             store_test(store, study, number, seed, test_metrics(setup, trial, artifact, dataset))
 

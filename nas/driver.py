@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evaluators import Artifact, Evaluation, Executor, Failure
+from evaluators.artifacts import intact
 from evaluators.facts import CandidateError, facts
 from nas import budget as stopping
 from nas import rungs
@@ -83,6 +84,8 @@ class Driver:
         spec = self._setup.spec
         self._book.set_budget(spec.to_json()["budget"], spec.budget.trials)
         orphans = self._recover()
+        self._fold.advance(self._book, last=None)
+        self._fold.forgive()
         self._tell(message=f"dataset: {self._setup.dataset.name}, {self._setup.task.n_nodes} nodes")
         while True:
             reason = ""
@@ -115,7 +118,8 @@ class Driver:
         if standing.faults_in_a_row >= stopping.FAULTS_IN_A_ROW:
             raise StudyFailedError(
                 f"{standing.faults_in_a_row} candidates in a row failed, the last one with: "
-                f"{standing.last_fault}; see `nas trials {self._name}`"
+                f"{standing.last_fault}; see `nas trials {self._name}`, mend the cause, then go on "
+                f"with: nas resume {self._name}"
             )
         if self._exhausted:
             return f"the space is exhausted: all {standing.ended} architectures are evaluated"
@@ -124,10 +128,12 @@ class Driver:
 
     def _next(self, orphans: deque[Reserved], reason: str) -> Reserved | None:
         """The next trial with its architecture, recorded; None when there is nothing to start."""
-        if orphans:
-            reserved = orphans.popleft()
-            return reserved if reserved.architecture else self._propose(reserved)
-        if reason:
+        while orphans:
+            orphan = orphans.popleft()
+            proposed = orphan if orphan.architecture else self._propose(orphan)
+            if proposed is not None:
+                return proposed
+        if reason or self._exhausted:
             return None
         fresh = self._book.reserve(self._setup.spec.budget.trials)
         return self._propose(fresh) if fresh is not None else None
@@ -179,7 +185,10 @@ class Driver:
             artifact = _artifact(known, self._dataset.store)
             return self._measured(trial, Evaluation(until, known["metrics"], 0.0, artifact))
         job = self._setup.job(trial.architecture, self._dataset, until)
-        job = replace(job, resume=trial.checkpoint, inherit=self._inherited(trial))
+        # A lost checkpoint costs time and nothing else: a shorter run is a prefix of a longer one.
+        checkpoint = trial.checkpoint
+        resume = checkpoint if checkpoint and intact(checkpoint) else None
+        job = replace(job, resume=resume, inherit=self._inherited(trial))
         trial.trained = True
         self._flying[self._executor.submit([job])] = trial
         return None
@@ -191,7 +200,7 @@ class Driver:
 
     def _inherited(self, trial: Flying) -> Artifact | None:
         """The checkpoint of the trial whose weights this one starts from."""
-        if trial.inherit is None or trial.checkpoint is not None:
+        if trial.inherit is None:
             return None
         parent = self._store.trial(self._name, trial.inherit)
         return Artifact(self._dataset.store, parent.artifact) if parent.artifact else None
@@ -268,7 +277,14 @@ class Driver:
 
     def _finish(self, reason: str) -> str:
         self._tell()
-        return reason or self._stop_reason() or "all trials are given out"
+        reason = reason or self._stop_reason() or "all trials are given out"
+        status = self._store.status(self._name)
+        if status.trials.infeasible and not status.trials.complete:
+            trials = [t for t in self._store.trials(self._name) if t.state == "infeasible"]
+            nearest = min(trials, key=lambda t: (t.violation, t.number))
+            bounds = ", ".join(str(c) for c in self._setup.constraints)
+            reason += f"; none satisfied {bounds}, trial {nearest.number} came nearest"
+        return reason
 
     def _tell(self, last: TrialRecord | None = None, message: str = "") -> None:
         status = self._store.status(self._name)

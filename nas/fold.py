@@ -49,6 +49,10 @@ class RecordFold:
             if trial.architecture is not None:
                 self._seen.add(trial.architecture.key)
 
+    def forgive(self) -> None:
+        """Count failures in a row from here: their cause may have been mended between two runs."""
+        self.standing = replace(self.standing, faults_in_a_row=0)
+
     def propose(
         self, book: Ledger, reserved: Reserved, pending: list[Architecture]
     ) -> Proposal | None:

@@ -1,6 +1,7 @@
 """From a study file to what a search needs: dataset, space, evaluator; and what it is bound to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,11 +67,18 @@ class Setup:
         )
 
     def cache_key(self, architecture: Architecture, until_epoch: int) -> str:
-        """Equal for evaluations that must have equal results."""
+        """Equal for evaluations that must have equal results.
+
+        What comes with the program is shared by all studies of a database. Code from elsewhere may
+        change under the same name, so its results answer only the study that they belong to.
+        """
         import torch
 
+        names = (self.spec.space.name, self.spec.evaluator.name, *architecture.choices.values())
+        foreign = any(isinstance(name, str) and "." in name for name in names)
         return digest(
             {
+                "scope": self.spec.study.name if foreign else "",
                 "architecture": architecture.key,
                 "space_version": self.space.version,
                 "evaluator": [self.spec.evaluator.name, self.spec.evaluator.options],
@@ -83,11 +91,17 @@ class Setup:
         )
 
 
-def prepare(spec: StudySpec, data_root: Path, space: SearchSpace | None = None) -> Setup:
+def prepare(
+    spec: StudySpec,
+    data_root: Path,
+    space: SearchSpace | None = None,
+    where: str = "the study",
+) -> Setup:
     """Load the dataset, build space and evaluator, and check that they fit each other.
 
     Args:
         space: given from Python, in place of the study file's.
+        where: begins each message: the study file.
 
     Raises:
         UsageError: a plug-in's option, a metric or a graph that would fail later.
@@ -97,31 +111,43 @@ def prepare(spec: StudySpec, data_root: Path, space: SearchSpace | None = None) 
     if space is None and spec.space.name == PYTHON_SPACE:
         raise UsageError(
             f'the space of study "{spec.study.name}" was made in Python; hand it over again: '
-            "Study(name, storage=...).resume(space=...)"
+            "Study(name, storage=..., space=...).resume()"
         )
-    check_plugins(spec, given={"space"} if space is not None else ())
-    dataset = load(spec.dataset, data_root).seal()
+    check_plugins(spec, where, given={"space"} if space is not None else ())
+    with _named(where, "dataset"):
+        dataset = load(spec.dataset, data_root).seal()
     if space is None:
-        build = plugins.load("space", spec.space.name).build
-        space = _named(build(dataset.task, **spec.space.options))
-    evaluator: Evaluator = plugins.load("evaluator", spec.evaluator.name).build(
-        dataset.task, **spec.evaluator.options
-    )
+        with _named(where, "space"):
+            built = plugins.load("space", spec.space.name).build(dataset.task, **spec.space.options)
+            space = _search_space(built)
+    with _named(where, "evaluator"):
+        evaluator: Evaluator = plugins.load("evaluator", spec.evaluator.name).build(
+            dataset.task, **spec.evaluator.options
+        )
     constraints = tuple(parse(text) for text in spec.study.constraints)
-    _check_metrics(spec, evaluator, constraints)
+    _check_metrics(spec, evaluator, constraints, where)
     rung_epochs = spec.halving.epochs if spec.halving else ()
     levels = rungs.levels(rung_epochs, evaluator.epochs)
     return Setup(spec, dataset, space, evaluator, constraints, levels)
 
 
-def _named(space: object) -> SearchSpace:
-    if not isinstance(space, SearchSpace):
-        raise UsageError(f"the space's build returned {type(space).__name__}, not a SearchSpace")
-    return space
+@contextmanager
+def _named(where: str, table: str) -> Iterator[None]:
+    """Begin the message of a plug-in's error with the file and the table that chose it."""
+    try:
+        yield
+    except UsageError as error:
+        raise SpecError(f"{where}: [{table}] {error}") from error
+
+
+def _search_space(built: object) -> SearchSpace:
+    if not isinstance(built, SearchSpace):
+        raise UsageError(f"build returned {type(built).__name__}, expected a SearchSpace")
+    return built
 
 
 def _check_metrics(
-    spec: StudySpec, evaluator: Evaluator, constraints: tuple[Constraint, ...]
+    spec: StudySpec, evaluator: Evaluator, constraints: tuple[Constraint, ...], where: str
 ) -> None:
     known = (*evaluator.metrics, *FACTS)
     wanted = [("objectives", metric) for metric in spec.study.objectives]
@@ -129,13 +155,16 @@ def _check_metrics(
     for key, metric in wanted:
         if metric not in known:
             raise SpecError(
-                f'[study] {key}: the evaluator "{spec.evaluator.name}" does not give "{metric}" '
-                f"for this dataset; {did_you_mean(metric, known)}"
+                f'{where}: [study] {key}: the evaluator "{spec.evaluator.name}" does not give '
+                f'"{metric}" for this dataset; {did_you_mean(metric, known)}'
             )
 
 
 def start_architectures(
-    spec: StudySpec, space: SearchSpace, fronts: Mapping[str, list[Architecture]]
+    spec: StudySpec,
+    space: SearchSpace,
+    fronts: Mapping[str, list[Architecture]],
+    where: str = "the study",
 ) -> list[Architecture]:
     """The architectures to try first: given ones, and those of other studies' fronts.
 
@@ -143,6 +172,7 @@ def start_architectures(
 
     Args:
         fronts: {name: architectures} of the studies that `[study] start` names.
+        where: begins each message: the study file.
 
     Raises:
         SpecError: one of them is not in the space.
@@ -154,7 +184,8 @@ def start_architectures(
         else:
             candidates = [dict(item)]
         for choices in candidates:
-            architecture = _completed(space, choices, item)
+            with _named(where, "study"):
+                architecture = _completed(space, choices, item)
             found.setdefault(architecture.key, architecture)
     return list(found.values())
 
@@ -164,7 +195,7 @@ def _completed(space: SearchSpace, choices: Mapping[str, Any], item: object) -> 
         filled = space.fill(lambda decision: decision.choices[0], choices)
         return space.architecture({**filled.choices, **choices})
     except UsageError as error:
-        raise SpecError(f"[study] start: {item!r} is not in the space: {error}") from None
+        raise SpecError(f"start: {item!r} is not in the space: {error}") from None
 
 
 def refuse_change(stored: Mapping[str, Any], setup: Setup) -> None:

@@ -9,7 +9,7 @@ from nas.record import StudyStatus
 from nas.setup import Setup, prepare, refuse_change, start_architectures, with_budget
 from nas.spec import StudySpec
 from nas.store import Store
-from nas.store.ledger import Ledger
+from nas.store.ledger import Ledger, TakenOverError
 from nas.store.new import NewStudy, create_study, refuse_existing
 from nas.store.optuna_twin import OptunaTwin
 from nas.store.runs import heartbeat
@@ -26,6 +26,7 @@ def search(
     data_root: Path,
     progress: Report | None = None,
     space: SearchSpace | None = None,
+    where: str = "the study",
 ) -> StudyStatus:
     """Create a study and run it to the end of its budget.
 
@@ -35,6 +36,7 @@ def search(
         data_root: where raw public datasets lie.
         progress: called after each trial, and about once a second.
         space: made in Python, in place of the one that the specification names.
+        where: begins the messages about the specification: the study file.
 
     Raises:
         UsageError: something is wrong with the specification, data or database; nothing is stored.
@@ -43,8 +45,8 @@ def search(
     """
     store = Store(storage)
     refuse_existing(store, spec.study.name)
-    setup = prepare(spec, data_root, space)
-    start = start_architectures(spec, setup.space, _fronts(store, spec))
+    setup = prepare(spec, data_root, space, where=where)
+    start = start_architectures(spec, setup.space, _fronts(store, spec), where)
     executor = _executor(spec)
     dataset = prepared_dataset(setup, store.new_artifacts())
     new = NewStudy(
@@ -83,14 +85,17 @@ def resume(
         StudyFailedError, KeyboardInterrupt: as for `search`.
     """
     store = Store.open_existing(storage)
-    spec = with_budget(StudySpec.from_json(store.spec(name)), trials, seconds)
-    spec = spec.model_copy(update={"executor": executor}) if executor else spec
     status = store.status(name)
+    begun = status.trials.ended + status.trials.running + status.trials.waiting
+    spec = StudySpec.from_json(store.spec(name))
+    if trials is not None:
+        trials = max(trials, begun)
+    spec = with_budget(spec, trials, seconds)
+    spec = spec.model_copy(update={"executor": executor}) if executor else spec
     wanted = spec.budget.trials
-    under_way = status.trials.running + status.trials.waiting
-    if wanted is not None and status.trials.ended >= wanted and not under_way:
+    if status.state == "finished" and wanted is not None and status.trials.ended >= wanted:
         return status
-    setup = prepare(spec, data_root, space)
+    setup = prepare(spec, data_root, space, where=f'study "{name}"')
     with store.reading() as connection:
         refuse_change(store.row(connection, name), setup)
     dataset = prepared_dataset(setup, store.artifacts(name))
@@ -130,6 +135,9 @@ def _drive(
             with heartbeat(book.beat):
                 driver = Driver(store, setup, book, twin, executor, dataset, progress)
                 state, reason = "finished", driver.run()
+        except TakenOverError:
+            twin.forget()
+            raise
         finally:
             executor.shutdown(wait=False)
             twin.release()

@@ -13,6 +13,7 @@ import importlib.util
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,6 +41,7 @@ class Plugin:
     options: Mapping[str, Any] = field(default_factory=FrozenMapping)
 
 
+@cache
 def names(kind: str) -> tuple[str, ...]:
     """The plug-ins of a kind that come with the program, found without importing any."""
     spec = importlib.util.find_spec(PACKAGES[kind])

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from evaluators import artifacts
+from evaluators.artifacts import ArtifactError
 from evaluators.values import Artifact
 from search_spaces import Task, UsageError
 from search_spaces.task import TaskKind
@@ -134,11 +135,16 @@ def load_prepared(artifact: Artifact) -> Dataset:
     """Read what `save_prepared` wrote; the tensors are mapped from the file, not copied.
 
     Raises:
-        ArtifactError: the file is missing.
+        ArtifactError: the file is missing, damaged, or no prepared dataset.
     """
-    place = artifacts.path(artifact)
-    with safe_open(place, framework="pt") as file:
-        header = json.loads(file.metadata()["dataset"])
+    place = artifacts.verified(artifact)
+    try:
+        with safe_open(place, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["dataset"])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ArtifactError(
+            f"the artifact {artifact.sha256[:12]} is not a prepared dataset: {error}"
+        ) from error
     tensors: dict[str, Tensor | None] = dict.fromkeys((*_TENSORS, "mean", "std"))
     tensors |= load_file(place)
     preparation = Preparation(

@@ -19,7 +19,8 @@ def check(raw: RawDataset) -> None:
 
     Raises:
         DatasetError: shapes or types, edges that lead nowhere, features that are not finite, labels
-            outside the classes, splits that overlap, are empty or have no labels.
+            outside the classes, splits that overlap, are empty or have no labels, validation by one
+            class alone.
     """
     is_graph_task = raw.graph_ids is not None
     if raw.kind.startswith("graph") != is_graph_task:
@@ -34,7 +35,7 @@ def check(raw: RawDataset) -> None:
     check_graph(raw.name, raw.x, raw.edge_index, raw.graph_ids, units)
     _check_labels(raw)
     _check_masks(raw)
-    _check_metric(raw)
+    _check_validation(raw)
     _warn_of_missing_classes(raw)
 
 
@@ -179,12 +180,12 @@ def _check_masks(raw: RawDataset) -> None:
             )
 
 
-def _check_metric(raw: RawDataset) -> None:
+def _check_validation(raw: RawDataset) -> None:
     present = torch.unique(raw.y[raw.val])
-    if raw.metric == "roc_auc" and len(present) < 2:
+    if len(present) < 2:
         raise DatasetError(
-            f"{raw.name}: roc_auc compares classes, but the val mask has class {int(present[0])} "
-            'alone; use metric = "accuracy" or another split'
+            f"{raw.name}: the val mask has class {int(present[0])} alone, by which no metric can "
+            "tell networks apart; use another split, or more units for validation"
         )
 
 

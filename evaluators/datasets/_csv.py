@@ -17,6 +17,11 @@ from search_spaces.errors import did_you_mean
 _SPLITS = ("train", "val", "test")
 
 
+# A table may go without these, if the user does not call them otherwise.
+_OPTIONAL = ("id", "split")
+_MOST_CLASSES = 2**31
+
+
 @dataclass(frozen=True)
 class Columns:
     """What the columns are called."""
@@ -92,7 +97,7 @@ def node_numbers(nodes: Table, columns: Columns) -> dict[str, int]:
     Raises:
         DatasetError: an id occurs twice.
     """
-    if columns.id not in nodes.header:
+    if not _has(nodes, columns.id):
         return {str(row): row for row in range(len(nodes.rows))}
     numbers: dict[str, int] = {}
     for row, node in enumerate(nodes.column(columns.id)):
@@ -103,6 +108,21 @@ def node_numbers(nodes: Table, columns: Columns) -> dict[str, int]:
             )
         numbers[node] = row
     return numbers
+
+
+def _has(nodes: Table, name: str) -> bool:
+    """Whether there is an optional column; one of another name or case was meant to be it."""
+    if name in nodes.header:
+        return True
+    if name not in _OPTIONAL:
+        nodes.column(name)  # raises
+    for other in nodes.header:
+        if other.lower() == name:
+            raise DatasetError(
+                f'{nodes.path} has a column "{other}" and none called "{name}"; write it so, or '
+                f'give {name} = "{other}"'
+            )
+    return False
 
 
 def features(nodes: Table, columns: Columns) -> Tensor:
@@ -140,7 +160,7 @@ def labels(nodes: Table, columns: Columns) -> Tensor:
     except ValueError:
         return _labels_of(cells, {name: float(i) for i, name in enumerate(names)})
     for name, number in numbers.items():
-        if not number.is_integer() or number < 0:
+        if not number.is_integer() or not 0 <= number < _MOST_CLASSES:
             raise DatasetError(
                 f'{nodes.path}: the label "{name}" is no class number 0, 1, 2, ...; regression is '
                 "not supported yet, and a node without a label has an empty cell"
@@ -160,7 +180,7 @@ def split_masks(nodes: Table, columns: Columns) -> Masks | None:
     Raises:
         DatasetError: a cell is something other than train, val, test or empty.
     """
-    if columns.split not in nodes.header:
+    if not _has(nodes, columns.split):
         return None
     cells = nodes.column(columns.split)
     for node, cell in enumerate(cells):

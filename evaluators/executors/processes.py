@@ -5,7 +5,6 @@ study's process dies. A batch over its time has its process killed; a batch whos
 tried once more, and is a crash the second time. Use as many workers as there are cores.
 """
 
-import multiprocessing
 import os
 import pickle
 import signal
@@ -17,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Annotated, TypeAlias
 
 from annotated_types import Ge, Gt
@@ -68,6 +68,21 @@ class _Batch:
         return [Evaluation(0, seconds=seconds, failure=Failure(kind, message)) for _ in self.jobs]
 
 
+class _WorkerProcess(SpawnProcess):
+    """A process that never ends as if all were well.
+
+    Pebble takes status 0 for a worker that has retired, and would wait for its batch for ever.
+    """
+
+    @property
+    def exitcode(self) -> int | None:
+        return super().exitcode or None
+
+
+class _Context(SpawnContext):
+    Process = _WorkerProcess
+
+
 class _Processes:
     def __init__(
         self, workers: int, timeout_seconds: float | None, memory_gb: float | None
@@ -105,7 +120,7 @@ class _Processes:
                 max_workers=self.workers,
                 initializer=_worker.start,
                 initargs=(os.getpid(), self._memory_gb),
-                context=multiprocessing.get_context("spawn"),
+                context=_Context(),
             )
         return self._pool
 
@@ -166,7 +181,7 @@ def _death(error: ProcessExpired) -> str:
     code = error.exitcode
     if code is not None and code < 0:
         return signal.Signals(-code).name
-    return f"exit status {code}"
+    return f"exit status {code or 0}"
 
 
 def _exception(raised: Raised) -> Exception:

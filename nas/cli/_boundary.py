@@ -15,7 +15,12 @@ import click
 from nas.cli._shared import DEBUG
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-_OUTCOMES = (("nas.driver", "StudyFailedError"), ("nas.confirm", "ConfirmError"))
+_OUTCOMES = (
+    ("nas.driver", "StudyFailedError"),
+    ("nas.confirm", "ConfirmError"),
+    ("nas.store.engine", "StoreFailedError"),
+    ("nas.export._base", "ExportFailedError"),
+)
 
 
 @contextmanager
@@ -45,7 +50,7 @@ def _report(ctx: click.Context, error: Exception) -> int:
 
     if isinstance(error, UsageError) or _is_outcome(error):
         _say(ctx, f"error: {error}")
-        return USAGE if isinstance(error, UsageError) else FAILED
+        return FAILED if _is_outcome(error) else USAGE
     hint = "" if ctx.meta.get(DEBUG) else "; --debug shows where"
     message = " ".join(str(error).split())
     _say(ctx, f"error: {type(error).__name__}: {message}{hint}")

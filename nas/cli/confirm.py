@@ -9,6 +9,13 @@ import click
 from nas.cli._output import choices, write_rows, write_table
 from nas.cli._progress import Live
 from nas.cli._shared import command, data_root_option, format_option, name_argument, storage_option
+from nas.cli.search import (
+    INTERRUPTED,
+    changed_executor,
+    executor_option,
+    storage_argument,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from nas.record import Confirmation
@@ -32,11 +39,31 @@ if TYPE_CHECKING:
     show_default=True,
     help="Fresh seeds for each; their spread gives the standard error.",
 )
+@click.option(
+    "--trial",
+    "trials",
+    metavar="N",
+    type=click.IntRange(min=0),
+    multiple=True,
+    help="A trial by its number, in place of the best; may be repeated.",
+)
+@executor_option
+@workers_option
 @storage_option
 @data_root_option
 @format_option
+@click.pass_context
 def confirm_command(
-    name: str, top: int, seeds: int, storage: str, data_root: Path, fmt: str
+    ctx: click.Context,
+    name: str,
+    top: int,
+    seeds: int,
+    trials: tuple[int, ...],
+    executor: str | None,
+    workers: int | None,
+    storage: str,
+    data_root: Path,
+    fmt: str,
 ) -> None:
     """Retrain the best; measure test.
 
@@ -47,16 +74,32 @@ def confirm_command(
     Examples:
       nas confirm quickstart
       nas confirm cora --top 3 --seeds 30 --data-root ~/graphs --format json
+      nas confirm cora --trial 0 --trial 32 --seeds 30 --workers 4
     """
-    from nas.store import Store
+    from nas.store import Store, hidden_password
 
     Store.open_existing(storage).status(name)
     from nas.confirm import confirm
 
-    with Live() as live:
-        rows = confirm(
-            name, storage=storage, data_root=data_root, top=top, seeds=seeds, progress=live.count
+    try:
+        with Live() as live:
+            rows = confirm(
+                name,
+                storage=storage,
+                data_root=data_root,
+                top=top,
+                seeds=seeds,
+                trials=trials,
+                executor=changed_executor(storage, name, executor, workers),
+                progress=live.count,
+            )
+    except KeyboardInterrupt:
+        place = storage_argument(hidden_password(storage))
+        click.echo(
+            f"interrupted; what is retrained is kept, go on with: nas confirm {name}{place}",
+            err=True,
         )
+        ctx.exit(INTERRUPTED)
     if fmt == "text":
         _write(rows)
     else:

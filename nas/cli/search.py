@@ -28,10 +28,10 @@ INTERRUPTED = 130
 # The states that the object of `search --format json` counts.
 _COUNTED = ("complete", "failed", "pruned", "infeasible", "cached", "running")
 
-_executor_option = click.option(
+executor_option = click.option(
     "--executor", metavar="E", help="Where trials run: inline, processes, or another plug-in."
 )
-_workers_option = click.option(
+workers_option = click.option(
     "--workers", metavar="W", type=click.IntRange(min=1), help="Trials that run at one time."
 )
 
@@ -65,8 +65,8 @@ def init_command(file: Path) -> None:
 @click.option("--name", metavar="N", help="Of the study; over [study] name.")
 @storage_option
 @click.option("--trials", metavar="N", type=click.IntRange(min=1), help="Over [budget] trials.")
-@_executor_option
-@_workers_option
+@executor_option
+@workers_option
 @click.option("--seed", metavar="S", type=click.IntRange(min=0), help="Over [study] seed.")
 @data_root_option
 @click.option("--set", "sets", metavar="TABLE.KEY=VALUE", multiple=True, help="Any other key.")
@@ -96,7 +96,7 @@ def search_command(
       nas search studies/cora.toml --trials 100 --executor processes --workers 4
       nas search studies/cora.toml --name deep --set 'space.depth=[4,5,6]' --format json
     """
-    from nas.spec import check_plugins, load_spec
+    from nas.spec import load_spec
 
     options = {
         "study.name": name,
@@ -110,12 +110,13 @@ def search_command(
         f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in options.items() if v is not None
     ]
     study = load_spec(spec, [*sets, *given])
-    check_plugins(study, str(spec))
     from nas.study import search
 
     try:
         with Live() as live:
-            status = search(study, storage=storage, data_root=data_root, progress=live)
+            status = search(
+                study, storage=storage, data_root=data_root, progress=live, where=str(spec)
+            )
     except KeyboardInterrupt:
         _interrupted(ctx, study.study.name, storage)
     else:
@@ -131,8 +132,8 @@ def search_command(
 @click.option(
     "--seconds", metavar="S", type=click.FloatRange(min=0, min_open=True), help="In all, likewise."
 )
-@_executor_option
-@_workers_option
+@executor_option
+@workers_option
 @data_root_option
 @format_option
 @click.pass_context
@@ -156,7 +157,7 @@ def resume_command(
       nas resume quickstart
       nas resume quickstart --trials 100 --workers 4
     """
-    plugin = _changed_executor(storage, name, executor, workers)
+    plugin = changed_executor(storage, name, executor, workers)
     from nas.study import resume
 
     try:
@@ -176,7 +177,7 @@ def resume_command(
         _write_result(status, storage, fmt)
 
 
-def _changed_executor(
+def changed_executor(
     storage: str, name: str, executor: str | None, workers: int | None
 ) -> "Plugin | None":
     """The stored executor with what the command line says instead; None where it says nothing."""
@@ -202,8 +203,8 @@ def _interrupted(ctx: click.Context, name: str, storage: str) -> None:
     except StoreError:
         click.echo("interrupted before the study began; nothing is recorded", err=True)
     else:
-        url = hidden_password(storage)
-        click.echo(f"interrupted; resume with: nas resume {name} --storage {url}", err=True)
+        place = storage_argument(hidden_password(storage))
+        click.echo(f"interrupted; resume with: nas resume {name}{place}", err=True)
     ctx.exit(INTERRUPTED)
 
 
@@ -237,23 +238,26 @@ def _write_text(status: "StudyStatus", front: Sequence["TrialRecord"]) -> None:
     ]
     said += [f"ended by: {status.reason}"] * (status.reason != f"{counts.ended} trials")
     click.echo(f"{status.name}: {', '.join(said)}")
-    place = _storage_argument(status.storage)
+    place = storage_argument(status.storage)
     if not front:
         click.echo(f"no trial is complete and feasible; see: nas trials {status.name}{place}")
         return
     click.echo()
     write_front(front, list(status.objectives))
     click.echo()
-    click.echo(f"test is still sealed; measure it:  nas confirm {status.name}{place}")
-    click.echo(f"leave with the best:               nas export {status.name} --to bundle{place}")
+    click.echo(f"measure test, on fresh seeds:  nas confirm {status.name}{place}")
+    click.echo(f"leave with the best:           nas export {status.name} --to bundle{place}")
 
 
-def _storage_argument(shown_storage: str) -> str:
+def storage_argument(shown_storage: str) -> str:
     """What a further command needs in order to find the study; nothing for the default."""
     from nas.store import hidden_password
 
     default = hidden_password(os.environ.get("NAS_STORAGE") or STORAGE)
-    return "" if shown_storage == default else f" --storage {shown_storage}"
+    if shown_storage == default:
+        return ""
+    # A hidden password cannot be pasted: better a gap that is seen.
+    return " --storage URL" if "***" in shown_storage else f" --storage {shown_storage}"
 
 
 def front_row(trial: "TrialRecord") -> dict[str, Any]:

@@ -19,6 +19,10 @@ SMALLEST = {"N": 1, "E": 0, "B": 1}
 
 
 class ExportError(UsageError):
+    """An export that cannot begin: the place is taken, a preparation is incomplete."""
+
+
+class ExportFailedError(ExportError):
     """A network that cannot be exported, or does not compute the same once it is."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from nas.export._base import Contract, ExportError, Runnable
+from nas.export._base import Contract, ExportFailedError, Runnable
 from nas.export._manifest import Parity
 
 TOLERANCE = 1e-5
@@ -17,7 +17,7 @@ def compare(
     """Run both on each graph; y is what the network gives, p what the program gives.
 
     Raises:
-        ExportError: on some graph max|p - y| > 1e-5 * max(1, max|y|), the shapes differ, or a value
+        ExportFailedError: on some graph max|p - y| > 1e-5 * max(1, max|y|), the shapes differ, or a value
             is not finite.
     """
     largest = 0.0
@@ -34,19 +34,19 @@ def compare(
 def _difference(expected: Tensor, got: Tensor, size: dict[str, int]) -> float:
     where = ", ".join(f"{letter}={count}" for letter, count in size.items())
     if expected.shape != got.shape:
-        raise ExportError(
+        raise ExportFailedError(
             f"on a graph with {where} the exported program gives {list(got.shape)}, its network "
             f"{list(expected.shape)}; nothing was written"
         )
     if not bool(expected.isfinite().all()):
-        raise ExportError(
+        raise ExportFailedError(
             f"on a graph with {where} the network gives values that are not finite; "
             "nothing was written"
         )
     difference = float((got - expected).abs().max())
     allowed = TOLERANCE * max(1.0, float(expected.abs().max()))
     if not difference <= allowed:
-        raise ExportError(
+        raise ExportFailedError(
             f"on a graph with {where} the exported program differs from its network by "
             f"{difference:.3g}, more than {allowed:.3g}; nothing was written. A network whose "
             "result depends on chance, on earlier calls or on Python's control flow cannot be "

@@ -15,7 +15,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from nas.export._archive import check_archive
-from nas.export._base import SMALLEST, BundleError, Contract, Exporter, ExportError, Runnable
+from nas.export._base import SMALLEST, BundleError, Contract, Exporter, ExportFailedError, Runnable
 from nas.export._manifest import MODEL
 from nas.export._sample import TRACED, made_up
 
@@ -33,7 +33,7 @@ class Pt2:
         """Trace the network and save the program.
 
         Raises:
-            ExportError: it cannot be traced for all sizes of graph.
+            ExportFailedError: it cannot be traced for all sizes of graph.
         """
         program = _traced(network, contract)
         _forget_origin(program)
@@ -80,7 +80,7 @@ def _traced(network: nn.Module, contract: Contract) -> ExportedProgram:
             return torch.export.export(network, inputs, dynamic_shapes=shapes)
     except Exception as error:  # a fault boundary: the network is a plug-in's
         reason = str(error).strip().partition("\n")[0]
-        raise ExportError(
+        raise ExportFailedError(
             "the network cannot be exported for all sizes of graph: "
             f"{type(error).__name__}: {reason}"
         ) from error

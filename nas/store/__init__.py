@@ -5,7 +5,7 @@
 optuna.
 """
 
-from nas.store.engine import StoreError, hidden_password
+from nas.store.engine import StoreError, StoreFailedError, hidden_password
 from nas.store.read import Store
 
-__all__ = ["Store", "StoreError", "hidden_password"]
+__all__ = ["Store", "StoreError", "StoreFailedError", "hidden_password"]

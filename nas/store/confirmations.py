@@ -31,14 +31,15 @@ def confirmed_seeds(store: Store, name: str) -> dict[tuple[int, int], bool]:
         return {(ordinal, seed): bool(measured) for ordinal, seed, measured in rows}
 
 
-def confirmation_artifact(store: Store, name: str, number: int, seed: int) -> str:
+def confirmation_artifact(store: Store, name: str, number: int, seed: int) -> str | None:
     """The hash of the checkpoint of one confirmation."""
     with store.reading() as connection:
         study = store.row(connection, name)["id"]
         query = sa.select(table.c.artifact).where(
             table.c.study_id == study, table.c.ordinal == number, table.c.seed == seed
         )
-        return str(connection.scalar(query))
+        found: str | None = connection.scalar(query)
+        return found
 
 
 def store_confirmation(
@@ -47,10 +48,18 @@ def store_confirmation(
     ordinal: int,
     seed: int,
     metrics: Mapping[str, float],
-    artifact: str | None,
+    artifact: str,
 ) -> None:
-    """Record one fresh validation of a trial; its test values come later."""
+    """Record one fresh validation of a trial; its test values come later, and end its changes."""
     with store.writing() as connection:
+        connection.execute(
+            sa.delete(table).where(
+                table.c.study_id == study,
+                table.c.ordinal == ordinal,
+                table.c.seed == seed,
+                table.c.test_metrics.is_(None),
+            )
+        )
         connection.execute(
             sa.insert(table).values(
                 study_id=study,

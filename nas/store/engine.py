@@ -20,6 +20,10 @@ class StoreError(UsageError):
     """A database that cannot be used, or a study that is not in it."""
 
 
+class StoreFailedError(Exception):
+    """A database that stopped working in the middle: unreachable, locked, full."""
+
+
 def parse_url(storage: str) -> URL:
     """The URL with its driver.
 
@@ -112,19 +116,21 @@ def connect(storage: str, *, create: bool) -> Engine:
             f'PostgreSQL needs the driver "{error.name}": pip install "gnn-nas[postgres]"'
         ) from None
     harden(engine)
-    with reachable(url):
+    with reachable(url, StoreError):
         _check_schema(engine, create)
     return engine
 
 
 def _check_schema(engine: Engine, create: bool) -> None:
-    with engine.begin() as connection:
-        if create:
+    if create:
+        with engine.begin() as connection:
             schema.metadata.create_all(connection)
             if connection.scalar(sa.select(schema.database.c.version)) is None:
                 row = {"id": uuid.uuid4().hex, "version": schema.VERSION}
                 connection.execute(sa.insert(schema.database).values(row))
-        elif not sa.inspect(connection).has_table(schema.database.name):
+    # Whoever only reads takes no write lock.
+    with engine.connect().execution_options(read_only=True) as connection:
+        if not sa.inspect(connection).has_table(schema.database.name):
             raise StoreError("the database holds no studies; start one with: nas search STUDY.toml")
         version = connection.scalar(sa.select(schema.database.c.version))
     if version != schema.VERSION:
@@ -135,14 +141,22 @@ def _check_schema(engine: Engine, create: bool) -> None:
 
 
 @contextmanager
-def reachable(url: URL) -> Iterator[None]:
+def reachable(url: URL, error_type: type[Exception] = StoreFailedError) -> Iterator[None]:
     """Turn a failing connection into one message, without a password."""
     try:
         yield
     except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
         shown = hidden_password(url.render_as_string(hide_password=False))
         reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
-        for secret in (url.password, *url.query.values()):
-            if secret:
-                reason = reason.replace(str(secret), "***")
-        raise StoreError(f"cannot use the database {shown}: {reason}") from None
+        for secret in secrets(url):
+            reason = reason.replace(secret, "***")
+        raise error_type(
+            f"cannot use the database {shown}: {reason}; what is recorded is kept, try again when "
+            "it can be reached and written to"
+        ) from None
+
+
+def secrets(url: URL) -> tuple[str, ...]:
+    """The passwords in a URL, which may stand in its query too."""
+    found = [url.password, *(v for k, v in url.query.items() if "password" in k.lower())]
+    return tuple(str(secret) for secret in found if secret)

@@ -6,7 +6,8 @@ run that owns it (`run_id`); the trials of a run that is gone are claimed by the
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 
 from evaluators import Evaluation, Failure
 from nas.record import ENDED, TrialRecord, TrialState
+from nas.store.engine import StoreFailedError
 from nas.store.new import now
 from nas.store.read import Store, trial_record
 from nas.store.runs import begin_run
@@ -54,6 +56,10 @@ class Ending:
     failure: Failure | None = None
 
 
+class TakenOverError(StoreFailedError):
+    """This run was taken for dead, and another one drives the study."""
+
+
 class Ledger:
     """One run of one study: the only writer of the trials that it owns.
 
@@ -67,13 +73,33 @@ class Ledger:
         self._clock = threading.Lock()
         self._counted = time.monotonic()
         with store.writing() as connection:
-            self.study: int = store.row(connection, name)["id"]
+            self.study: int = store.row(connection, name, lock=True)["id"]
             self.run_id = begin_run(connection, self.study, name)
             self._change(connection, state="running", reason="")
 
+    @contextmanager
+    def _owning(self) -> Iterator[tuple[sa.Connection, Mapping[str, Any]]]:
+        """A transaction with the study's row locked, for as long as this run is not ended.
+
+        A driver that was silent for too long (a suspended laptop) may find, when it wakes, that
+        another has taken over: it must not write any more.
+
+        Raises:
+            TakenOverError: another run has ended this one.
+        """
+        with self.store.writing() as connection:
+            query = sa.select(studies).where(studies.c.id == self.study).with_for_update()
+            study = dict(connection.execute(query).mappings().one())
+            if connection.scalar(sa.select(runs.c.ended).where(runs.c.id == self.run_id)):
+                raise TakenOverError(
+                    f'study "{study["name"]}" was silent for too long and has been taken over by '
+                    "another process; nothing is lost, that one goes on"
+                )
+            yield connection, study
+
     def claim(self) -> list[Reserved]:
         """Take over the trials that no live run owns, in the order of their ordinals."""
-        with self.store.writing() as connection:
+        with self._owning() as (connection, _):
             where = (trials.c.study_id == self.study, trials.c.state.not_in(ENDED))
             query = sa.select(trials).where(*where).order_by(trials.c.ordinal)
             orphans = [_reserved(row) for row in connection.execute(query).mappings()]
@@ -83,8 +109,7 @@ class Ledger:
 
     def reserve(self, target: int | None) -> Reserved | None:
         """The next ordinal, or None when `target` of them have been given out."""
-        with self.store.writing() as connection:
-            study = self._locked(connection)
+        with self._owning() as (connection, study):
             ordinal = study["next_ordinal"]
             if target is not None and ordinal >= target:
                 return None
@@ -113,7 +138,7 @@ class Ledger:
 
     def propose(self, ordinal: int, architecture: Architecture, inherit: int | None) -> None:
         """Record what was proposed under an ordinal."""
-        with self.store.writing() as connection:
+        with self._owning() as (connection, _):
             connection.execute(
                 self._mine(ordinal).values(
                     architecture=architecture.to_json(), key=architecture.key, inherit=inherit
@@ -122,8 +147,7 @@ class Ledger:
 
     def withdraw(self, ordinal: int) -> None:
         """Give back the last ordinal: nothing could be proposed under it."""
-        with self.store.writing() as connection:
-            self._locked(connection)
+        with self._owning() as (connection, _):
             connection.execute(
                 sa.delete(trials).where(
                     trials.c.study_id == self.study,
@@ -138,7 +162,7 @@ class Ledger:
 
     def append(self, ordinal: int, evaluation: Evaluation, cache_key: str) -> int:
         """Record a rung that the trial may go on from; returns the row's id, which orders rungs."""
-        with self.store.writing() as connection:
+        with self._owning() as (connection, _):
             return self._append(connection, ordinal, evaluation, cache_key)
 
     def end(
@@ -149,8 +173,7 @@ class Ledger:
         cache_key: str = "",
     ) -> TrialRecord:
         """End a trial with its last evaluation, and give it its place in the order."""
-        with self.store.writing() as connection:
-            study = self._locked(connection)
+        with self._owning() as (connection, study):
             if evaluation is not None:
                 self._append(connection, ordinal, evaluation, cache_key)
             connection.execute(
@@ -235,22 +258,21 @@ class Ledger:
 
     def set_budget(self, budget: Mapping[str, Any], target: int | None) -> None:
         """Record the totals wanted, so that the next run goes on towards the same."""
-        with self.store.writing() as connection:
-            spec = {**self._locked(connection)["spec"], "budget": dict(budget)}
+        with self._owning() as (connection, study):
+            spec = {**study["spec"], "budget": dict(budget)}
             self._change(connection, spec=spec, target=target)
 
     def beat(self) -> None:
         """A sign of life, for all trials in flight, and the time spent so far."""
-        with self.store.writing() as connection:
-            seconds = self._locked(connection)["seconds"] + self._elapsed()
+        with self._owning() as (connection, study):
+            seconds = study["seconds"] + self._elapsed()
             change = sa.update(runs).where(runs.c.id == self.run_id)
             connection.execute(change.values(beat=time.time()))
             self._change(connection, seconds=seconds)
 
     def close(self, state: str, reason: str) -> None:
         """End this run; trials that it had under way wait for the next one."""
-        with self.store.writing() as connection:
-            seconds = self._locked(connection)["seconds"] + self._elapsed()
+        with suppress(TakenOverError), self._owning() as (connection, study):
             mine = sa.update(trials).where(
                 trials.c.study_id == self.study,
                 trials.c.run_id == self.run_id,
@@ -258,12 +280,8 @@ class Ledger:
             )
             connection.execute(mine.values(state="waiting", run_id=None))
             connection.execute(sa.update(runs).where(runs.c.id == self.run_id).values(ended=True))
+            seconds = study["seconds"] + self._elapsed()
             self._change(connection, state=state, reason=reason, seconds=seconds)
-
-    def _locked(self, connection: sa.Connection) -> Mapping[str, Any]:
-        """The study's row, locked until the end of the transaction."""
-        query = sa.select(studies).where(studies.c.id == self.study).with_for_update()
-        return dict(connection.execute(query).mappings().one())
 
     def _change(self, connection: sa.Connection, **values: Any) -> None:
         change = sa.update(studies).where(studies.c.id == self.study)

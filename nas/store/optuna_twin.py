@@ -10,9 +10,13 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
-from nas.store.engine import engine_options, harden, reachable
+from nas.store.engine import (
+    StoreFailedError,
+    engine_options,
+    harden,
+    hidden_password,
+    reachable,
+)
 from nas.store.read import Store
 from search_spaces import Architecture
 
@@ -91,7 +95,8 @@ class OptunaTwin:
             distributions={name: offered[name] for name in architecture.choices},
             user_attrs={ORDINAL: ordinal, "nas:architecture": architecture.key},
         )
-        self._open[ordinal] = self._storage.create_new_trial(self.study._study_id, trial)
+        with self._tolerated():
+            self._open[ordinal] = self._storage.create_new_trial(self.study._study_id, trial)
 
     def end(self, trial: "TrialRecord", violations: Mapping[str, float]) -> None:
         """Close the row of a trial that has ended in our table; a second time changes nothing."""
@@ -111,6 +116,10 @@ class OptunaTwin:
             complete = values if state == TrialState.COMPLETE else None
             self._storage.set_trial_state_values(twin, state, complete)
 
+    def forget(self) -> None:
+        """Let go of what is under way: another run has taken it over."""
+        self._open.clear()
+
     def release(self) -> None:
         """Mark what is under way as WAITING: the study is being stopped."""
         from optuna.trial import TrialState
@@ -126,25 +135,19 @@ class OptunaTwin:
     @contextlib.contextmanager
     def _tolerated(self) -> Iterator[None]:
         """Another process may have closed the row; the record is ours, so that is no error."""
-        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
-        with reachable(self._store.url), contextlib.suppress(UpdateFinishedTrialError):
-            yield
+        try:
+            with reachable(self._store.url), contextlib.suppress(UpdateFinishedTrialError):
+                yield
+        except StorageInternalError as error:
+            shown = hidden_password(self._store.storage)
+            raise StoreFailedError(f"Optuna's tables in {shown} cannot be written") from error
 
     def close(self) -> None:
         """Let go of the connections."""
         self._storage.remove_session()
         self._storage.engine.dispose()
-
-
-def rename_twin(store: Store, name: str, new: str) -> None:
-    """Rename the Optuna study, where there is one."""
-    with store.writing() as connection:
-        if not sa.inspect(connection).has_table("studies"):
-            return
-        table = sa.table("studies", sa.column("study_name"))
-        change = sa.update(table).where(table.c.study_name == name)
-        connection.execute(change.values(study_name=new))
 
 
 def delete_twin(store: Store, name: str) -> None:

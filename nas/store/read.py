@@ -1,7 +1,5 @@
 """Reading studies: the records that people and scripts look at, by SQL alone."""
 
-import os
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ import sqlalchemy as sa
 
 from nas.pareto import non_dominated_ranks
 from nas.record import StudyStatus, TrialCounts, TrialRecord
+from nas.store.alive import host_of, may_be_alive
 from nas.store.engine import (
     StoreError,
     connect,
@@ -27,6 +26,8 @@ from search_spaces.errors import did_you_mean
 # A driver beats every BEAT_SECONDS; one that has been silent for GRACE_SECONDS is taken for dead.
 BEAT_SECONDS = 10.0
 GRACE_SECONDS = 60.0
+# Optuna's own table of studies, which may not be there yet.
+OPTUNA_STUDIES = sa.table("studies", sa.column("study_name"))
 
 
 class Store:
@@ -152,17 +153,18 @@ class Store:
 
     def rename(self, name: str, new: str) -> None:
         """Give a study another name, in our tables and in Optuna's."""
-        from nas.store.optuna_twin import rename_twin
-
         if not new.strip():
             raise StoreError("expected a name for the study, got an empty one")
+        self.refuse_running(name)
         with self.writing() as connection:
-            row = self.row(connection, name)
+            row = self.row(connection, name, lock=True)
             self.refuse_existing(connection, new)
             spec = {**row["spec"], "study": {**row["spec"]["study"], "name": new}}
             change = sa.update(studies).where(studies.c.id == row["id"])
             connection.execute(change.values(name=new, spec=spec))
-        rename_twin(self, name, new)
+            if sa.inspect(connection).has_table(OPTUNA_STUDIES.name):
+                twin = sa.update(OPTUNA_STUDIES).where(OPTUNA_STUDIES.c.study_name == name)
+                connection.execute(twin.values(study_name=new))
 
     def delete(self, name: str) -> None:
         """Remove a study and its rows; its artifacts stay until `nas gc`.
@@ -173,26 +175,27 @@ class Store:
         from nas.store.optuna_twin import delete_twin
 
         self.refuse_running(name)
+        # The twin first: killed in between, the study is still there to be deleted again.
         delete_twin(self, name)
         with self.writing() as connection:
-            study = self.row(connection, name)["id"]
+            study = self.row(connection, name, lock=True)["id"]
             for table in (confirmations, evaluations, trials, runs):
                 connection.execute(sa.delete(table).where(table.c.study_id == study))
             connection.execute(sa.delete(studies).where(studies.c.id == study))
 
     def refuse_running(self, name: str | None = None) -> None:
         """Raise when a live process drives this study, or any study of the database."""
-        query = sa.select(studies.c.name, runs.c.pid, runs.c.host)
+        query = sa.select(studies.c.name, runs.c.id, runs.c.host, runs.c.pid)
         query = query.join(runs, runs.c.study_id == studies.c.id)
         query = query.where(sa.not_(runs.c.ended), runs.c.beat > time.time() - GRACE_SECONDS)
         with self.reading() as connection:
             if name is not None:
                 query = query.where(studies.c.id == self.row(connection, name)["id"])
-            for study, pid, host in connection.execute(query):
-                if may_be_alive(host, pid):
+            for study, run_id, host, pid in connection.execute(query):
+                if may_be_alive(run_id, host, pid):
                     raise StoreError(
-                        f'study "{study}" is being run by process {pid} on {host}; wait for its '
-                        "end, or stop it"
+                        f'study "{study}" is being run by process {pid} on {host_of(host)}; wait '
+                        "for its end, or stop it"
                     )
 
     def referenced_artifacts(self) -> dict[str, set[str]]:
@@ -210,13 +213,14 @@ class Store:
                     kept.update(connection.scalars(query))
         return found
 
-    def row(self, connection: sa.Connection, name: str) -> Mapping[str, Any]:
-        """The row of a study.
+    def row(self, connection: sa.Connection, name: str, *, lock: bool = False) -> Mapping[str, Any]:
+        """The row of a study; with `lock`, locked until the transaction ends.
 
         Raises:
             StoreError: there is none of that name; the nearest one is suggested.
         """
         query = sa.select(studies).where(studies.c.name == name)
+        query = query.with_for_update() if lock else query
         row = connection.execute(query).mappings().first()
         if row is not None:
             return dict(row)
@@ -231,10 +235,8 @@ class Store:
                 f'there is a study "{name}" in {hidden_password(self.storage)} already; continue '
                 f"it with: nas resume {name}, or choose another name with --name"
             )
-        foreign = sa.table("studies", sa.column("study_name"))
-        if sa.inspect(connection).has_table("studies") and connection.scalar(
-            sa.select(foreign.c.study_name).where(foreign.c.study_name == name)
-        ):
+        foreign = sa.select(OPTUNA_STUDIES).where(OPTUNA_STUDIES.c.study_name == name)
+        if sa.inspect(connection).has_table(OPTUNA_STUDIES.name) and connection.scalar(foreign):
             raise StoreError(
                 f'{hidden_password(self.storage)} has a study "{name}" that Optuna made without '
                 "this program; choose another name with --name"
@@ -243,12 +245,7 @@ class Store:
     def _status(self, connection: sa.Connection, row: Mapping[str, Any]) -> StudyStatus:
         objectives = objectives_of(row["spec"])
         state: Literal["new", "running", "stopped", "finished"] = row["state"]
-        beat = connection.scalar(
-            sa.select(sa.func.max(runs.c.beat)).where(
-                runs.c.study_id == row["id"], sa.not_(runs.c.ended)
-            )
-        )
-        if state == "running" and (beat is None or time.time() - beat > GRACE_SECONDS):
+        if state == "running" and not _is_driven(connection, row["id"]):
             state = "stopped"
         return StudyStatus(
             name=row["name"],
@@ -263,6 +260,15 @@ class Store:
             changed=row["changed"],
             storage=hidden_password(self.storage),
         )
+
+
+def _is_driven(connection: sa.Connection, study: int) -> bool:
+    query = sa.select(runs.c.id, runs.c.host, runs.c.pid).where(
+        runs.c.study_id == study,
+        sa.not_(runs.c.ended),
+        runs.c.beat > time.time() - GRACE_SECONDS,
+    )
+    return any(may_be_alive(*run) for run in connection.execute(query))
 
 
 def count_trials(connection: sa.Connection, study: int) -> TrialCounts:
@@ -322,18 +328,3 @@ def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
         seq=row["seq"],
         artifact=row["artifact"],
     )
-
-
-def may_be_alive(host: str, pid: int) -> bool:
-    """Whether a process may still run: unknown hosts may, dead processes of this one do not."""
-    if host != socket.gethostname():
-        return True
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

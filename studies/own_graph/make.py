@@ -1,7 +1,7 @@
 """Writes nodes.csv and edges.csv beside this file: how a graph of your own may look.
 
-400 of scikit-learn's images of digits, each joined to its five nearest; the sums of rows and columns
-are the features. Real data, constructed graph.
+400 of scikit-learn's images of digits, each joined to its five nearest; the features are the sums
+of rows and columns. Real data, constructed graph.
 
     python studies/own_graph/make.py
 """

@@ -122,7 +122,7 @@ def test_an_interrupted_search_is_resumed(arrives: signal.Signals, tmp_path: Pat
     out, rest = process.communicate(timeout=60)
     assert process.returncode == 130, seen + rest
     assert out == ""
-    assert "interrupted; resume with: nas resume x --storage sqlite:///nas.db" in rest
+    assert "interrupted; resume with: nas resume x" in rest
     assert "Traceback" not in rest
     storage = f"sqlite:///{tmp_path / 'nas.db'}"
     before = json.loads(run("status", "x", "--storage", storage, "--format", "json").stdout)

@@ -84,6 +84,20 @@ def test_csv_columns(tmp_path):
     assert equal(build(tmp_path, **renamed, id="who", label="what", target="to"), raw)
 
 
+def test_a_column_called_otherwise_must_be_there(tmp_path):
+    """`split` and `id` are optional under their own names alone: a typo is no random split."""
+    for option in ("id", "split"):
+        with pytest.raises(DatasetError, match=r'no column "spilt"'):
+            build(tmp_path, **write(tmp_path), **{option: "spilt"})
+
+
+def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path):
+    """Spreadsheets write one, and ends of lines of Windows."""
+    plain = build(tmp_path, **write(tmp_path))
+    marked = ["\ufeff" + table.replace("\n", "\r\n") for table in (NODES, EDGES)]
+    assert equal(build(tmp_path, **write(tmp_path, *marked)), plain)
+
+
 def test_class_numbers_are_kept(tmp_path):
     """Not numbered anew in the order of text, where 10 comes before 2."""
     table = "label,a\n" + "\n".join(f"{c},1" for c in [10, 2, 2.0, "", 0])
@@ -106,6 +120,13 @@ BAD_CSV = {
     "empty": ("", EDGES, r"nodes\.csv is empty, expected a header"),
     "regression": ("label,a\n0.5,1\n1,1\n", EDGES, r'"0\.5" is no class number.*regression'),
     "negative": ("label,a\n-2,1\n1,1\n", EDGES, r'"-2" is no class number'),
+    "huge label": ("label,a\n99999999999999999999,1\n1,1\n", EDGES, r'"9{20}" is no class number'),
+    "id in capitals": (NODES.replace("id,", "ID,"), EDGES, r'"ID" and none called "id"; write it'),
+    "header alone": ("label,a\n", "source,target\n", r"two classes or more, got 0"),
+    "no labels": ("label,a\n,1\n,2\n", "source,target\n", r"two classes or more, got 0"),
+    "no features": ("label\n1\n0\n1\n0\n", "source,target\n", r"x has no columns"),
+    "other separator": (NODES.replace(",", ";"), EDGES, r'no column "label"; .*id;label'),
+    "empty edges": (NODES, "", r"edges\.csv is empty, expected a header"),
 }
 
 

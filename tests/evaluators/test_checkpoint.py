@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save
 from evaluators import Artifact, Job, artifacts
 from evaluators.artifacts import ArtifactError
 from evaluators.checkpoint import best_weights, run_weights
+from evaluators.datasets import load_prepared
 from evaluators.run import run
 
 MakeJob = Callable[..., Job]
@@ -76,8 +77,18 @@ def test_a_foreign_file_is_refused(make_job: MakeJob, store: str):
     ):
         with pytest.raises(ArtifactError):
             best_weights(artifacts.write(store, content))
+    job = make_job(tiny.node_graph())
     with pytest.raises(ArtifactError):
-        best_weights(make_job(tiny.node_graph()).dataset)
+        best_weights(job.dataset)
+    for content in (b"nothing", save({"a": torch.ones(1)}), save({}, {"dataset": "no JSON"})):
+        with pytest.raises(ArtifactError, match="is not a prepared dataset"):
+            load_prepared(artifacts.write(store, content))
+    place = artifacts.path(job.dataset)
+    content = bytearray(place.read_bytes())
+    content[-10] ^= 1
+    place.write_bytes(content)
+    with pytest.raises(ArtifactError, match="damaged"):
+        load_prepared(job.dataset)
 
 
 def test_only_the_same_job_goes_on(make_job: MakeJob):

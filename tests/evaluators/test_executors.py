@@ -74,7 +74,8 @@ def test_executors_agree(pool: Executor, make_job: MakeJob):
         ("raises", "error", "ZeroDivisionError: this network divides by zero"),
         ("nobuild", "error", "cannot be built"),
         ("shape", "error", r"expected an output of shape \[90, 3\], got \[90, 1\]"),
-        ("nan", "divergence", "not finite in epoch 1"),
+        ("nan", "divergence", "the training loss is nan, not finite in epoch 1"),
+        ("far", "divergence", "the validation loss is inf, not finite in epoch 1"),
         ("huge", "out_of_memory", "memory"),
     ],
 )
@@ -104,14 +105,16 @@ def test_time_is_checked_between_epochs(make_job: MakeJob):
     assert evaluation.seconds < 5
 
 
+@pytest.mark.parametrize(("kind", "how"), [("dies", "SIGKILL"), ("leaves", "exit status 0")])
 def test_a_dead_worker_is_a_crash_after_one_retry(
-    pool: Executor, make_job: MakeJob, tmp_path: Path
+    kind: str, how: str, pool: Executor, make_job: MakeJob
 ):
-    """The process is killed in the forward pass; the executor goes on."""
-    evaluation = outcome(pool, make_job(tiny.node_graph(), "dies"))
+    """The process ends in the forward pass, by a signal or as if all were well; others go on."""
+    handle = pool.submit([make_job(tiny.node_graph(), kind)])
+    (evaluation,) = pool.wait(120)[handle]
     assert evaluation.failure is not None
     assert evaluation.failure.kind == "crash"
-    assert evaluation.failure.message == "its process died 2 times: SIGKILL"
+    assert evaluation.failure.message == f"its process died 2 times: {how}"
     assert numbers(outcome(pool, make_job(tiny.node_graph())))
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GATConv
 
 from evaluators.facts import CandidateError, facts
-from search_spaces import Architecture, Decision, SearchSpace, Task
+from search_spaces import Architecture, Decision, SearchSpace, Task, plugins
 
 
 class Linear(nn.Module):
@@ -30,12 +30,17 @@ class ValueDependent(Linear):
 def make(architecture: Architecture, task: Task) -> nn.Module:
     kinds = {"linear": Linear, "values": ValueDependent}
     kind = str(architecture.choices["kind"])
-    if kind == "gat":
+    if kind in kinds:
+        return kinds[kind](task.n_features, task.n_classes)
+    if kind == "heads":
         return GATConv(task.n_features, 5, heads=2, add_self_loops=False)
-    return kinds[kind](task.n_features, task.n_classes)
+    out_features = task.n_features if kind == "skip" else task.n_classes
+    return plugins.load("operator", kind).build(task.n_features, out_features)
 
 
-SPACE = SearchSpace("counted", 1, (Decision("kind", ("linear", "values", "gat")),), make)
+OPERATORS = plugins.names("operator")
+KINDS = ("linear", "values", "heads", *(o for o in OPERATORS if o != "linear"))
+SPACE = SearchSpace("counted", 1, (Decision("kind", KINDS),), make)
 TASK = tiny.node_graph().task
 N, E, F, C = TASK.n_nodes, TASK.n_edges, TASK.n_features, TASK.n_classes
 
@@ -58,8 +63,24 @@ def test_two_gcn_layers():
 
 def test_attention():
     """The product, and for each edge and head: a maximum, a sum, and a message of width 5."""
-    counted = facts(SPACE, SPACE.architecture({"kind": "gat"}), TASK)
+    counted = facts(SPACE, SPACE.architecture({"kind": "heads"}), TASK)
     assert counted["macs"] == N * F * 10 + E * 2 * (1 + 1 + 5)
+
+
+BY_HAND = {
+    "gcn": N * F * C + (E + N) * C + (E + N),  # map, messages with self-loops, degrees
+    "gat": N * F * C + (E + N) * (1 + 1 + C),  # map, softmax: maximum and sum, messages
+    "sage": 2 * N * F * C + E * F + E,  # two maps, mean over the features: sums and counts
+    "gin": N * F * C + N * C * C + E * F,  # perceptron of two maps, sums of features
+    # three maps, degrees, two propagations over the Laplacian with its diagonal
+    "cheb": 3 * N * F * C + E + 2 * (E + N) * F,
+}
+
+
+@pytest.mark.parametrize("operator", BY_HAND)
+def test_operators_by_hand(operator: str):
+    """One head, two hops, the mean: the defaults."""
+    assert facts(SPACE, SPACE.architecture({"kind": operator}), TASK)["macs"] == BY_HAND[operator]
 
 
 def test_the_mean_graph():
@@ -71,15 +92,16 @@ def test_the_mean_graph():
     assert facts(tiny.SPACE, architecture, task)["macs"] == layers + nodes * 2 + nodes
 
 
-def test_the_size_of_the_graph_costs_nothing():
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_the_size_of_the_graph_costs_nothing(operator: str):
     """Only shapes are computed: a graph of a million nodes is counted as fast as a small one."""
     big = Task("node_classification", 500, 9, 10**6, 10**7, 1, 5, 5, 5, "accuracy", "big")
-    architecture = tiny.SPACE.architecture({"kind": "gcn", "width": 200})
-    facts(tiny.SPACE, architecture, TASK)
+    architecture = SPACE.architecture({"kind": operator})
+    facts(SPACE, architecture, TASK)
     before, state = time.process_time(), torch.random.get_rng_state()
-    counted = facts(tiny.SPACE, architecture, big)
+    counted = facts(SPACE, architecture, big)
     assert time.process_time() - before < 1.0
-    assert counted["macs"] > 10**6 * 500 * 200
+    assert counted["macs"] >= (0 if operator == "skip" else 10**6 * 500 * 9)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 

@@ -191,7 +191,9 @@ def test_several_runs_are_averaged(make_job: MakeJob):
     dataset = tiny.node_graph()
     both = evaluate(make_job(dataset, options={"seeds": 2}))
     values = []
-    for weights in run_weights(both.artifact):
+    one, two = run_weights(both.artifact)
+    assert not any(torch.equal(one[name], two[name]) for name in one if name.endswith("weight"))
+    for weights in (one, two):
         network = tiny.SPACE.network(make_job(dataset).architecture, dataset.task)
         network.load_state_dict(weights)
         values.append(split_metrics(network, dataset, "val")["accuracy"])
@@ -215,6 +217,16 @@ def test_graphs_are_learned_in_batches(make_job: MakeJob):
         options = {"epochs": 40, "lr": 0.05, "batch_size": batch_size}
         learned = evaluate(make_job(tiny.graph_set(), until_epoch=40, options=options))
         assert learned.metrics["val_accuracy"] > 0.85
+
+
+def test_the_training_loss_is_a_mean_over_all_batches(make_job: MakeJob):
+    """Where nothing is learned or dropped, batches of any size have the loss of the whole."""
+    options = {"lr": 0.0, "dropout": 0.0}
+    small, whole = (
+        evaluate(make_job(tiny.graph_set(), options=options | {"batch_size": size}))
+        for size in (7, 1000)
+    )
+    assert small.metrics["train_loss"] == pytest.approx(whole.metrics["train_loss"], rel=1e-5)
 
 
 def test_class_weights_count(make_job: MakeJob):
@@ -274,11 +286,14 @@ def test_patience_stops_early(make_job: MakeJob):
 
 
 def test_bad_options_are_refused(make_job: MakeJob):
-    """One fold, more folds than units, a validation split of one class, an unknown recipe."""
+    """One fold, more folds than units, what is out of range, a validation split of one class."""
     with pytest.raises(PluginError, match="got 1"):
         run([make_job(tiny.node_graph(), options={"folds": 1})])
     with pytest.raises(PluginError, match="got 61"):
         run([make_job(tiny.node_graph(), options={"folds": 61})])
+    for name, value in [("dropout", 1.0), ("lr", -0.1), ("optimizer", "adma"), ("batch_size", 0)]:
+        with pytest.raises(PluginError, match=f"expected {name} .*, got {value!r}"):
+            run([make_job(tiny.node_graph(), options={name: value})])
     dataset = tiny.node_graph()
     with pytest.raises(DatasetError, match="one class"):
         run([make_job(dataclasses.replace(dataset, val=dataset.val & (dataset.y == 0)))])
@@ -299,7 +314,8 @@ def test_jobs_come_back_in_order(make_job: MakeJob, store: str):
 def test_dropout_is_dropout():
     """Kept with probability 1 - p and scaled, off in evaluation mode; on sparse input likewise."""
     x = (torch.rand(500, 400, generator=torch.Generator().manual_seed(0)) < 0.1).float()
-    network = torch.nn.Sequential(torch.nn.Dropout(0.0), torch.nn.Identity())
+    twice = torch.nn.Dropout(0.0)
+    network = torch.nn.Sequential(twice, torch.nn.Identity())
     torch.manual_seed(0)
     set_dropout(network, 0.3, SparseConstant.of(x))
     for given in (x, torch.ones(500, 400)):
@@ -310,6 +326,9 @@ def test_dropout_is_dropout():
         assert share == pytest.approx(0.7, abs=0.01)
         assert torch.equal(network.eval()(given), given)
     assert SparseConstant.of(torch.ones(3, 3)) is None
+    shared = torch.nn.Sequential(twice, twice)
+    set_dropout(shared, 0.3, None)
+    assert [part.p for part in shared] == [0.3, 0.3]
 
 
 def test_a_sealed_dataset_has_no_test_metrics(make_job: MakeJob, store: str):

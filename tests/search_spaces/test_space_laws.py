@@ -119,6 +119,17 @@ def test_a_child_takes_every_choice_from_a_parent(space: SearchSpace, seed: int)
         assert choice in have or not have
 
 
+def test_both_parents_have_their_say() -> None:
+    """Where both decide, each is followed half of the time, decision by decision."""
+    decisions = tuple(Decision(f"layer{i}.x", (0, 1)) for i in range(3))
+    space = SearchSpace("bits", 1, decisions, build_nothing)
+    first, second = (space.architecture({d.name: bit for d in decisions}) for bit in (0, 1))
+    rng = np.random.default_rng(0)
+    children = Counter(space.crossover(first, second, rng).key for _ in range(2000))
+    assert len(children) == 8
+    assert chisquare(list(children.values())).pvalue > FALSE_ALARM
+
+
 @LAW
 @given(spaces(), SEEDS)
 def test_sampling_keeps_what_is_given(space: SearchSpace, seed: int) -> None:

@@ -381,14 +381,15 @@ class TestHousekeeping:
     def test_delete_and_garbage(self, store: Store) -> None:
         from nas.garbage import collect_garbage
 
-        assert collect_garbage(store.storage)["removed"] == 0
+        assert collect_garbage(store.storage, min_age_seconds=0)["removed"] == 0
         store.delete("fake")
         assert store.studies() == []
         kept = run(store.storage, 3, study={"name": "kept", "seed": 5})
-        counted = collect_garbage(store.storage, dry_run=True)
+        counted = collect_garbage(store.storage, dry_run=True, min_age_seconds=0)
         assert counted["removed"] >= 5
-        assert collect_garbage(store.storage) == counted
-        assert collect_garbage(store.storage)["removed"] == 0
+        assert collect_garbage(store.storage)["removed"] == 0  # too young
+        assert collect_garbage(store.storage, min_age_seconds=0) == counted
+        assert collect_garbage(store.storage, min_age_seconds=0)["removed"] == 0
         assert all(t.artifact for t in kept.trials("kept"))
 
     def test_errors_are_usage_errors(self, store: Store) -> None:
