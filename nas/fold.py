@@ -1,6 +1,7 @@
 """The record, folded: what a study's next proposal and its end are functions of."""
 
 from collections import deque
+from dataclasses import replace
 
 from nas import budget as stopping
 from nas.record import TrialRecord

@@ -16,24 +16,27 @@ def collect_garbage(
     and files younger than `min_age_seconds` stay: a study may be about to begin with them.
 
     Returns:
-        {"removed": files, "bytes": freed, "kept": files}.
+        {"removed": files, "bytes": freed, "kept": files, "young": files}.
 
     Raises:
         StoreError: a study is running.
     """
     store = Store.open_existing(storage)
     store.refuse_running()
-    counts = {"removed": 0, "bytes": 0, "kept": 0}
+    counts = {"removed": 0, "bytes": 0, "kept": 0, "young": 0}
     for url, used in store.referenced_artifacts().items():
         if not dry_run:
             artifacts.remove_partial(url)
         for artifact in artifacts.stored(url):
-            age = time.time() - artifacts.path(artifact).stat().st_mtime
-            if artifact.sha256 in used or age < min_age_seconds:
+            file = artifacts.path(artifact).stat()
+            if artifact.sha256 in used:
                 counts["kept"] += 1
                 continue
+            if time.time() - file.st_mtime < min_age_seconds:
+                counts["young"] += 1
+                continue
             counts["removed"] += 1
-            counts["bytes"] += artifacts.path(artifact).stat().st_size
+            counts["bytes"] += file.st_size
             if not dry_run:
                 artifacts.remove(artifact)
     return counts

@@ -147,9 +147,17 @@ def _confirmed(question: str) -> bool:
 
 @command("gc")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option(
+    "--min-age",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="Younger files stay: a study may be about to begin with them.",
+)
 @storage_option
 @format_option
-def gc_command(dry_run: bool, storage: str, fmt: str) -> None:
+def gc_command(dry_run: bool, min_age: float, storage: str, fmt: str) -> None:
     """Remove files that no study needs.
 
     Artifacts (checkpoints, prepared datasets) that no study of the database refers to.
@@ -161,7 +169,7 @@ def gc_command(dry_run: bool, storage: str, fmt: str) -> None:
     """
     from nas.garbage import collect_garbage
 
-    counts = collect_garbage(storage, dry_run=dry_run)
+    counts = collect_garbage(storage, dry_run=dry_run, min_age_seconds=min_age)
     if fmt == "json":
         write_json(counts)
     elif fmt == "csv":
@@ -169,5 +177,6 @@ def gc_command(dry_run: bool, storage: str, fmt: str) -> None:
     else:
         verb = "would be removed" if dry_run else "removed"
         click.echo(
-            f"{counts['removed']} artifacts {verb}, {size(counts['bytes'])}; {counts['kept']} kept"
+            f"{counts['removed']} artifacts {verb}, {size(counts['bytes'])}; "
+            f"{counts['kept']} kept, {counts['young']} too young to tell"
         )

@@ -17,8 +17,8 @@ def compare(
     """Run both on each graph; y is what the network gives, p what the program gives.
 
     Raises:
-        ExportFailedError: on some graph max|p - y| > 1e-5 * max(1, max|y|), the shapes differ, or a value
-            is not finite.
+        ExportFailedError: on some graph max|p - y| > 1e-5 * max(1, max|y|), shapes differ, or
+            a value is not finite.
     """
     largest = 0.0
     sizes = []

@@ -108,7 +108,10 @@ def test_rename_and_delete(tmp_path: Path) -> None:
     assert "--yes" in run("delete", "new", *storage, input="", code=2).stderr
     run("delete", "new", "--yes", *storage)
     run("status", "new", *storage, code=2)
-    assert json.loads(run("gc", *storage, "--format", "json").stdout)["kept"] == 0
+    assert json.loads(run("gc", *storage, "--format", "json").stdout)["young"] > 0
+    gone = json.loads(run("gc", "--min-age", "0", *storage, "--format", "json").stdout)
+    assert gone["removed"] > 0
+    assert gone["kept"] == gone["young"] == 0
 
 
 def test_confirm_measures_test_once(nas: Nas) -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import signal
+import time
 from collections import Counter
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -73,12 +74,13 @@ def _told(trials: list[TrialRecord]) -> list[tuple[Any, ...]]:
     ]
 
 
-def _check_complete(storage: str) -> None:
+def _check_complete(storage: str, wanted: int = TRIALS) -> None:
     """Exactly the trials asked for, in our tables and in Optuna's, and none under way."""
     trials = _record(storage)
-    assert [t.number for t in trials] == list(range(TRIALS))
+    assert [t.number for t in trials] == list(range(wanted))
     assert {t.state for t in trials} <= {"complete", "pruned"}
-    assert sorted(t.seq for t in trials if t.seq is not None) == list(range(TRIALS))
+    assert sorted(t.seq for t in trials if t.seq is not None) == list(range(wanted))
+    assert Store(storage).status("fake").state == "finished"
     engine = sa.create_engine(storage)
     with engine.connect() as connection:
         states = Counter(connection.scalars(sa.text("select state from trials")))
@@ -88,7 +90,7 @@ def _check_complete(storage: str) -> None:
             )
         )
     assert set(states) <= {"COMPLETE", "PRUNED"}
-    assert sorted(int(o) for o in ordinals) == list(range(TRIALS))
+    assert sorted(int(o) for o in ordinals) == list(range(wanted))
     assert Counter("PRUNED" if t.state == "pruned" else "COMPLETE" for t in trials) == states
 
 
@@ -152,3 +154,54 @@ def test_ten_kills_at_random_moments(strategy: str, tmp_path: Path) -> None:
     assert rungs <= len(log.read_text().splitlines()) <= rungs + kills
     without_artifacts = [row[:5] + row[6:] for row in _told(_record(storage))]
     assert without_artifacts == [row[:5] + row[6:] for row in _told(_record(reference))]
+
+
+@pytest.mark.parametrize(
+    ("trials", "space", "ended"),
+    [
+        pytest.param(2, {}, 2, id="budget"),
+        pytest.param(9, {"kinds": ["wide"], "widths": [2], "levels": 1}, 2, id="exhausted"),
+    ],
+)
+def test_one_kill_at_each_commit(
+    trials: int, space: dict[str, Any], ended: int, tmp_path: Path
+) -> None:
+    """From the first commit of a study to its last: resumed once, it is complete."""
+    spec = fake_spec(
+        trials, evaluator={"log": ""}, space=space, halving={"epochs": [3], "reduction": 2}
+    )
+    for kill_at_commit in range(200):
+        storage = f"sqlite:///{tmp_path / str(kill_at_commit)}.db"
+        child = _in_child(spec, storage, kill_at_commit)
+        child.join()
+        if child.exitcode == 0:
+            break
+        assert child.exitcode == -signal.SIGKILL
+        child = _in_child(spec, storage)
+        child.join()
+        assert child.exitcode == 0, f"killed at commit {kill_at_commit}, resuming failed"
+        _check_complete(storage, ended)
+    assert kill_at_commit > 10
+
+
+def test_a_driver_that_was_taken_over_writes_nothing_more(storage: str, tmp_path: Path) -> None:
+    """Suspended for longer than the grace period, it wakes to find another in its place."""
+    log = tmp_path / "log"
+    spec = _spec("random", log, seconds=0.05)
+    suspended = _in_child(spec, storage)
+    while not log.exists() or len(log.read_text().splitlines()) < 3:
+        time.sleep(0.01)
+    assert suspended.pid is not None
+    os.kill(suspended.pid, signal.SIGSTOP)
+    engine = sa.create_engine(storage)
+    with engine.begin() as connection:
+        connection.execute(sa.text("update nas_runs set beat = beat - 120"))
+    successor = _in_child(spec, storage)
+    while len(log.read_text().splitlines()) < 6:
+        time.sleep(0.01)
+    os.kill(suspended.pid, signal.SIGCONT)
+    suspended.join()
+    assert suspended.exitcode == 1
+    successor.join()
+    assert successor.exitcode == 0
+    _check_complete(storage)

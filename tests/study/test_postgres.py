@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes.studies import TWO_OBJECTIVES, fake_spec
@@ -11,7 +12,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from nas.garbage import collect_garbage
-from nas.store import Store
+from nas.store import Store, StoreError
+from nas.store.ledger import Ledger
 from nas.study import resume, search
 
 
@@ -75,3 +77,30 @@ def test_housekeeping(postgres: str) -> None:
     store.delete("new")
     assert "new" not in [s.name for s in store.studies()]
     assert collect_garbage(postgres, min_age_seconds=0)["removed"] >= 3
+
+
+def _begin(url: str, barrier: Any, answers: Any) -> None:
+    store = Store(url)
+    barrier.wait()
+    try:
+        Ledger(store, "raced")
+        answers.put("driver")
+    except StoreError:
+        answers.put("refused")
+    barrier.wait()  # alive until all have asked
+
+
+def test_of_many_drivers_at_once_one_is_let_in(postgres: str) -> None:
+    search(fake_spec(1, study={"name": "raced"}), storage=postgres, data_root=Path())
+    fork = multiprocessing.get_context("fork")
+    for _ in range(4):
+        barrier, answers = fork.Barrier(4), fork.Queue()
+        children = [
+            fork.Process(target=_begin, args=(postgres, barrier, answers)) for _ in range(4)
+        ]
+        for child in children:
+            child.start()
+        found = sorted(answers.get(timeout=60) for _ in children)
+        for child in children:
+            child.join()
+        assert found == ["driver", "refused", "refused", "refused"]

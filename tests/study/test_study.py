@@ -25,6 +25,13 @@ def evaluated(log: Path) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
 
+# Nothing here comes from outside the program, but for the graph.
+BUILT_IN: dict[str, dict[str, Any]] = {
+    "space": {"name": "gnn", "depth": [1], "operators": ["gcn", "linear"], "width": [2, 4]},
+    "evaluator": {"name": "training", "epochs": 2},
+}
+
+
 class TestBudget:
     def test_trials_are_met_exactly_and_resuming_adds_none(self, storage: str) -> None:
         store = run(storage, 7)
@@ -70,24 +77,30 @@ class TestBudget:
 
 
 class TestRecord:
-    def test_known_evaluations_cost_nothing(self, storage: str, tmp_path: Path) -> None:
+    def test_known_evaluations_cost_nothing(self, storage: str) -> None:
         """A second study with the same seed asks for the same, and is answered from the first."""
-        log = tmp_path / "log"
-        run(storage, 6, evaluator={"log": str(log)})
-        assert len(evaluated(log)) == 6
-        run(storage, 6, study={"name": "again"}, evaluator={"log": str(log)})
-        store = Store(storage)
-        assert len(evaluated(log)) == 6
-        assert store.status("again").trials.cached == 6
+        store = run(storage, 4, **BUILT_IN)
+        again = run(storage, 4, **{**BUILT_IN, "study": {"name": "again"}})
+        assert again.status("again").trials.cached == 4
         assert store.status("fake").trials.cached == 0
         same = [(t.architecture, t.metrics) for t in store.trials("fake")]
         assert [(t.architecture, t.metrics) for t in store.trials("again")] == same
+        assert {t.seconds for t in store.trials("again")} == {0.0}
+
+    def test_code_from_elsewhere_answers_its_own_study_alone(
+        self, storage: str, tmp_path: Path
+    ) -> None:
+        """A module under the same name may have changed: nothing is taken over from it."""
+        log = tmp_path / "log"
+        run(storage, 3, evaluator={"log": str(log)})
+        run(storage, 3, study={"name": "again"}, evaluator={"log": str(log)})
+        assert len(evaluated(log)) == 6
 
     @pytest.mark.parametrize(
         "tables",
         [
             {"study": {"name": "other", "seed": 1}},
-            {"study": {"name": "other"}, "evaluator": {"epochs": 8}},
+            {"study": {"name": "other"}, "evaluator": {"name": "training", "epochs": 3}},
             {"study": {"name": "other"}, "dataset": {"nodes": 15}},
         ],
     )
@@ -95,9 +108,11 @@ class TestRecord:
         self, storage: str, tables: dict[str, Any]
     ) -> None:
         """Control: another seed, evaluator or dataset is never answered from the record."""
-        space = {"kinds": ["plain"], "levels": 2}
-        run(storage, 32, space=space)
-        store = run(storage, 32, space=space, **tables)
+        space = {"name": "gnn", "depth": [1], "operators": ["gcn"], "width": [2], "output": ["gcn"]}
+        space |= {"activation": ["relu", "elu"], "normalization": ["none"], "pre_layers": [0]}
+        base = {**BUILT_IN, "space": {**space, "post_layers": [0], "connectivity": ["plain"]}}
+        assert run(storage, 2, **base).status("fake").trials.complete == 2
+        store = run(storage, 2, **{**base, **tables})
         assert store.status("other").trials.cached == 0
 
     def test_a_trial_takes_at_most_eight_commits(self, storage: str) -> None:
@@ -154,15 +169,17 @@ class TestRecord:
         }
         assert mean["complete"] > mean["pruned"]
 
-    def test_inherited_weights_reach_the_job_and_are_not_shared(
-        self, storage: str, tmp_path: Path
-    ) -> None:
+    def test_inherited_weights_reach_the_job(self, storage: str, tmp_path: Path) -> None:
         log = tmp_path / "log"
         store = run(storage, 4, "fakes.heir", evaluator={"log": str(log)})
         parent = store.trial("fake", 0).artifact
         assert [line.split()[3] for line in evaluated(log)] == ["None", *[parent] * 3]
-        run(storage, 4, "fakes.heir", study={"name": "again"}, evaluator={"log": str(log)})
-        assert store.status("again").trials.cached == 1
+
+    def test_inherited_weights_are_not_shared(self, storage: str) -> None:
+        """What started from other weights never answers another study, nor is answered."""
+        run(storage, 4, "fakes.heir", **BUILT_IN)
+        store = run(storage, 4, "fakes.heir", **{**BUILT_IN, "study": {"name": "again"}})
+        assert [t.cached for t in store.trials("again")] == [True, False, False, False]
 
 
 class TestFaults:

@@ -1,5 +1,7 @@
 """A conditional space of small networks; `width` decides the number of parameters."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from search_spaces import Architecture, Decision, SearchSpace, Task
@@ -22,11 +24,17 @@ def network(architecture: Architecture, task: Task) -> nn.Module:
     return Small(task.n_features, width, task.n_classes)
 
 
-def build(task: Task, *, kinds: list[str] = ["plain", "wide"], levels: int = 8) -> SearchSpace:  # noqa: B006
+def build(
+    task: Task,
+    *,
+    kinds: Sequence[str] = ("plain", "wide"),
+    widths: Sequence[int] = (2, 4, 8, 16),
+    levels: int = 8,
+) -> SearchSpace:
     values = tuple(range(levels))
     decisions = (
         Decision("kind", tuple(kinds)),
-        Decision("width", (2, 4, 8, 16), {"kind": ("wide",)} if "wide" in kinds else {}),
+        Decision("width", tuple(widths), {"kind": ("wide",)} if "wide" in kinds else {}),
         Decision("a", values, ordered=True),
         Decision("b", values, ordered=True),
         Decision("train.lr", (0.1, 0.01), role="recipe"),
