@@ -103,8 +103,9 @@ def rename_command(name: str, new: str, storage: str) -> None:
     """
     from nas.spec import check_name
     from nas.store import Store
+    from nas.store.housekeeping import rename_study
 
-    Store.open_existing(storage).rename(name, check_name(new))
+    rename_study(Store.open_existing(storage), name, check_name(new))
     click.echo(f"{name} is now {new}", err=True)
 
 
@@ -124,6 +125,7 @@ def delete_command(ctx: click.Context, name: str, yes: bool, storage: str) -> No
       nas delete quickstart --yes
     """
     from nas.store import Store
+    from nas.store.housekeeping import delete_study
 
     store = Store.open_existing(storage)
     status = store.status(name)
@@ -132,7 +134,7 @@ def delete_command(ctx: click.Context, name: str, yes: bool, storage: str) -> No
         if not _confirmed(question):
             click.echo("nothing is deleted", err=True)
             ctx.exit(1)
-    store.delete(name)
+    delete_study(store, name)
     click.echo(f"{name} is deleted", err=True)
 
 

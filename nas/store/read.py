@@ -151,38 +151,6 @@ class Store:
         order = sorted(keys, key=lambda i: (ranks[i], *losses[i], candidates[i].number))
         return [(ranks[i], candidates[i]) for i in order]
 
-    def rename(self, name: str, new: str) -> None:
-        """Give a study another name, in our tables and in Optuna's."""
-        if not new.strip():
-            raise StoreError("expected a name for the study, got an empty one")
-        self.refuse_running(name)
-        with self.writing() as connection:
-            row = self.row(connection, name, lock=True)
-            self.refuse_existing(connection, new)
-            spec = {**row["spec"], "study": {**row["spec"]["study"], "name": new}}
-            change = sa.update(studies).where(studies.c.id == row["id"])
-            connection.execute(change.values(name=new, spec=spec))
-            if sa.inspect(connection).has_table(OPTUNA_STUDIES.name):
-                twin = sa.update(OPTUNA_STUDIES).where(OPTUNA_STUDIES.c.study_name == name)
-                connection.execute(twin.values(study_name=new))
-
-    def delete(self, name: str) -> None:
-        """Remove a study and its rows; its artifacts stay until `nas gc`.
-
-        Raises:
-            StoreError: no such study, or a driver is running it.
-        """
-        from nas.store.optuna_twin import delete_twin
-
-        self.refuse_running(name)
-        # The twin first: killed in between, the study is still there to be deleted again.
-        delete_twin(self, name)
-        with self.writing() as connection:
-            study = self.row(connection, name, lock=True)["id"]
-            for table in (confirmations, evaluations, trials, runs):
-                connection.execute(sa.delete(table).where(table.c.study_id == study))
-            connection.execute(sa.delete(studies).where(studies.c.id == study))
-
     def refuse_running(self, name: str | None = None) -> None:
         """Raise when a live process drives this study, or any study of the database."""
         query = sa.select(studies.c.name, runs.c.id, runs.c.host, runs.c.pid)

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine
 
 from nas.garbage import collect_garbage
 from nas.store import Store, StoreError
+from nas.store.housekeeping import delete_study, rename_study
 from nas.store.ledger import Ledger
 from nas.study import resume, search
 
@@ -73,8 +74,8 @@ def test_kills_and_resumes(postgres: str) -> None:
 def test_housekeeping(postgres: str) -> None:
     search(fake_spec(3, study={"name": "old"}), storage=postgres, data_root=Path())
     store = Store(postgres)
-    store.rename("old", "new")
-    store.delete("new")
+    rename_study(store, "old", "new")
+    delete_study(store, "new")
     assert "new" not in [s.name for s in store.studies()]
     assert collect_garbage(postgres, min_age_seconds=0)["removed"] >= 3
 

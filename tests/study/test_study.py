@@ -12,6 +12,7 @@ from sqlalchemy.engine import Engine
 from nas.record import Progress
 from nas.spec import SpecError
 from nas.store import Store, StoreError
+from nas.store.housekeeping import delete_study, rename_study
 from nas.study import StudyFailedError, resume, search
 from search_spaces import UsageError
 
@@ -365,7 +366,7 @@ class TestRefusals:
         import multiprocessing
 
         def other() -> None:
-            for act in (lambda: collect_garbage(storage), lambda: store.delete("fake")):
+            for act in (lambda: collect_garbage(storage), lambda: delete_study(store, "fake")):
                 try:
                     act()
                 except StoreError as error:
@@ -378,7 +379,7 @@ class TestRefusals:
             child.start()
             child.join()
         assert child.exitcode == 0
-        store.delete("fake")
+        delete_study(store, "fake")
 
 
 class TestHousekeeping:
@@ -387,19 +388,19 @@ class TestHousekeeping:
         return run(storage, 5)
 
     def test_rename(self, store: Store) -> None:
-        store.rename("fake", "real")
+        rename_study(store, "fake", "real")
         assert [s.name for s in store.studies()] == ["real"]
         status = resume("real", storage=store.storage, data_root=Path(), trials=8)
         assert status.trials.complete == 8
         run(store.storage, 2)
         with pytest.raises(StoreError, match="already"):
-            store.rename("fake", "real")
+            rename_study(store, "fake", "real")
 
     def test_delete_and_garbage(self, store: Store) -> None:
         from nas.garbage import collect_garbage
 
         assert collect_garbage(store.storage, min_age_seconds=0)["removed"] == 0
-        store.delete("fake")
+        delete_study(store, "fake")
         assert store.studies() == []
         kept = run(store.storage, 3, study={"name": "kept", "seed": 5})
         counted = collect_garbage(store.storage, dry_run=True, min_age_seconds=0)
