@@ -3,17 +3,17 @@
 import re
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
 from nas import constraints as bounds
 from nas._options import shown
-from search_spaces.errors import UsageError
+from search_spaces.errors import UsageError, did_you_mean
 from search_spaces.frozen import FrozenMapping
 
-Direction: TypeAlias = Literal["maximize", "minimize"]
+DIRECTIONS = ("maximize", "minimize")
 SEALED = "test"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _METRIC = re.compile(r"[a-z][a-z0-9_]*")
@@ -78,8 +78,8 @@ class StudyTable(Table):
 
     name: str
     seed: Annotated[int, Ge(0)] = 0
-    objectives: Annotated[Mapping[str, Direction], AfterValidator(FrozenMapping), MinLen(1)] = (
-        FrozenMapping({"val_accuracy": "maximize"})
+    objectives: Annotated[Mapping[str, str], AfterValidator(FrozenMapping)] = FrozenMapping(
+        {"val_accuracy": "maximize"}
     )
     constraints: tuple[str, ...] = ()
     start: tuple[
@@ -91,11 +91,19 @@ class StudyTable(Table):
     def _name(cls, name: str) -> str:
         return study_name(name)
 
-    @field_validator("objectives")
+    @field_validator("objectives", mode="before")
     @classmethod
-    def _objectives(cls, objectives: Mapping[str, Direction]) -> Mapping[str, Direction]:
-        for metric in objectives:
+    def _objectives(cls, objectives: Any) -> Any:
+        if not isinstance(objectives, Mapping) or not objectives:
+            raise ValueError(
+                'expected { metric = "maximize" or "minimize", ... }, as '
+                f'{{ val_accuracy = "maximize" }}, got {shown(objectives)}'
+            )
+        for metric, direction in objectives.items():
             searchable(metric)
+            if direction not in DIRECTIONS:
+                hint = did_you_mean(str(direction), DIRECTIONS)
+                raise ValueError(f"{metric}: got {shown(direction)}; {hint}")
         return objectives
 
     @field_validator("constraints")

@@ -7,8 +7,8 @@ from evaluators import Artifact, Executor
 from nas.driver import Driver, Report, StudyFailedError
 from nas.record import StudyStatus
 from nas.setup import Setup, prepare, refuse_change, start_architectures, with_budget
-from nas.spec import StudySpec
-from nas.store import Store
+from nas.spec import SpecError, StudySpec
+from nas.store import Store, StoreError
 from nas.store.ledger import Ledger, TakenOverError
 from nas.store.new import NewStudy, create_study, refuse_existing
 from nas.store.optuna_twin import OptunaTwin
@@ -46,7 +46,7 @@ def search(
     store = Store(storage)
     refuse_existing(store, spec.study.name)
     setup = prepare(spec, data_root, space, where=where)
-    start = start_architectures(spec, setup.space, _fronts(store, spec), where)
+    start = start_architectures(spec, setup.space, _fronts(store, spec, where), where)
     executor = _executor(spec)
     dataset = prepared_dataset(setup, store.new_artifacts())
     new = NewStudy(
@@ -115,12 +115,15 @@ def prepared_dataset(setup: Setup, artifacts: str) -> Artifact:
     return save_prepared(setup.dataset, artifacts)
 
 
-def _fronts(store: Store, spec: StudySpec) -> dict[str, list[Architecture]]:
+def _fronts(store: Store, spec: StudySpec, where: str) -> dict[str, list[Architecture]]:
     named = [item.removeprefix("study:") for item in spec.study.start if isinstance(item, str)]
-    return {
-        name: [t.architecture for t in store.front(name) if t.architecture is not None]
-        for name in named
-    }
+    try:
+        return {
+            name: [t.architecture for t in store.front(name) if t.architecture is not None]
+            for name in named
+        }
+    except StoreError as error:
+        raise SpecError(f"{where}: [study] start: {error}") from error
 
 
 def _drive(

@@ -21,10 +21,10 @@ Outcome: TypeAlias = Literal["complete", "pruned", "infeasible", "failed"]
 
 @dataclass(frozen=True)
 class Objective:
-    """A metric and its direction."""
+    """A metric and its direction: maximize or minimize."""
 
     metric: str
-    direction: Literal["maximize", "minimize"]
+    direction: str
 
     def loss(self, value: float) -> float:
         """The value turned so that lower is better."""
