@@ -144,7 +144,8 @@ class _Training:
         """What two jobs have in common when one goes on where the other stopped."""
         return {
             "architecture": job.architecture.key,
-            "dataset": job.dataset.sha256,
+            # Not the file's hash: the last bits of prepared features vary from machine to machine.
+            "dataset": prepared(job.dataset).dataset.fingerprint,
             "seed": job.seed,
             "recipe": dataclasses.asdict(self.recipe),
             "seeds": self.seeds,
