@@ -1,0 +1,38 @@
+"""The plug-ins of docs/plugins.md work as they are written there."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "plugins.md").read_text(encoding="utf-8")
+
+
+def test_the_documented_plug_ins(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    modules = re.findall(r"^```python\n(.*?# (mine/\w+\.py)\n.*?)^```", DOCUMENT, re.M | re.S)
+    assert len(modules) == 3
+    for code, place in modules:
+        (tmp_path / place).write_text(code)
+    (study,) = re.findall(r"^```toml\n(.*?)^```", DOCUMENT, re.M | re.S)
+    (tmp_path / "own.toml").write_text(study)
+    nas = [sys.executable, "-m", "nas"]
+    command = [*nas, "search", "own.toml", "--format", "json"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["trials"]["complete"] == 6
+    trials = subprocess.run(
+        [*nas, "trials", "own", "--format", "json"], cwd=tmp_path, capture_output=True, check=True
+    )
+    chosen = [trial["decisions"] for trial in json.loads(trials.stdout)]
+    mine = [d for d in chosen if d["layer0.operator"] == "mine.operator"]
+    assert mine
+    assert all("layer0.steps" in d for d in mine)
+    assert not any("layer0.steps" in d for d in chosen if d not in mine)
+    exported = [*nas, "export", "own", "--trial", str(chosen.index(mine[0])), "--to", "bundle"]
+    subprocess.run(exported, cwd=tmp_path, capture_output=True, check=True)
+    wrong = [*nas, "search", "own.toml", "--set", "strategy.random_shar=1.0", "--name", "b"]
+    refused = subprocess.run(wrong, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert 'did you mean "random_share"' in refused.stderr
