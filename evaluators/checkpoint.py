@@ -21,7 +21,7 @@ from evaluators.values import Artifact
 
 Weights: TypeAlias = dict[str, Tensor]
 _FORMAT = "gnn-nas checkpoint 1"
-_NUMBERS = ("epoch", "best_epoch", "best_value", "best_train_loss", "seconds")
+_NUMBERS = ("epoch", "best_epoch", "best_value", "best_train_loss", "seconds", "metrics")
 _GROUPS = ("best", "current", "optimizer")
 
 
@@ -37,6 +37,7 @@ class RunState:
         best: weights and buffers of the best epoch.
         current: weights and buffers now.
         optimizer: its tensors by `parameter/key`.
+        metrics: of the best epoch of this very run, as they were when it was stored.
     """
 
     epoch: int = 0
@@ -48,6 +49,7 @@ class RunState:
     best: Weights = field(default_factory=dict)
     current: Weights = field(default_factory=dict)
     optimizer: Weights = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
     def keep_best(
         self, epoch: int, value: float, train_loss: float, logits: Tensor, weights: Weights
@@ -111,7 +113,20 @@ def best_weights(artifact: Artifact) -> Weights:
     Raises:
         ArtifactError: it is missing, damaged or no checkpoint.
     """
-    return max(_read(artifact)[1], key=lambda run: run.best_value).best
+    return _best_run(artifact).best
+
+
+def best_metrics(artifact: Artifact) -> dict[str, float]:
+    """The metrics of the very weights that `best_weights` gives, no mean over runs.
+
+    Raises:
+        ArtifactError: it is missing, damaged or no checkpoint.
+    """
+    return _best_run(artifact).metrics
+
+
+def _best_run(artifact: Artifact) -> RunState:
+    return max(_read(artifact)[1], key=lambda run: run.best_value)
 
 
 def _read(artifact: Artifact) -> tuple[dict[str, Any], list[RunState]]:

@@ -163,6 +163,8 @@ class _Training:
     def _save(self, job: Job, runs: Sequence[Run]) -> Artifact:
         final = job.until_epoch >= self.epochs
         states = [run.state if final else run.freeze() for run in runs]
+        for run in runs:
+            run.state.metrics = run.best_metrics()
         return checkpoint.write(job.store, self._identity(job), states, final=final)
 
 

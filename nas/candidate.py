@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from evaluators import Artifact, Executor
-from evaluators.artifacts import ArtifactError
+from evaluators.artifacts import intact
+from evaluators.checkpoint import best_metrics, best_weights
 from nas.confirm import ConfirmError
 from nas.record import TrialRecord
-from nas.setup import Setup, prepare, refuse_change
+from nas.setup import FACTS, Setup, prepare, refuse_change
 from nas.spec import StudySpec
 from nas.store import Store, StoreError
 from nas.store.confirmations import confirmations
@@ -31,8 +32,8 @@ class Candidate:
         space, architecture, task: what builds its network.
         dataset: without test labels; for its preparation, and as a sample.
         weights: the state of the network at its best validation epoch.
-        metrics: of these weights, measured by the search.
-        confirmed: {metric: {"mean", "stderr", "n"}} over networks retrained on fresh seeds.
+        metrics: of these very weights, measured by the search; no mean over seeds or folds.
+        confirmed: {metric: {"mean", "stderr", "n"}} over fresh seeds.
         retrained: whether the checkpoint was lost and the same job was run again.
     """
 
@@ -45,7 +46,7 @@ class Candidate:
     dataset: "Dataset"
     weights: Mapping[str, "Tensor"]
     metrics: Mapping[str, float]
-    confirmed: Mapping[str, Mapping[str, float]] | None
+    confirmed: Mapping[str, Mapping[str, float | None]] | None
     retrained: bool
 
 
@@ -59,6 +60,9 @@ def candidate(
 ) -> Candidate:
     """Load a trial of a study; a checkpoint that is lost is trained again, by the same job.
 
+    "best" is the first by fresh validation where trials have been confirmed, else the first of the
+    front.
+
     Raises:
         UsageError: no such study or trial, or the trial was not evaluated to its end.
         ConfirmError: it had to be retrained, and failed.
@@ -71,8 +75,9 @@ def candidate(
         refuse_change(store.row(connection, name), setup)
     if record.architecture is None:
         raise StoreError(f"trial {record.number} of study {name!r} has no architecture")
-    weights, metrics = _weights(store, setup, record, record.architecture)
+    artifact, retrained = _artifact(store, setup, record, record.architecture)
     confirmed = [c.metrics for c in confirmations(store, name) if c.trial == record.number]
+    facts = {name: record.metrics[name] for name in FACTS if name in record.metrics}
     return Candidate(
         study=name,
         trial=record.number,
@@ -81,15 +86,18 @@ def candidate(
         architecture=record.architecture,
         task=setup.task,
         dataset=setup.dataset,
-        weights=weights,
-        metrics=metrics or record.metrics,
+        weights=best_weights(artifact),
+        metrics={**facts, **best_metrics(artifact)},
         confirmed=confirmed[0] if confirmed else None,
-        retrained=metrics is not None,
+        retrained=retrained,
     )
 
 
 def _chosen(store: Store, name: str, trial: int | Literal["best"]) -> TrialRecord:
     if trial == "best":
+        confirmed = confirmations(store, name)
+        if confirmed:
+            return store.trial(name, confirmed[0].trial)
         front = store.front(name)
         if not front:
             raise StoreError(
@@ -105,19 +113,14 @@ def _chosen(store: Store, name: str, trial: int | Literal["best"]) -> TrialRecor
     return record
 
 
-def _weights(
+def _artifact(
     store: Store, setup: Setup, record: TrialRecord, architecture: Architecture
-) -> tuple[Mapping[str, "Tensor"], Mapping[str, float] | None]:
-    """The weights of a trial; with their metrics, if they had to be trained again."""
-    from evaluators.checkpoint import best_weights
-
+) -> tuple[Artifact, bool]:
+    """The checkpoint of a trial, and whether the trial had to be trained again for it."""
     url = store.artifacts(setup.spec.study.name)
-    if record.artifact is not None:
-        try:
-            return best_weights(Artifact(url, record.artifact)), None
-        except ArtifactError:
-            # Lost or damaged: the job is known, and gives the same numbers again.
-            pass
+    if record.artifact is not None and intact(Artifact(url, record.artifact)):
+        return Artifact(url, record.artifact), False
+    # Lost or damaged: the job is known, and gives the same numbers again.
     executor: Executor = plugins.load("executor", "inline").build()
     job = setup.job(architecture, prepared_dataset(setup, url), setup.evaluator.epochs)
     handle = executor.submit([job])
@@ -128,4 +131,4 @@ def _weights(
             f"the checkpoint of trial {record.number} is lost, and training it again failed: "
             f"{reason}"
         )
-    return best_weights(evaluation.artifact), {**record.metrics, **evaluation.metrics}
+    return evaluation.artifact, True

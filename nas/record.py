@@ -127,7 +127,8 @@ class Confirmation:
         architecture: its key.
         decisions: its choices.
         seeds: how many.
-        metrics: {"val_accuracy": {"mean": ..., "stderr": ..., "n": ...}, "test_accuracy": {...}}.
+        metrics: {"val_accuracy": {"mean": ..., "stderr": ..., "n": ...}, "test_accuracy": {...}};
+            the standard error of one seed is None.
         values: {"val_accuracy": one value a seed, ...}, in the order of the seeds.
         rank: 1 is best, by the mean of fresh validation on the first objective.
     """
@@ -136,7 +137,7 @@ class Confirmation:
     architecture: str
     decisions: Mapping[str, Any]
     seeds: int
-    metrics: Mapping[str, Mapping[str, float]]
+    metrics: Mapping[str, Mapping[str, float | None]]
     values: Mapping[str, tuple[float, ...]]
     rank: int
 

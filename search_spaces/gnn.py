@@ -30,7 +30,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from search_spaces import plugins
 from search_spaces.decision import Choice, Decision, Role
@@ -52,13 +52,15 @@ Connectivity = Literal["plain", "residual", "dense", "jk"]
 Readout = Literal["sum", "mean", "max"]
 Aggregation = Literal["mean", "max", "sum"]
 Count = Annotated[int, Ge(1)]
-CountOrNone = Annotated[int, Ge(0)]
+# Each layer has decisions of its own, so a bound keeps a slip of the pen from making thousands.
+Depth = Annotated[int, Ge(1), Le(64)]
+CountOrNone = Annotated[int, Ge(0), Le(64)]
 
 
 def build(
     task: Task,
     *,
-    depth: Sequence[Count] = (1, 2, 3),
+    depth: Sequence[Depth] = (1, 2, 3),
     operators: Sequence[str] = OPERATORS,
     width: Sequence[Count] = (16, 32, 64),
     heads: Sequence[Count] | None = None,

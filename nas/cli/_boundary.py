@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -28,6 +29,7 @@ def boundary(ctx: click.Context) -> Iterator[None]:
     """Turn what a command raises into a line and a status; click's own exceptions pass through."""
     # Plug-ins with a dotted name may lie beside the study file; last, so that they hide nothing.
     sys.path.append(str(os.getcwd()))  # noqa: PTH109
+    warnings.showwarning = _warn
     with _terminated_as_interrupted():
         try:
             yield
@@ -64,6 +66,11 @@ def _is_outcome(error: Exception) -> bool:
         module in sys.modules and isinstance(error, getattr(sys.modules[module], name))
         for module, name in _OUTCOMES
     )
+
+
+def _warn(message: Warning | str, *_where: object, **_named: object) -> None:
+    """A warning as one line, without the place in the source that gave it."""
+    click.echo(f"warning: {message}", err=True)
 
 
 def _say(ctx: click.Context, line: str) -> None:

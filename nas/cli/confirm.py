@@ -68,7 +68,8 @@ def confirm_command(
     """Retrain the best; measure test.
 
     The best trials of the study NAME are retrained on fresh seeds and ranked by the mean of fresh
-    validation; only then is test measured, once. Repeated, it prints the stored result.
+    validation; only then is test measured, once. Repeated, it prints the stored result. All trials
+    confirmed so far are shown, and `nas export` then takes the first of them as the best.
 
     \b
     Examples:
@@ -124,4 +125,7 @@ def _write(rows: Sequence["Confirmation"]) -> None:
 
 def _mean(row: "Confirmation", metric: str) -> str:
     summary = row.metrics.get(metric)
-    return f"{summary['mean']:.4f} ± {summary['stderr']:.4f}" if summary else ""
+    if not summary:
+        return ""
+    spread = "" if summary["stderr"] is None else f" ± {summary['stderr']:.4f}"
+    return f"{summary['mean']:.4f}{spread}"

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from nas.record import StudyStatus, TrialRecord
     from search_spaces.plugins import Plugin
 
-INTERRUPTED = 130
+FAILED, INTERRUPTED = 1, 130
 # The states that the object of `search --format json` counts.
 _COUNTED = ("complete", "failed", "pruned", "infeasible", "cached", "running")
 
@@ -112,15 +113,8 @@ def search_command(
     study = load_spec(spec, [*sets, *given])
     from nas.study import search
 
-    try:
-        with Live() as live:
-            status = search(
-                study, storage=storage, data_root=data_root, progress=live, where=str(spec)
-            )
-    except KeyboardInterrupt:
-        _interrupted(ctx, study.study.name, storage)
-    else:
-        _write_result(status, storage, fmt)
+    with _reported(ctx, study.study.name, storage, fmt), Live() as live:
+        search(study, storage=storage, data_root=data_root, progress=live, where=str(spec))
 
 
 @command("resume")
@@ -160,21 +154,16 @@ def resume_command(
     plugin = changed_executor(storage, name, executor, workers)
     from nas.study import resume
 
-    try:
-        with Live() as live:
-            status = resume(
-                name,
-                storage=storage,
-                data_root=data_root,
-                trials=trials,
-                seconds=seconds,
-                executor=plugin,
-                progress=live,
-            )
-    except KeyboardInterrupt:
-        _interrupted(ctx, name, storage)
-    else:
-        _write_result(status, storage, fmt)
+    with _reported(ctx, name, storage, fmt), Live() as live:
+        resume(
+            name,
+            storage=storage,
+            data_root=data_root,
+            trials=trials,
+            seconds=seconds,
+            executor=plugin,
+            progress=live,
+        )
 
 
 def changed_executor(
@@ -195,6 +184,23 @@ def changed_executor(
     return spec.executor
 
 
+@contextmanager
+def _reported(ctx: click.Context, name: str, storage: str, fmt: str) -> Iterator[None]:
+    """Print the result when the study ends, also when it ends because its trials fail."""
+    from nas.driver import StudyFailedError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        _interrupted(ctx, name, storage)
+    except StudyFailedError:
+        _write_result(name, storage, fmt)
+        raise
+    else:
+        if not _write_result(name, storage, fmt):
+            ctx.exit(FAILED)
+
+
 def _interrupted(ctx: click.Context, name: str, storage: str) -> None:
     from nas.store import Store, StoreError, hidden_password
 
@@ -208,10 +214,12 @@ def _interrupted(ctx: click.Context, name: str, storage: str) -> None:
     ctx.exit(INTERRUPTED)
 
 
-def _write_result(status: "StudyStatus", storage: str, fmt: str) -> None:
+def _write_result(name: str, storage: str, fmt: str) -> bool:
+    """Print a study's front; returns whether there is one."""
     from nas.store import Store
 
-    front = Store.open_existing(storage).front(status.name)
+    store = Store.open_existing(storage)
+    status, front = store.status(name), store.front(name)
     if fmt == "json":
         write_json(
             {
@@ -226,6 +234,7 @@ def _write_result(status: "StudyStatus", storage: str, fmt: str) -> None:
         write_rows([front_row(trial) for trial in front], fmt)
     else:
         _write_text(status, front)
+    return bool(front)
 
 
 def _write_text(status: "StudyStatus", front: Sequence["TrialRecord"]) -> None:

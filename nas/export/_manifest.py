@@ -46,10 +46,10 @@ class Metric(Strict):
 
 
 class Confirmed(Strict):
-    """The mean over networks of the same architecture, retrained on fresh seeds."""
+    """The mean over fresh seeds, for each of which the architecture was trained anew."""
 
     mean: float
-    stderr: float
+    stderr: float | None
     n: int
     split: Split | None
 

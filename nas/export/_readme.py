@@ -132,10 +132,9 @@ def _row(name: str, metric: Metric | Confirmed) -> str:
     split = metric.split or "-"
     if isinstance(metric, Metric):
         return f"| {name} | {split} | {metric.value:.6g} | these weights |"
-    return (
-        f"| {name} | {split} | {metric.mean:.4g} ± {metric.stderr:.2g} (standard error) "
-        f"| {metric.n} retrained networks of this architecture |"
-    )
+    spread = "" if metric.stderr is None else f" ± {metric.stderr:.2g} (standard error)"
+    where = f"this architecture, trained anew on {metric.n} fresh seed{'s' * (metric.n > 1)}"
+    return f"| {name} | {split} | {metric.mean:.4g}{spread} | {where} |"
 
 
 def _limits(description: Description) -> list[str]:

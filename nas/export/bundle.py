@@ -98,7 +98,7 @@ def write_bundle(
     preparation: Preparation,
     provenance: Provenance,
     metrics: Mapping[str, float] | None = None,
-    confirmed: Mapping[str, Mapping[str, float]] | None = None,
+    confirmed: Mapping[str, Mapping[str, float | None]] | None = None,
     sample: tuple[Tensor, ...] | None = None,
 ) -> dict[str, Any]:
     """Export a trained network, run it again from the file, and return the manifest.
@@ -112,7 +112,7 @@ def write_bundle(
         preparation: what was done to the features and edges that it was trained on.
         provenance: where it comes from.
         metrics: measured with these weights; `val_...`, `test_...` and `train_...` name the split.
-        confirmed: {metric: {"mean", "stderr", "n"}} over networks retrained on fresh seeds.
+        confirmed: {metric: {"mean", "stderr", "n"}} over fresh seeds.
         sample: inputs of a real graph to compare program and network on; without it one as large
             as the task's is made up.
 
@@ -220,10 +220,10 @@ def _metrics(metrics: Mapping[str, float]) -> dict[str, Metric]:
     return {name: Metric(value=value, split=split_of(name)) for name, value in metrics.items()}
 
 
-def _confirmed(confirmed: Mapping[str, Mapping[str, float]]) -> dict[str, Confirmed]:
+def _confirmed(confirmed: Mapping[str, Mapping[str, float | None]]) -> dict[str, Confirmed]:
     return {
-        name: Confirmed(mean=v["mean"], stderr=v["stderr"], n=int(v["n"]), split=split_of(name))
-        for name, v in confirmed.items()
+        name: Confirmed.model_validate({**summary, "split": split_of(name)})
+        for name, summary in confirmed.items()
     }
 
 

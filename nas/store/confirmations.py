@@ -135,8 +135,11 @@ def _confirmation(trial: TrialRecord, rows: list[Any], rank: int) -> Confirmatio
     )
 
 
-def _mean_and_stderr(values: tuple[float, ...]) -> dict[str, float]:
+def _mean_and_stderr(values: tuple[float, ...]) -> dict[str, float | None]:
+    """One value has no standard error."""
     n = len(values)
     mean = sum(values) / n
-    variance = sum((v - mean) ** 2 for v in values) / (n - 1) if n > 1 else 0.0
+    if n == 1:
+        return {"mean": mean, "stderr": None, "n": n}
+    variance = sum((value - mean) ** 2 for value in values) / (n - 1)
     return {"mean": mean, "stderr": (variance / n) ** 0.5, "n": n}

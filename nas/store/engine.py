@@ -32,7 +32,7 @@ def parse_url(storage: str) -> URL:
     """
     try:
         url = make_url(storage)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):  # no URL at all; a port that is no number
         raise StoreError(
             f"expected a database URL such as {_EXAMPLES}, got {_without_password(storage)!r}"
         ) from None
@@ -53,7 +53,7 @@ def hidden_password(storage: str) -> str:
     """The URL for people to read: `***` in place of the password."""
     try:
         url = make_url(storage)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         return _without_password(storage)
     # A password can stand in the query too: postgresql://host/database?password=...
     secret = [key for key in url.query if "password" in key.lower()]
@@ -145,7 +145,11 @@ def reachable(url: URL, error_type: type[Exception] = StoreFailedError) -> Itera
     """Turn a failing connection into one message, without a password."""
     try:
         yield
-    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+    except sa.exc.DatabaseError as error:
+        # A broken constraint or statement is a fault of the program; all else is the database's.
+        faults = (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)
+        if isinstance(error, faults):
+            raise
         shown = hidden_password(url.render_as_string(hide_password=False))
         reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
         for secret in secrets(url):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -213,15 +214,18 @@ class Store:
     def _status(self, connection: sa.Connection, row: Mapping[str, Any]) -> StudyStatus:
         objectives = objectives_of(row["spec"])
         state: Literal["new", "running", "stopped", "finished"] = row["state"]
+        counts, reason = count_trials(connection, row["id"]), row["reason"]
         if state == "running" and not _is_driven(connection, row["id"]):
-            state = "stopped"
+            state, reason = "stopped", "its process ended without a word; nas resume goes on"
+            waiting = counts.waiting + counts.running
+            counts = replace(counts, running=0, waiting=waiting)
         return StudyStatus(
             name=row["name"],
             state=state,
-            reason=row["reason"],
+            reason=reason,
             objectives=objectives,
             target=row["target"],
-            trials=count_trials(connection, row["id"]),
+            trials=counts,
             best=_best(connection, row["id"], objectives),
             seconds=round(row["seconds"], 3),
             created=row["created"],

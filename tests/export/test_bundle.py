@@ -214,5 +214,6 @@ def test_readme_tells_splits_apart(tmp_path: Path, write: Write) -> None:
     confirmed = (tmp_path / "confirmed" / "README.md").read_text()
     assert "never measured on the test split" in plain
     assert "never measured on the test split" not in confirmed
-    assert "| test_accuracy | test | 0.7 ± 0.01 (standard error) | 5 retrained" in confirmed
+    assert "| test_accuracy | test | 0.7 ± 0.01 (standard error) | this" in confirmed
+    assert "trained anew on 5 fresh seeds |" in confirmed
     assert "| val_accuracy | validation | 0.75 | these weights |" in plain

@@ -139,6 +139,27 @@ def test_chosen_trials_and_refusals(tmp_path: Path) -> None:
         confirm("other", storage=study.storage, data_root=Path())
 
 
+def test_the_exported_metrics_are_of_the_exported_weights(tmp_path: Path) -> None:
+    """With several seeds a trial's value is a mean; the bundle's is of the one network in it."""
+    evaluator = {"name": "training", "epochs": 6, "lr": 0.05, "seeds": 3}
+    study = run(tmp_path, graph(), evaluator=evaluator)
+    manifest = study.export(tmp_path / "bundle")
+    dataset = load(Plugin("graph_file", {"path": str(tmp_path / "graph.npz")}), Path())
+    logits = nas.load_bundle(tmp_path / "bundle").predict(dataset.x, dataset.edge_index)
+    accuracy = (logits.argmax(1) == dataset.y)[dataset.val].float().mean().item()
+    assert manifest["metrics"]["val_accuracy"]["value"] == pytest.approx(accuracy)
+    mean = study.front()[0].metrics["val_accuracy"]
+    assert mean != pytest.approx(accuracy), "the runs agree: this test could not fail"
+
+
+def test_export_takes_the_first_by_fresh_validation(tmp_path: Path) -> None:
+    study = run(tmp_path, graph())
+    first = study.confirm(trials=[t.number for t in study.trials()], seeds=2)[0]
+    assert study.export(tmp_path / "bundle")["provenance"]["trial"] == first.trial
+    (one, *_) = study.confirm(trials=[first.trial], seeds=2)
+    assert one.metrics["test_accuracy"]["stderr"] is not None
+
+
 def test_an_artifact_that_is_lost_is_trained_again(tmp_path: Path) -> None:
     """Export after the checkpoints are gone: the same numbers again, and the manifest says so."""
     study = run(tmp_path, graph())

@@ -225,6 +225,19 @@ class TestFaults:
         assert status.state == "stopped"
         assert (status.trials.running, status.trials.waiting) == (0, 1)
 
+    def test_a_killed_study_is_stopped_with_a_reason(self, storage: str) -> None:
+        """Nothing is called running that nobody runs."""
+        run(storage, 2)
+        import sqlalchemy as sa
+
+        with sa.create_engine(storage).begin() as connection:
+            connection.execute(sa.text("update nas_studies set state = 'running', reason = ''"))
+            connection.execute(sa.text("update nas_trials set state = 'running' where ordinal = 1"))
+        status = Store(storage).status("fake")
+        assert status.state == "stopped"
+        assert (status.trials.running, status.trials.waiting) == (0, 1)
+        assert "without a word" in status.reason
+
     def test_an_interrupt_closes_trials_and_resume_goes_on(self, storage: str) -> None:
         def interrupt(progress: Progress) -> None:
             if progress.last is not None and progress.last.number == 4:
