@@ -26,26 +26,33 @@ class Predictions:
     Attributes:
         unit: node or graph.
         probabilities: [N, C] or [B, C], each row sums to 1.
+        class_names: [C], what the classes are called; without, they are called 0, 1, 2, ...
     """
 
     unit: Literal["node", "graph"]
     probabilities: Tensor
+    class_names: tuple[str, ...] | None = None
+
+    @property
+    def classes(self) -> tuple[str | int, ...]:
+        """What each column of the probabilities is called."""
+        return self.class_names or tuple(range(self.probabilities.size(1)))
 
     def rows(self) -> list[dict[str, Any]]:
         """For each node or graph its number, its most likely class, and all probabilities.
 
-        Keys: `node` or `graph`, `prediction`, `probability_0` to `probability_<C-1>`.
+        Keys: `node` or `graph`, `prediction`, and `probability_<class>` for each class.
         """
         predicted = self.probabilities.argmax(dim=1).tolist()
         return [
-            {self.unit: index, "prediction": predicted[index]}
-            | {f"probability_{c}": value for c, value in enumerate(values)}
+            {self.unit: index, "prediction": self.classes[predicted[index]]}
+            | {f"probability_{c}": v for c, v in zip(self.classes, values, strict=True)}
             for index, values in enumerate(self.probabilities.tolist())
         ]
 
     def to_csv(self) -> str:
         """The rows as CSV with a header; probabilities with six digits."""
-        columns = [f"probability_{c}" for c in range(self.probabilities.size(1))]
+        columns = [f"probability_{c}" for c in self.classes]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([self.unit, "prediction", *columns])
@@ -102,7 +109,8 @@ def predict(
         edge_index = to_undirected(edge_index, num_nodes=graph.x.size(0))
     graph_ids = graph.graph_ids if contract.is_graph_task else None
     probabilities = bundle.probabilities(graph.x, edge_index, graph_ids, graphs=graph.graphs)
-    return Predictions("graph" if contract.is_graph_task else "node", probabilities)
+    unit: Literal["graph", "node"] = "graph" if contract.is_graph_task else "node"
+    return Predictions(unit, probabilities, contract.class_names)
 
 
 def _of_dataset(bundle: Bundle, dataset: Plugin, data_root: Path) -> _Graph:

@@ -61,6 +61,7 @@ class Dataset:
         metric: accuracy, roc_auc or macro_f1, of validation, chooses the epoch.
         preparation: what was done to `x` and `edge_index`.
         class_weights: [C] float32 for the loss, or None.
+        class_names: [C], what the classes are called, or None.
         sealed: whether the test labels have been taken out.
         fingerprint: of the dataset with its labels, equal before and after sealing.
     """
@@ -79,6 +80,7 @@ class Dataset:
     graph_ids: Tensor | None = None
     preparation: Preparation = Preparation()
     class_weights: Tensor | None = None
+    class_names: tuple[str, ...] | None = None
     sealed: bool = False
 
     @cached_property
@@ -126,6 +128,7 @@ def save_prepared(dataset: Dataset, store: str) -> Artifact:
         "fingerprint": dataset.fingerprint,
         "features": dataset.preparation.features,
         "undirected": dataset.preparation.undirected,
+        "class_names": dataset.class_names,
     }
     present = {k: v.contiguous() for k, v in tensors.items() if v is not None}
     return artifacts.write(store, save(present, {"dataset": json.dumps(header)}))
@@ -150,4 +153,6 @@ def load_prepared(artifact: Artifact) -> Dataset:
     preparation = Preparation(
         header.pop("features"), header.pop("undirected"), tensors.pop("mean"), tensors.pop("std")
     )
+    names = header.pop("class_names")
+    header["class_names"] = None if names is None else tuple(names)
     return Dataset(**header, **tensors, preparation=preparation, sealed=True)  # type: ignore[arg-type]

@@ -168,6 +168,16 @@ def labels(nodes: Table, columns: Columns) -> Tensor:
     return _labels_of(cells, numbers)
 
 
+def class_names(nodes: Table, columns: Columns) -> tuple[str, ...] | None:
+    """What the classes are called, in the order of their numbers; None for numbered classes."""
+    names = sorted({cell for cell in nodes.column(columns.label) if cell})
+    try:
+        [float(name) for name in names]
+    except ValueError:
+        return tuple(names)
+    return None
+
+
 def _labels_of(cells: tuple[str, ...], numbers: dict[str, float]) -> Tensor:
     return torch.tensor(
         [int(numbers[cell]) if cell else UNKNOWN for cell in cells], dtype=torch.int64

@@ -57,6 +57,7 @@ def prepare(
         fingerprint=_fingerprint(raw, normalize, undirected, class_weights),
         metric=raw.metric,
         graph_ids=raw.graph_ids,
+        class_names=raw.class_names,
         preparation=preparation,
         class_weights=_balanced_weights(raw) if class_weights else None,
     )

@@ -27,6 +27,7 @@ class RawDataset:
         n_classes: C.
         graph_ids: [N] int64, ascending, for a graph task; None for a node task.
         metric: the usual metric of this dataset.
+        class_names: [C], what the classes are called, where they are not called 0, 1, 2, ...
     """
 
     name: str
@@ -40,6 +41,7 @@ class RawDataset:
     n_classes: int
     graph_ids: Tensor | None = None
     metric: Metric = "accuracy"
+    class_names: tuple[str, ...] | None = None
 
     @property
     def unit(self) -> str:

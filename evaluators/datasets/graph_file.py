@@ -77,6 +77,7 @@ def build(
     if masks is None:
         masks = by_ratio(y, train_ratio=train_ratio, val_ratio=val_ratio, seed=seed)
     numbers = _csv.node_numbers(table, columns)
+    names = _csv.class_names(table, columns)
     return RawDataset(
         name=Path(nodes).name,
         kind="node_classification",
@@ -87,4 +88,5 @@ def build(
         val=masks.val,
         test=masks.test,
         n_classes=classes or n_classes(y),
+        class_names=names if classes in (None, len(names or ())) else None,
     )

@@ -53,6 +53,7 @@ class Contract(Strict):
         n_classes: `C`.
         features: what the program does to raw features before the network sees them.
         undirected: whether each edge must be given in both directions.
+        class_names: [C], what the classes are called, where they are not called 0, 1, 2, ...
     """
 
     kind: TaskKind
@@ -60,9 +61,12 @@ class Contract(Strict):
     n_classes: PositiveInt
     features: Normalization
     undirected: bool
+    class_names: tuple[str, ...] | None = None
 
     @classmethod
-    def of(cls, task: Task, preparation: Preparation) -> "Contract":
+    def of(
+        cls, task: Task, preparation: Preparation, class_names: tuple[str, ...] | None = None
+    ) -> "Contract":
         """The contract of a network that was trained on a task."""
         return cls(
             kind=task.kind,
@@ -70,6 +74,7 @@ class Contract(Strict):
             n_classes=task.n_classes,
             features=preparation.features,
             undirected=preparation.undirected,
+            class_names=class_names,
         )
 
     @property

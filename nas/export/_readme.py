@@ -108,6 +108,9 @@ def _rules(description: Description) -> list[str]:
         )
     else:
         rules.append("- Edges are directed, and used as they come.")
+    if contract.class_names:
+        names = ", ".join(f"`{name}`" for name in contract.class_names)
+        rules.append(f"- The classes, in the order of the columns of `logits`: {names}.")
     return rules
 
 

@@ -77,6 +77,7 @@ def export_trial(
         architecture=chosen.architecture,
         task=chosen.task,
         preparation=chosen.dataset.preparation,
+        class_names=chosen.dataset.class_names,
         provenance=Provenance(
             study=chosen.study,
             trial=chosen.trial,
@@ -96,6 +97,7 @@ def write_bundle(
     architecture: Architecture,
     task: Task,
     preparation: Preparation,
+    class_names: tuple[str, ...] | None = None,
     provenance: Provenance,
     metrics: Mapping[str, float] | None = None,
     confirmed: Mapping[str, Mapping[str, float | None]] | None = None,
@@ -110,6 +112,7 @@ def write_bundle(
         network: with its weights.
         architecture, task: what it is and what it was trained on.
         preparation: what was done to the features and edges that it was trained on.
+        class_names: [C], what the classes are called, where they are not called 0, 1, 2, ...
         provenance: where it comes from.
         metrics: measured with these weights; `val_...`, `test_...` and `train_...` name the split.
         confirmed: {metric: {"mean", "stderr", "n"}} over fresh seeds.
@@ -120,7 +123,7 @@ def write_bundle(
         ExportError: `to` is there already; the network cannot be exported for all sizes of graph;
             or the exported program differs from it by more than 1e-5 * max(1, max|y|).
     """
-    contract = Contract.of(task, preparation)
+    contract = Contract.of(task, preparation, class_names)
     module = deployed(network, preparation, contract)
     exporter = pt2.build()
     with _folder(to) as folder:
