@@ -1,12 +1,14 @@
 """A real PostgreSQL server on loopback, started for the session and thrown away."""
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,10 +19,15 @@ def _binaries() -> Path | None:
     return Path(on_path).parent if on_path else (found[-1].parent if found else None)
 
 
-def _as_server(*command: str | Path) -> list[str]:
-    """PostgreSQL refuses to run as root."""
-    prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    return [*prefix, *map(str, command)]
+def _run(command: list[Any], folder: Path) -> None:
+    """Run a command of the server; PostgreSQL refuses to run as root."""
+    who: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        known = {entry.pw_name for entry in pwd.getpwall()}
+        name = "postgres" if "postgres" in known else "nobody"
+        entry = pwd.getpwnam(name)
+        who = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    subprocess.run([*map(str, command)], check=True, capture_output=True, cwd=folder, **who)
 
 
 @pytest.fixture(scope="session")
@@ -35,16 +42,12 @@ def postgres() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    initialize = _as_server(binaries / "initdb", "-D", data, "-U", "nas", "-A", "trust")
-    subprocess.run(initialize, check=True, capture_output=True, cwd=folder)
+    _run([binaries / "initdb", "-D", data, "-U", "nas", "-A", "trust"], folder)
     options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
     control = [binaries / "pg_ctl", "-D", data, "-l", log, "-w"]
-    start = _as_server(*control, "-o", options, "start")
-    subprocess.run(start, check=True, capture_output=True, cwd=folder)
+    _run([*control, "-o", options, "start"], folder)
     try:
         yield f"postgresql://nas:secret@127.0.0.1:{port}/postgres"
     finally:
-        subprocess.run(
-            _as_server(*control, "-m", "immediate", "stop"), capture_output=True, cwd=folder
-        )
+        _run([*control, "-m", "immediate", "stop"], folder)
         shutil.rmtree(folder, ignore_errors=True)
