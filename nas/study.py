@@ -5,6 +5,7 @@ from pathlib import Path
 
 from evaluators import Artifact, Executor
 from nas.driver import Driver, Report, StudyFailedError
+from nas.interrupt import uninterrupted
 from nas.record import StudyStatus
 from nas.setup import Setup, prepare, refuse_change, start_architectures, with_budget
 from nas.spec import SpecError, StudySpec
@@ -133,7 +134,8 @@ def _drive(
     book = Ledger(store, name)
     state, reason = "stopped", "failed"
     try:
-        twin = OptunaTwin(store, name, setup.space, setup.objectives)
+        with uninterrupted():
+            twin = OptunaTwin(store, name, setup.space, setup.objectives)
         try:
             with heartbeat(book.beat):
                 driver = Driver(store, setup, book, twin, executor, dataset, progress)
@@ -142,9 +144,10 @@ def _drive(
             twin.forget()
             raise
         finally:
-            executor.shutdown(wait=False)
-            twin.release()
-            twin.close()
+            with uninterrupted():
+                executor.shutdown(wait=False)
+                twin.release()
+                twin.close()
     except KeyboardInterrupt:
         reason = "interrupted"
         raise

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from nas.interrupt import uninterrupted
 from nas.store.engine import (
     StoreFailedError,
     engine_options,
@@ -138,7 +139,11 @@ class OptunaTwin:
         from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
         try:
-            with reachable(self._store.url), contextlib.suppress(UpdateFinishedTrialError):
+            with (
+                uninterrupted(),
+                reachable(self._store.url),
+                contextlib.suppress(UpdateFinishedTrialError),
+            ):
                 yield
         except StorageInternalError as error:
             shown = hidden_password(self._store.storage)

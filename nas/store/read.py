@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from nas.interrupt import uninterrupted
 from nas.pareto import non_dominated_ranks
 from nas.record import StudyStatus, TrialCounts, TrialRecord
 from nas.store.alive import host_of, may_be_alive
@@ -52,6 +53,7 @@ class Store:
     def reading(self) -> Iterator[sa.Connection]:
         """A connection whose transaction takes no write lock."""
         with (
+            uninterrupted(),
             reachable(self.url),
             self.engine.connect().execution_options(read_only=True) as connection,
         ):
@@ -60,7 +62,7 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that holds the write lock (SQLite) and is committed at the end."""
-        with reachable(self.url), self.engine.begin() as connection:
+        with uninterrupted(), reachable(self.url), self.engine.begin() as connection:
             yield connection
 
     def studies(self) -> list[StudyStatus]:
