@@ -11,13 +11,16 @@ from search_spaces.architecture import Architecture
 from search_spaces.canonical import digest
 from search_spaces.count import count_architectures, parents_first
 from search_spaces.decision import Choice, Decision
+from search_spaces.equivalence import Classes, Equivalence
 from search_spaces.errors import SpaceError, did_you_mean
 from search_spaces.frozen import FrozenMapping
+from search_spaces.graph import ArchitectureGraph
 from search_spaces.task import Task
 
 if TYPE_CHECKING:
     from torch import nn
 
+Graph: TypeAlias = Callable[[Architecture], ArchitectureGraph]
 Build: TypeAlias = "Callable[[Architecture, Task], nn.Module]"
 Transform: TypeAlias = "Callable[[nn.Module, Architecture, Task], nn.Module]"
 INACTIVE = -1
@@ -43,7 +46,9 @@ class SearchSpace:
     """Finite decisions, some of which depend on others, and the builder of their networks.
 
     Laws: `decode(encode(a)) == a`; `decode` accepts any vector of integers of the right length;
-    `sample` is uniform over the choices of each active decision, parents first.
+    `sample` is uniform over the choices of each active decision, parents first; where there is an
+    equivalence, uniform over its classes. Whatever returns an architecture returns the one that
+    represents its class, so that equal architectures have equal keys.
 
     Attributes:
         name: enters every architecture's key.
@@ -51,6 +56,8 @@ class SearchSpace:
         decisions: any order; kept with parents first.
         build: a module-level function (it travels to worker processes).
         extensions: see `extended`.
+        equivalence: which choices describe the same architecture, where different ones can.
+        graph: a module-level function: an architecture as operators and edges, for predictors.
 
     Raises:
         SpaceError: two decisions with one name, a `needs` on an unknown decision or choice, a
@@ -62,9 +69,17 @@ class SearchSpace:
     decisions: tuple[Decision, ...]
     build: Build
     extensions: tuple[SpaceExtension, ...] = ()
+    equivalence: Equivalence | None = None
+    graph: Graph | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decisions", parents_first(self.name, self.decisions))
+
+    @cached_property
+    def _classes(self) -> Classes | None:
+        if self.equivalence is None:
+            return None
+        return self.equivalence.classes(self.name, self.by_name)
 
     @cached_property
     def by_name(self) -> Mapping[str, Decision]:
@@ -119,7 +134,9 @@ class SearchSpace:
                     f'space "{self.name}": decision "{name}" is not active here, it needs {needs}; '
                     "leave it out"
                 )
-        return Architecture(self.name, made)
+        if self._classes is not None and self._classes.number(made) < 0:
+            raise SpaceError(f'space "{self.name}": {made} describes no architecture')
+        return self._represented(made)
 
     def _offered(self, decision: Decision, choice: Choice) -> Choice:
         for offered in decision.choices:
@@ -138,7 +155,8 @@ class SearchSpace:
     ) -> Architecture:
         """Go through the decisions, parents first; keep what is `given`, ask `choose` for the rest.
 
-        Given choices of decisions that are inactive here are dropped.
+        Given choices of decisions that are inactive here are dropped. What is no architecture by
+        the space's equivalence becomes the first that is one.
         """
         given = given or {}
         made: dict[str, Choice] = {}
@@ -151,13 +169,22 @@ class SearchSpace:
                     if known
                     else choose(decision)
                 )
-        return Architecture(self.name, made)
+        return self._represented(made)
 
     def sample(
         self, rng: np.random.Generator, given: Mapping[str, Choice] | None = None
     ) -> Architecture:
-        """A random architecture: each active decision uniform over its choices, parents first."""
-        return self.fill(lambda d: d.choices[int(rng.integers(len(d.choices)))], given)
+        """A random architecture: each active decision uniform over its choices, parents first.
+
+        With an equivalence, and nothing given: uniform over its classes.
+        """
+
+        def choose(decision: Decision) -> Choice:
+            return decision.choices[int(rng.integers(len(decision.choices)))]
+
+        if self._classes is not None and not given:
+            given = self._classes.representative(int(rng.integers(len(self._classes))))
+        return self.fill(choose, given)
 
     def encode(self, architecture: Architecture) -> tuple[int, ...]:
         """One index into the choices for each decision of the space, -1 where it is inactive."""
@@ -185,16 +212,24 @@ class SearchSpace:
     def size(self, with_recipe: bool = False) -> int:
         """How many different architectures there are; recipes count only when asked for."""
         kept = [d for d in self.decisions if with_recipe or d.role != "recipe"]
-        return count_architectures(tuple(kept))
+        if self._classes is None:
+            return count_architectures(tuple(kept))
+        rest = tuple(d for d in kept if d not in self._classes.decisions)
+        return len(self._classes) * count_architectures(rest)
 
     def mutable(self, architecture: Architecture) -> tuple[Decision, ...]:
-        """The active decisions with more than one choice."""
-        return tuple(
+        """The active decisions with more than one choice, of which one changes something."""
+        several = [
             d for d in self.decisions if d.name in architecture.choices and len(d.choices) > 1
-        )
+        ]
+        if self._classes is not None and not len(self._near(architecture)):
+            several = [d for d in several if d not in self._classes.decisions]
+        return tuple(several)
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """Change exactly one active decision; decisions that it switches on are sampled.
+
+        With an equivalence, of any description of the architecture, so that the result is another.
 
         Raises:
             SpaceError: the space has one architecture only.
@@ -203,9 +238,55 @@ class SearchSpace:
         if not candidates:
             raise SpaceError(f'space "{self.name}" has nothing to mutate: one choice everywhere')
         decision = candidates[int(rng.integers(len(candidates)))]
+        if self._classes is not None and decision in self._classes.decisions:
+            near = self._near(architecture)
+            change = self._classes.representative(near[int(rng.integers(len(near)))])
+            return self.sample(rng, {**architecture.choices, **change})
         others = [c for c in decision.choices if c != architecture.choices[decision.name]]
         chosen = others[int(rng.integers(len(others)))]
         return self.sample(rng, {**architecture.choices, decision.name: chosen})
+
+    def neighbors(
+        self, architecture: Architecture, rng: np.random.Generator
+    ) -> tuple[Architecture, ...]:
+        """The architectures that differ in one active decision, in a fixed order, without itself.
+
+        Decisions that a change switches on are sampled. With an equivalence, in one decision of any
+        description of the architecture.
+        """
+        changes: list[dict[str, Choice]] = [
+            {decision.name: choice}
+            for decision in self.mutable(architecture)
+            if self._classes is None or decision not in self._classes.decisions
+            for choice in decision.choices
+            if choice != architecture.choices[decision.name]
+        ]
+        if self._classes is not None:
+            changes += [self._classes.representative(n) for n in self._near(architecture)]
+        return tuple(self.sample(rng, {**architecture.choices, **change}) for change in changes)
+
+    def descriptions(self, architecture: Architecture) -> Iterator[Mapping[str, Choice]]:
+        """All choices that describe the architecture; without an equivalence, its own alone."""
+        if self._classes is None:
+            yield architecture.choices
+            return
+        decisions = self._classes.decisions
+        for member in self._classes.members(self._classes.number(architecture.choices)).tolist():
+            change = {d.name: d.choices[i] for d, i in zip(decisions, member, strict=True)}
+            yield {**architecture.choices, **change}
+
+    def _near(self, architecture: Architecture) -> Sequence[int]:
+        """The classes next to that of an architecture, ascending."""
+        if self._classes is None:
+            return ()
+        return self._classes.neighbors(self._classes.number(architecture.choices))
+
+    def _represented(self, made: dict[str, Choice]) -> Architecture:
+        """The architecture of these choices, as its class has them; the first one for none."""
+        if self._classes is not None:
+            number = max(0, self._classes.number(made))
+            made = {**made, **self._classes.representative(number)}
+        return Architecture(self.name, made)
 
     def crossover(
         self, first: Architecture, second: Architecture, rng: np.random.Generator
@@ -226,7 +307,8 @@ class SearchSpace:
             while index < len(self.decisions) and not self.decisions[index].is_active(made):
                 index += 1
             if index == len(self.decisions):
-                yield Architecture(self.name, made)
+                if self._represented(made).choices == made:
+                    yield Architecture(self.name, made)
                 return
             decision = self.decisions[index]
             for choice in decision.choices:
@@ -249,6 +331,8 @@ class SearchSpace:
             decisions=self.decisions + extension.decisions,
             build=self.build,
             extensions=(*self.extensions, extension),
+            equivalence=self.equivalence,
+            graph=self.graph,
         )
 
     def __repr__(self) -> str:
