@@ -1,5 +1,5 @@
 """Evaluators: batches of jobs in, evaluations out; datasets and executors beside them."""
 
-from evaluators.values import Artifact, Evaluation, Evaluator, Executor, Failure, Job
+from evaluators.values import Artifact, Evaluation, Evaluator, Executor, Failure, Job, Table
 
-__all__ = ["Artifact", "Evaluation", "Evaluator", "Executor", "Failure", "Job"]
+__all__ = ["Artifact", "Evaluation", "Evaluator", "Executor", "Failure", "Job", "Table"]

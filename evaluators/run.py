@@ -18,7 +18,7 @@ def run(jobs: Sequence[Job]) -> list[Evaluation]:
         RuntimeError: an evaluator returned more or fewer evaluations than it got jobs.
         UsageError: an evaluator cannot be made, or an artifact cannot be read.
     """
-    groups: dict[tuple[str, str, Artifact], list[int]] = {}
+    groups: dict[tuple[str, str, Artifact | None], list[int]] = {}
     for index, job in enumerate(jobs):
         options = canonical_json(dict(job.evaluator.options))
         groups.setdefault((job.evaluator.name, options, job.dataset), []).append(index)
@@ -35,10 +35,14 @@ def run(jobs: Sequence[Job]) -> list[Evaluation]:
 
 
 @lru_cache(maxsize=8)
-def _evaluator(name: str, options: str, dataset: Artifact) -> Evaluator:
-    # Imports torch; a driver that only submits jobs to workers does without.
-    from evaluators._batches import prepared
+def _evaluator(name: str, options: str, dataset: Artifact | None) -> Evaluator:
+    module, given = plugins.load("evaluator", name), json.loads(options)
+    if dataset is None:
+        task = module.task(**given)
+    else:
+        # Imports torch; a driver that only submits jobs to workers does without.
+        from evaluators._batches import prepared
 
-    task = prepared(dataset).dataset.task
-    evaluator: Evaluator = plugins.load("evaluator", name).build(task, **json.loads(options))
+        task = prepared(dataset).dataset.task
+    evaluator: Evaluator = module.build(task, **given)
     return evaluator

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from search_spaces import Architecture, SearchSpace
 from search_spaces.frozen import FrozenMapping
@@ -48,7 +48,8 @@ class Job:
         architecture: what to evaluate.
         space: the space that builds its network.
         evaluator: the plug-in and its options.
-        dataset: a prepared dataset without test labels (see `evaluators.datasets.prepared`).
+        dataset: a prepared dataset without test labels (see `evaluators.datasets.prepared`); None
+            for an evaluator that brings its own task.
         store: URL of the artifact store that results are written to.
         seed: of the evaluation; equal for all candidates of a study.
         until_epoch: train up to this epoch, counted from the start.
@@ -60,7 +61,7 @@ class Job:
     architecture: Architecture
     space: SearchSpace
     evaluator: Plugin
-    dataset: Artifact
+    dataset: Artifact | None
     store: str
     seed: int
     until_epoch: int
@@ -110,6 +111,27 @@ class Evaluator(Protocol):
         A fault of a candidate is a `Failure` in its evaluation. Anything that is wrong with the
         program or the machine is raised.
         """
+        ...
+
+
+@runtime_checkable
+class Table(Protocol):
+    """What an evaluator has besides, whose results are looked up instead of measured.
+
+    Its module has `task(**options)`, so that a study needs no dataset. Test is in the table, and
+    sealed: `nas confirm` and `nas compare` alone ask for it.
+    """
+
+    def check(self, space: SearchSpace) -> None:
+        """Raise a `UsageError` unless the table has every architecture of the space."""
+        ...
+
+    def test_metrics(self, architecture: Architecture) -> Mapping[str, float]:
+        """The sealed metrics of an architecture, named `test_...`."""
+        ...
+
+    def reference(self, objectives: Mapping[str, str]) -> Mapping[str, float]:
+        """A reference point for hypervolumes, from {metric: direction}."""
         ...
 
 
