@@ -5,6 +5,7 @@ each other. Deb, Pratap, Agarwal and Meyarivan, "A fast and elitist multiobjecti
 algorithm: NSGA-II", 2002, has the ranks and the crowding distance.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -31,15 +32,7 @@ def non_dominated_ranks(losses: Points) -> Ints:
     points = _points(losses)
     # Sorted by objective 0, then 1, ...: no point is dominated by a later one.
     unique, inverse = np.unique(points, axis=0, return_inverse=True)
-    ranks = np.zeros(len(unique), dtype=np.int64)
-    rest = np.arange(len(unique))
-    rank = 0
-    while len(rest):
-        first = _front_of_sorted(unique[rest])
-        ranks[rest[first]] = rank
-        rest = rest[~first]
-        rank += 1
-    return ranks[inverse.reshape(-1)]
+    return _ranks_of_sorted(unique)[inverse.reshape(-1)]
 
 
 def front(losses: Points) -> Ints:
@@ -120,6 +113,26 @@ def _volume(points: Floats, bound: Floats) -> float:
         for index, depth in enumerate(depths)
         if depth > 0
     )
+
+
+def _ranks_of_sorted(points: Floats) -> Ints:
+    """The ranks of distinct, lexicographically sorted points."""
+    ranks = np.arange(len(points), dtype=np.int64)
+    if points.shape[1] == 2:
+        # The last loss of each front so far, ascending: the first front that is worse takes it.
+        ends: list[float] = []
+        for index, last in enumerate(points[:, 1].tolist()):
+            ranks[index] = rank = bisect_right(ends, last)
+            ends[rank : rank + 1] = [last]
+    elif points.shape[1] > 2:
+        rest, rank = ranks, 0
+        ranks = np.zeros(len(points), dtype=np.int64)
+        while len(rest):
+            first = _front_of_sorted(points[rest])
+            ranks[rest[first]] = rank
+            rest = rest[~first]
+            rank += 1
+    return ranks
 
 
 def _front_of_sorted(points: Floats) -> NDArray[np.bool_]:

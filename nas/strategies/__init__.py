@@ -5,7 +5,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from nas.strategies._base import Finished, Objective, Problem, Proposal, Strategy
+from nas.strategies._base import (
+    Finished,
+    Objective,
+    Problem,
+    Proposal,
+    Strategy,
+    StrategyError,
+)
 
 if TYPE_CHECKING:
     from nas.strategies._sampler import StrategySampler, suggest
@@ -16,6 +23,7 @@ __all__ = [
     "Problem",
     "Proposal",
     "Strategy",
+    "StrategyError",
     "StrategySampler",
     "suggest",
 ]

@@ -7,16 +7,24 @@ and goes on exactly as it would have.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from search_spaces import Architecture, SearchSpace
+from nas.constraints import Constraint, total_violation
+from search_spaces import Architecture, SearchSpace, UsageError
+from search_spaces.frozen import FrozenMapping
 
 State = TypeVar("State")
 Outcome: TypeAlias = Literal["complete", "pruned", "infeasible", "failed"]
+# Metrics of an architecture that are computed without training; None where it cannot be built.
+Facts: TypeAlias = Callable[[Architecture], Mapping[str, float] | None]
+
+
+class StrategyError(UsageError):
+    """A problem that a strategy cannot handle."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +41,27 @@ class Objective:
 
 @dataclass(frozen=True)
 class Problem:
-    """What a strategy searches: a space, one or several objectives, and the study's seed."""
+    """What a strategy searches.
+
+    Attributes:
+        space: of the architectures.
+        objectives: one or several.
+        seed: of the study.
+        constraints: bounds on metrics; whoever breaks one ends as infeasible.
+        known: the metrics that `facts` computes: they are never learned.
+        facts: see `Facts`; milliseconds a call, remembered by structure.
+    """
 
     space: SearchSpace
     objectives: tuple[Objective, ...]
     seed: int
+    constraints: tuple[Constraint, ...] = ()
+    known: tuple[str, ...] = ()
+    facts: Facts = lambda _: {}
+
+    def violation(self, facts: Mapping[str, float]) -> float:
+        """By how much the facts break the constraints on them; 0 where they keep all."""
+        return total_violation((c for c in self.constraints if c.metric in facts), facts)
 
 
 @dataclass(frozen=True)
@@ -48,11 +72,16 @@ class Proposal:
         ordinal: unique in the study, reserved before the trial exists.
         architecture: what to evaluate.
         inherit: the ordinal of a finished trial whose weights to start from.
+        note: what the strategy says of it, for the record: its phase, how well its predictor ranks.
     """
 
     ordinal: int
     architecture: Architecture
     inherit: int | None = None
+    note: Mapping[str, str | int | float] = field(default_factory=FrozenMapping)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "note", FrozenMapping(self.note))
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class Evolution(Strategy[Population]):
 def build(
     problem: Problem,
     *,
-    population: Annotated[int, Ge(1)] = 50,
+    population: Annotated[int, Ge(1)] = 20,
     sample: Annotated[int, Ge(1)] = 10,
     crossover: Annotated[float, Ge(0), Le(1)] = 0.0,
 ) -> Evolution:
@@ -72,7 +72,8 @@ def build(
 
     Args:
         problem: what to search.
-        population: how many live at a time.
+        population: how many live at a time, and how many random trials come first. The default
+            suits budgets of 50 to 500 evaluations; with more, a larger one searches wider.
         sample: size of the tournament; 1 makes a random walk.
         crossover: probability that the child is first crossed with a second parent.
     """

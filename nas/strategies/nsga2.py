@@ -89,7 +89,7 @@ class Nsga2(Strategy[Generation]):
 def build(
     problem: Problem,
     *,
-    population: Annotated[int, Ge(2)] = 30,
+    population: Annotated[int, Ge(2)] = 20,
     crossover: Annotated[float, Ge(0), Le(1)] = 0.9,
     mutation: Annotated[float, Ge(0), Le(1)] = 0.5,
 ) -> Nsga2:
@@ -97,7 +97,8 @@ def build(
 
     Args:
         problem: what to search.
-        population: parents, and children of a generation.
+        population: parents, and children of a generation. The default suits budgets of 50 to 500
+            evaluations; a longer search, or three objectives, can fill a larger one.
         crossover: probability that a child has two parents.
         mutation: probability that a child of two mutates; copies of a parent always do.
     """

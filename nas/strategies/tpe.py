@@ -16,8 +16,9 @@ Proposals are random until `startup` trials have a loss or a violation to compar
 """
 
 import math
-from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Annotated
 
 import numpy as np
 import optuna
@@ -26,22 +27,45 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.strategies._base import Finished, Problem, Proposal, Strategy
+from nas.strategies._log import Log
 from nas.strategies._ranking import measured, usable
 from search_spaces import Architecture, Choice, SearchSpace
-
-# All that have ended, in the order in which they did.
-Record: TypeAlias = tuple[Finished, ...]
 
 # Past this many trials that are no part of the record, and as many as the record has, a mirror is
 # made anew: Optuna's storage in memory cannot delete a trial.
 _MOST_SCRATCH = 1000
 
 
+class _Joint(optuna.samplers.TPESampler):
+    """TPE over all decisions jointly, as every trial of a mirror has them all.
+
+    Optuna would find that out by going through all trials for every proposal.
+    """
+
+    def __init__(
+        self, distributions: Mapping[str, BaseDistribution], candidates: int, seed: int
+    ) -> None:
+        super().__init__(
+            n_startup_trials=0,
+            n_ei_candidates=candidates,
+            multivariate=True,
+            constant_liar=True,
+            seed=seed,
+        )
+        self._asked = {n: d for n, d in sorted(distributions.items()) if not d.single()}
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        del study, trial
+        return dict(self._asked)
+
+
 class _Mirror:
     """An Optuna study in memory with the trials of a record, all objectives minimized."""
 
     def __init__(self, space: SearchSpace, n_objectives: int) -> None:
-        self.record: Record = ()
+        self.record: tuple[Finished, ...] = ()
         self.scratch = 0
         self.distributions: dict[str, BaseDistribution] = {
             d.name: CategoricalDistribution((*d.choices, None) if d.needs else d.choices)
@@ -54,15 +78,15 @@ class _Mirror:
         finally:
             optuna.logging.set_verbosity(verbosity)
 
-    def serves(self, record: Record) -> bool:
+    def serves(self, record: Sequence[Finished]) -> bool:
         """Whether it can be extended to this record, and is not full of trials told as failed."""
-        is_prefix = record[: len(self.record)] == self.record
+        is_prefix = tuple(record[: len(self.record)]) == self.record
         return is_prefix and self.scratch <= max(_MOST_SCRATCH, len(record))
 
-    def extend(self, record: Record) -> None:
+    def extend(self, record: Sequence[Finished]) -> None:
         for finished in record[len(self.record) :]:
             self.study.add_trial(self._ended(finished))
-        self.record = record
+        self.record = tuple(record[:])
 
     def suggest(
         self, sampler: optuna.samplers.BaseSampler, pending: Sequence[Architecture]
@@ -102,7 +126,7 @@ class _Mirror:
         )
 
 
-class Tpe(Strategy[Record]):
+class Tpe(Strategy[Log]):
     """TPE as a fold: the state is the record, the mirror a memo of it."""
 
     def __init__(self, problem: Problem, startup: int, candidates: int) -> None:
@@ -114,28 +138,28 @@ class Tpe(Strategy[Record]):
     def _empty(self) -> _Mirror:
         return _Mirror(self.problem.space, len(self.problem.objectives))
 
-    def initial(self) -> Record:
-        return ()
+    def initial(self) -> Log:
+        return Log()
 
-    def fold(self, state: Record, finished: Finished) -> Record:
-        return (*state, finished)
+    def fold(self, state: Log, finished: Finished) -> Log:
+        return state.append(finished)
 
     def propose(
-        self, state: Record, ordinal: int, pending: Sequence[Architecture], rng: np.random.Generator
+        self,
+        state: Sequence[Finished],
+        ordinal: int,
+        pending: Sequence[Architecture],
+        rng: np.random.Generator,
     ) -> Proposal:
         space = self.problem.space
-        if sum(_is_informative(finished) for finished in state) < self.startup:
+        informed = islice((t for t in state if _is_informative(t)), self.startup)
+        if sum(1 for _ in informed) < self.startup:
             return Proposal(ordinal, space.sample(rng))
         if not self._memo.serves(state):
             self._memo = self._empty()
         self._memo.extend(state)
-        sampler = optuna.samplers.TPESampler(
-            n_startup_trials=0,
-            n_ei_candidates=self.candidates,
-            multivariate=True,
-            constant_liar=True,
-            seed=int(rng.integers(2**32)),
-        )
+        seed = int(rng.integers(2**32))
+        sampler = _Joint(self._memo.distributions, self.candidates, seed)
         return Proposal(ordinal, space.sample(rng, self._memo.suggest(sampler, pending)))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Container
 
 import pytest
 
-from nas.strategies import Finished, _distinct
+from nas.strategies import Finished, Objective, Problem, Proposal, Strategy, _distinct
 from nas.strategies._distinct import propose_distinct
 from search_spaces import plugins
 
@@ -72,3 +72,66 @@ def test_a_large_space_repeats_rather_than_stops(planted):
     proposal = propose_distinct(strategy, None, 0, [], Everything())
     last = strategy.propose(None, 0, [], _distinct.generator(0, 0, _distinct.ATTEMPTS - 1))
     assert proposal == last
+
+
+class Stubborn(Strategy[None]):
+    """It always proposes the same, and counts how often it is asked."""
+
+    def __init__(self, problem, architecture):
+        super().__init__(problem)
+        self.architecture, self.asked = architecture, 0
+
+    def initial(self):
+        return None
+
+    def fold(self, state, finished):
+        return None
+
+    def propose(self, state, ordinal, pending, rng):
+        self.asked += 1
+        return Proposal(ordinal, self.architecture, inherit=0, note={"phase": "converged"})
+
+
+def stubborn(space, architecture):
+    return Stubborn(Problem(space, (Objective("loss", "minimize"),), 0), architecture)
+
+
+def test_a_converged_strategy_walks_away_step_by_step(planted, monkeypatch):
+    """Of a strategy that only repeats, most proposals are a step or two off; it is asked 8 times.
+
+    Nothing is enumerated for that, and the walk is no part of the strategy: its note says so.
+    """
+    monkeypatch.setattr(_distinct, "_keys", lambda _: pytest.fail("gone through too early"))
+    space = planted.flat(decisions=6, choices=4)
+    home = space.decode([0] * 6)
+    strategy = stubborn(space, home)
+    first = propose_distinct(strategy, None, 0, [], set())
+    assert first.architecture == home
+    assert "distinct" not in first.note
+    seen, distances = {home.key}, []
+    for ordinal in range(1, 60):
+        strategy.asked = 0
+        proposal = propose_distinct(strategy, None, ordinal, [], seen)
+        assert strategy.asked == _distinct.ATTEMPTS
+        assert proposal.inherit is None
+        assert proposal.note["phase"] == "converged"
+        assert 1 <= proposal.note["distinct"] <= _distinct.STEPS
+        seen.add(proposal.architecture.key)
+        distances.append(sum(space.encode(proposal.architecture)[i] != 0 for i in range(6)))
+    assert len(seen) == 60
+    assert distances.count(1) > 10
+    assert sum(d <= 3 for d in distances) > 50
+
+
+def test_a_stubborn_strategy_exhausts_a_small_space(planted):
+    """At the end the space is gone through, by any order of mutations, and then None."""
+    space = planted.conditional(2)
+    strategy = stubborn(space, next(iter(space)))
+    seen, how = set(), set()
+    for ordinal in range(space.size(with_recipe=True)):
+        proposal = propose_distinct(strategy, None, ordinal, [], seen)
+        how.add(type(proposal.note.get("distinct")))
+        seen.add(proposal.architecture.key)
+    assert len(seen) == space.size(with_recipe=True)
+    assert how == {type(None), int, str}
+    assert propose_distinct(strategy, None, 9999, [], seen) is None

@@ -7,6 +7,8 @@ import pytest
 
 from nas.strategies import Finished
 from nas.strategies._base import generator
+from search_spaces import Decision, SearchSpace
+from search_spaces.equivalence import Equivalence
 
 
 def complete(ordinal, architecture, *losses):
@@ -55,6 +57,36 @@ def test_a_child_differs_from_its_parent_in_one_decision(planted):
         child = planted.propose(strategy, state, ordinal).architecture
         changed = [n for n in parent.choices if n in child.choices]
         assert sum(parent.choices[n] != child.choices[n] for n in changed) == 1
+
+
+def alike(choices):
+    """The order of the decisions does not matter."""
+    return tuple(sorted(choices.values()))
+
+
+def test_a_child_is_another_architecture_where_descriptions_are_equivalent(planted):
+    """Some descriptions of parent and child differ in one decision, and they are never the same.
+
+    The control is crossover with a second parent, whose children can be farther off.
+    """
+    names = tuple(f"d{i}" for i in range(4))
+    asked = tuple(Decision(name, tuple(range(5))) for name in names)
+    space = SearchSpace(
+        "alike", 1, asked, planted.no_network, equivalence=Equivalence(names, alike)
+    )
+    rng = generator(6, 0)
+
+    def differences(crossover):
+        strategy = planted.build("evolution", space, population=2, sample=9, crossover=crossover)
+        for ordinal in range(60):
+            best, other = space.sample(rng), space.sample(rng)
+            people = [complete(0, best, 0.0), complete(1, other, 0.0 if crossover else 9.0)]
+            child = planted.propose(strategy, planted.folded(strategy, people), ordinal)
+            mine, theirs = Counter(alike(child.architecture.choices)), Counter(alike(best.choices))
+            yield (mine - theirs).total()
+
+    assert set(differences(0.0)) == {1}
+    assert max(differences(1.0)) > 1
 
 
 def test_a_sample_of_one_is_a_random_walk(planted):
