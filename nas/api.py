@@ -1,7 +1,7 @@
 """The Python API, of which the command line is a twin: `search`, and a `Study` to look at."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +18,8 @@ from search_spaces import SearchSpace, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from nas.compare import Comparison, Standing
 
 DEFAULT_STORAGE = "sqlite:///nas.db"
 DEFAULT_DATA_ROOT = Path("data")
@@ -155,6 +157,57 @@ def search(
         checked, storage=storage, data_root=Path(data_root), progress=progress, space=space
     )
     return Study(checked.study.name, storage=storage, data_root=data_root, space=space)
+
+
+def compare(
+    spec: StudySpec | Mapping[str, Any] | Path | str,
+    strategies: Sequence[str],
+    *,
+    seeds: int | Sequence[int] = 10,
+    trials: int | None = None,
+    reference: Mapping[str, float] | None = None,
+    workers: int = 1,
+    data: Any = None,
+    space: SearchSpace | None = None,
+    storage: str | None = DEFAULT_STORAGE,
+    data_root: Path | str = DEFAULT_DATA_ROOT,
+    progress: Callable[["Standing"], None] | None = None,
+    overrides: Sequence[str] = (),
+) -> "Comparison":
+    """Run strategies side by side with random search, and return the comparison.
+
+    >>> comparison = compare("study.toml", ["tpe", "evolution:population=20"])  # doctest: +SKIP
+    >>> comparison.rows()[1].difference_to_random                               # doctest: +SKIP
+
+    Args:
+        spec, data, space, data_root, overrides: as for `search`.
+        strategies: "name" or "name:option=value:..."; random search is added.
+        seeds: how many, from the study's own on; or which.
+        trials: evaluations of each run; by default those of the study's budget.
+        reference: the point up to which hypervolumes are measured, for several objectives.
+        workers: processes, which begin with what the calling script imports: put the call under
+            `if __name__ == "__main__":`. 1 runs in this process.
+        storage: URL of the database that keeps the runs; None keeps none.
+        progress: called as runs go on.
+
+    Raises:
+        UsageError: something is wrong with the arguments; no run has begun.
+        ComparisonError: the candidates of a run fail, or a worker process died.
+    """
+    from nas.compare import compare as compare_strategies
+
+    return compare_strategies(
+        _spec(spec, data, space, storage or DEFAULT_STORAGE, overrides),
+        strategies,
+        seeds=seeds,
+        trials=trials,
+        reference=reference,
+        workers=workers,
+        storage=storage,
+        data_root=Path(data_root),
+        space=space,
+        progress=progress,
+    )
 
 
 def _spec(

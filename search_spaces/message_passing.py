@@ -53,7 +53,11 @@ class LayerPlan:
 
 
 class Layer(nn.Module):
-    """Dropout, operator, normalization, activation, in this order."""
+    """Dropout, operator, normalization, activation, in this order.
+
+    Layers with equal `signature`, but for their normalization, compute the same from the same
+    weights: another candidate may start from them.
+    """
 
     def __init__(self, in_features: int, plan: LayerPlan) -> None:
         super().__init__()
@@ -62,6 +66,9 @@ class Layer(nn.Module):
         self.operator: nn.Module = operator.build(in_features, plan.width, **plan.options)
         self.normalization = NORMALIZATIONS[plan.normalization](plan.width)
         self.activation = ACTIVATIONS[plan.activation]()
+        options = dict(sorted(plan.options.items()))
+        widths = f"{in_features} -> {plan.width}"
+        self.signature = f"{plan.operator} {options} {widths} {plan.activation}"
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         x = self.operator(self.dropout(x), edge_index)
@@ -157,5 +164,11 @@ class JumpingKnowledge(Plain):
         return torch.stack(mapped).amax(dim=0)
 
 
+class Matching(nn.Linear):
+    """A linear map beside the layers, where widths differ; no candidate starts from another's."""
+
+    signature = ""
+
+
 def _matching(before: int, after: int) -> nn.Module:
-    return nn.Identity() if before == after else nn.Linear(before, after, bias=False)
+    return nn.Identity() if before == after else Matching(before, after, bias=False)

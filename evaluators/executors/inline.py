@@ -48,7 +48,7 @@ class _Inline:
         if not self._waiting:
             return {}
         handle, jobs = self._waiting.popitem()
-        with _one_thread():
+        with one_thread():
             return {handle: run(jobs)}
 
     def shutdown(self, wait: bool = True) -> None:
@@ -68,7 +68,7 @@ def bounded(jobs: Sequence[Job], timeout_seconds: float | None) -> list[Job]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()

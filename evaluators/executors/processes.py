@@ -106,7 +106,7 @@ class _Processes:
         limit = None
         if self._timeout_seconds is not None:
             limit = 1.0 + 1.1 * self._timeout_seconds * len(batch.jobs)
-        with _no_interrupts():
+        with no_interrupts():
             pool = self._live_pool()
             future = pool.schedule(_worker.evaluate, args=(content,), timeout=limit)
         self._running[future] = (handle, batch)
@@ -194,7 +194,7 @@ def _exception(raised: Raised) -> Exception:
 
 
 @contextmanager
-def _no_interrupts() -> Iterator[None]:
+def no_interrupts() -> Iterator[None]:
     """Threads and processes started in here are born with Ctrl-C blocked: it is the driver's.
 
     They inherit the mask of signals. The resource tracker of multiprocessing would lift it when it

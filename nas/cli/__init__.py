@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "delete": "studies",
     "gc": "studies",
     "confirm": "confirm",
+    "compare": "compare",
     "export": "bundles",
     "predict": "bundles",
     "plugins": "plugins",

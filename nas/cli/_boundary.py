@@ -19,6 +19,7 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 _OUTCOMES = (
     ("nas.driver", "StudyFailedError"),
     ("nas.confirm", "ConfirmError"),
+    ("nas.compare", "ComparisonError"),
     ("nas.store.engine", "StoreFailedError"),
     ("nas.export._base", "ExportFailedError"),
 )

@@ -68,6 +68,19 @@ class Live:
             elif self._is_due() or done == wanted:
                 click.echo(f"{done}/{wanted} retrained", err=True)
 
+    def runs(self, done: int, wanted: int, share: float, seconds_left: float | None) -> None:
+        """The progress of a comparison: so many runs of so many, and the share of their trials."""
+        rest = f"{done}/{wanted} runs"
+        if seconds_left is not None and done < wanted:
+            rest += f", {duration(seconds_left)} left"
+        with suppress(OSError):
+            if self._bar is not None and self._task is not None:
+                self._bar.update(
+                    self._task, description="comparing", completed=share, total=1, rest=rest
+                )
+            elif self._is_due() or done == wanted:
+                click.echo(rest, err=True)
+
     def _draw(self, bar: "rich.progress.Progress", progress: "Progress") -> None:
         if progress.message:
             bar.console.print(progress.message, markup=False, highlight=False)

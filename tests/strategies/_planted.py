@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nas.strategies._base import Finished, Objective, Problem, Proposal, generator
+from nas.strategies._base import Finished, Objective, Problem, Proposal, StrategyError, generator
 from search_spaces import Architecture, Decision, SearchSpace, SpaceError, plugins
 
 
@@ -38,6 +38,24 @@ def conditional(layers: int = 3) -> SearchSpace:
     return SearchSpace("conditional", 1, tuple(asked), no_network)
 
 
+def components() -> SearchSpace:
+    """Two layers of the six component classes of Auto-GNN, 12 tokens."""
+    classes = {
+        "attention": 7,
+        "aggregator": 3,
+        "activation": 8,
+        "heads": 6,
+        "update": 2,
+        "width": 7,
+    }
+    asked = [
+        Decision(f"layer{i}.{name}", tuple(range(choices)))
+        for i in range(2)
+        for name, choices in classes.items()
+    ]
+    return SearchSpace("components", 1, tuple(asked), no_network)
+
+
 def single() -> SearchSpace:
     return SearchSpace("single", 1, (Decision("only", ("one",)),), no_network)
 
@@ -56,6 +74,16 @@ def reward(architecture: Architecture, seed: int) -> float:
     return float(np.mean([gain(seed, n, c) for n, c in architecture.choices.items()]))
 
 
+def hidden(space: SearchSpace, seed: int) -> Architecture:
+    """A target for `matched`; no ordinal's generator draws it."""
+    return space.sample(np.random.default_rng([seed, 0, 0, 2]))
+
+
+def matched(architecture: Architecture, target: Architecture) -> float:
+    """The share of the target's choices that the architecture has."""
+    return float(np.mean([architecture.choices[n] == c for n, c in target.choices.items()]))
+
+
 def quality_and_cost(architecture: Architecture, seed: int) -> tuple[float, float]:
     """Two losses in conflict: 1 - (worth with pairwise terms), and the mean size of the choices."""
     items = sorted(architecture.choices.items())
@@ -69,6 +97,16 @@ def quality_and_cost(architecture: Architecture, seed: int) -> tuple[float, floa
 def build(name: str, space: SearchSpace, n_objectives: int = 1, seed: int = 0, **options):
     objectives = tuple(Objective(f"loss{i}", "minimize") for i in range(n_objectives))
     return plugins.load("strategy", name).build(Problem(space, objectives, seed), **options)
+
+
+@cache
+def objectives_of(name: str) -> tuple[int, ...]:
+    """How many objectives a strategy can have: one, or one and two."""
+    try:
+        build(name, flat(), 2)
+    except StrategyError:
+        return (1,)
+    return (1, 2)
 
 
 def record(space: SearchSpace, count: int, n_objectives: int = 1, seed: int = 0) -> list[Finished]:
@@ -119,7 +157,7 @@ def proposals(name: str) -> list[str]:
     """Keys proposed after several lengths of records, with and without pending trials."""
     keys = []
     for space in (flat(), conditional(), single()):
-        for n_objectives in (1, 2):
+        for n_objectives in objectives_of(name):
             strategy = build(name, space, n_objectives, seed=3)
             trials = record(space, 80, n_objectives)
             for length in (0, 5, 80):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.strategies import Finished
+from nas.strategies import Finished, StrategyError
 from nas.strategies._base import generator
 from search_spaces import plugins
 
@@ -17,7 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 every_strategy = pytest.mark.parametrize("name", plugins.names("strategy"))
 every_space = pytest.mark.parametrize("space_name", ["flat", "conditional", "single"])
-objectives = pytest.mark.parametrize("n_objectives", [1, 2])
+
+
+@pytest.fixture(params=[1, 2])
+def n_objectives(request, planted, name):
+    """One objective, and two for the strategies that do not refuse them."""
+    if request.param not in planted.objectives_of(name):
+        pytest.skip(f"{name} has one objective only")
+    return request.param
 
 
 def test_the_strategies_are_discovered():
@@ -30,8 +37,19 @@ def test_the_strategies_are_discovered():
 
 
 @every_strategy
+def test_two_objectives_or_a_refusal(planted, name):
+    """A strategy for one objective says so before the first trial, and what to use instead."""
+    space = planted.flat()
+    if planted.objectives_of(name) == (1,):
+        said = rf"strategy {name}: expected one objective, got 2 \(loss0, loss1\).* use "
+        with pytest.raises(StrategyError, match=said):
+            planted.build(name, space, 2)
+    else:
+        assert len(planted.build(name, space, 2).problem.objectives) == 2
+
+
+@every_strategy
 @every_space
-@objectives
 def test_proposals_belong_to_the_space(planted, name, space_name, n_objectives):
     """After any record, with any pending, a proposal decodes to itself and has its ordinal."""
     space = planted.SPACES[space_name]()
@@ -63,7 +81,6 @@ def test_another_process_proposes_the_same(planted, name):
 
 
 @every_strategy
-@objectives
 def test_folding_leaves_the_old_state(planted, name, n_objectives):
     """A fold returns a new state; the one it came from proposes as before."""
     space = planted.conditional()
@@ -81,7 +98,6 @@ def test_folding_leaves_the_old_state(planted, name, n_objectives):
 
 
 @every_strategy
-@objectives
 def test_folding_at_once_is_folding_step_by_step(planted, name, n_objectives):
     """A fresh object with the whole record goes on as one that proposed along the way."""
     space = planted.conditional()
@@ -118,7 +134,6 @@ def test_a_proposal_does_not_depend_on_earlier_calls(planted, name):
 
 @every_strategy
 @pytest.mark.parametrize("outcome", ["failed", "pruned", "infeasible", "complete"])
-@objectives
 def test_records_without_any_loss(planted, name, outcome, n_objectives):
     """A record in which nothing was ever measured still leads to proposals."""
     space = planted.conditional()
@@ -137,8 +152,9 @@ def test_records_without_any_loss(planted, name, outcome, n_objectives):
 def test_a_space_of_one_architecture(planted, name):
     """There is nothing to choose, and nothing to raise about."""
     space = planted.single()
-    strategy = planted.build(name, space, 2)
-    state = planted.folded(strategy, planted.record(space, 80, 2))
+    most = max(planted.objectives_of(name))
+    strategy = planted.build(name, space, most)
+    state = planted.folded(strategy, planted.record(space, 80, most))
     assert planted.propose(strategy, state, 80).architecture == next(iter(space))
 
 

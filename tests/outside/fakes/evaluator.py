@@ -27,7 +27,9 @@ class Planted:
         if self.log:
             parent = job.inherit.sha256 if job.inherit else None
             with Path(self.log).open("a") as file:
-                file.write(f"{job.architecture.key} {job.seed} {job.until_epoch} {parent}\n")
+                resume = job.resume.sha256 if job.resume else None
+                start = f"{job.architecture.key} {job.seed} {job.until_epoch}"
+                file.write(f"{start} {parent} {resume}\n")
         time.sleep(self.seconds)
         a, b = int(job.architecture.choices["a"]), int(job.architecture.choices["b"])
         if a in self.raise_when_a_is:

@@ -6,6 +6,7 @@ from typing import Any
 from nas.spec import StudySpec, spec_from_mapping
 
 TWO_OBJECTIVES: Mapping[str, str] = {"val_accuracy": "maximize", "params": "minimize"}
+FOR_ONE_OBJECTIVE = ("agnn", "reinforce")
 SMALL_POPULATION: Mapping[str, Mapping[str, int]] = {
     "evolution": {"population": 6, "sample": 3},
     "nsga2": {"population": 6},

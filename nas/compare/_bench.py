@@ -1,0 +1,133 @@
+"""What the runs of one process share: the setup, and what has been measured with one seed."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from evaluators import Artifact, Evaluation, Table
+from evaluators.artifacts import store_path
+from nas.compare._entrants import Entrant
+from nas.constraints import Constraint
+from nas.fold import build_strategy
+from nas.setup import Setup
+from nas.spec import StudySpec
+from nas.strategies import Objective
+from nas.strategies._base import AnyStrategy
+from search_spaces import Architecture, SearchSpace, Task, plugins
+
+
+class Bench:
+    """Evaluates in this process, for one seed at a time; equal jobs of a seed are done once.
+
+    Args:
+        setup: of the study file.
+        dataset: prepared; None where the evaluator looks results up.
+        store: URL of a folder for checkpoints, which are deleted as the next seed begins. Worker
+            processes have folders of their own in it.
+    """
+
+    def __init__(self, setup: Setup, dataset: Artifact | None = None, store: str = "") -> None:
+        self.setup = setup
+        self.dataset = dataset
+        self.store = store
+        self.objectives = tuple(Objective(m, d) for m, d in setup.objectives.items())
+        self._table = setup.evaluator if isinstance(setup.evaluator, Table) else None
+        self._measured: dict[str, Evaluation] = {}
+
+    @property
+    def seed(self) -> int:
+        return self.setup.spec.study.seed
+
+    def use_seed(self, seed: int) -> None:
+        """Be the bench of studies with this seed."""
+        if seed == self.seed:
+            return
+        self._measured.clear()
+        if self.store:
+            shutil.rmtree(store_path(self.store), ignore_errors=True)
+        study = self.setup.spec.study.model_copy(update={"seed": seed})
+        spec = self.setup.spec.model_copy(update={"study": study})
+        self.setup = replace(self.setup, spec=spec)
+
+    def build(self, entrant: Entrant) -> AnyStrategy:
+        """A strategy on the problem of the study with this seed.
+
+        Raises:
+            UsageError: it cannot handle the problem.
+        """
+        spec = self.setup.spec.model_copy(update={"strategy": entrant.plugin})
+        return build_strategy(replace(self.setup, spec=spec), f'comparing "{entrant.label}"')
+
+    def evaluate(
+        self, architecture: Architecture, parent: Artifact | None = None, *, inherits: bool = False
+    ) -> Evaluation:
+        """The evaluation of one candidate to its end, by the job that a study would send.
+
+        Args:
+            architecture: the candidate.
+            parent: the checkpoint whose weights it starts from, if there is one.
+            inherits: whether it was to inherit weights: then it answers for nothing else.
+        """
+        key = architecture.key
+        if not inherits and key in self._measured:
+            return self._measured[key]
+        setup = self.setup
+        job = setup.job(architecture, self.dataset, self.store, setup.evaluator.epochs)
+        (evaluation,) = setup.evaluator.evaluate([replace(job, inherit=parent) if parent else job])
+        if not inherits and evaluation.failure is None:
+            self._measured[key] = evaluation
+        return evaluation
+
+    def test_metrics(self, architecture: Architecture) -> Mapping[str, float]:
+        """What a table has on test; of a network that was trained here, nothing is measured."""
+        return self._table.test_metrics(architecture) if self._table is not None else {}
+
+    @contextmanager
+    def single_threaded(self) -> Iterator[None]:
+        """One thread of torch, as in a study, where anything is trained."""
+        if self.dataset is None:
+            yield
+            return
+        from evaluators.executors.inline import one_thread
+
+        with one_thread():
+            yield
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A bench on its way to another process: values, of which it is made again there."""
+
+    spec: StudySpec
+    task: Task
+    space: SearchSpace
+    constraints: tuple[Constraint, ...]
+    levels: tuple[int, ...]
+    dataset: Artifact | None
+
+    @classmethod
+    def of(cls, bench: Bench) -> "Parcel":
+        setup = bench.setup
+        return cls(
+            setup.spec, setup.task, setup.space, setup.constraints, setup.levels, bench.dataset
+        )
+
+    def bench(self, store: str) -> Bench:
+        """The bench, with a folder of its own for checkpoints."""
+        dataset = None
+        if self.dataset is not None:
+            from evaluators.datasets import load_prepared
+
+            dataset = load_prepared(self.dataset)
+        module = plugins.load("evaluator", self.spec.evaluator.name)
+        setup = Setup(
+            spec=self.spec,
+            dataset=dataset,
+            task=self.task,
+            space=self.space,
+            evaluator=module.build(self.task, **self.spec.evaluator.options),
+            constraints=self.constraints,
+            levels=self.levels,
+        )
+        return Bench(setup, self.dataset, store)

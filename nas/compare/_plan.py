@@ -1,0 +1,148 @@
+"""Which runs a comparison wants: those that are stored are read, the others are made and kept."""
+
+import importlib.metadata
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from evaluators.artifacts import store_url
+from nas import __version__
+from nas._options import thaw
+from nas.compare._bench import Bench
+from nas.compare._entrants import Entrant
+from nas.compare._run import Run
+from nas.compare._source import source_digest
+from nas.compare._workers import Task, Told, run_all
+from nas.setup import NUMERICS_VERSION, Setup
+from nas.store import Store
+from nas.store.comparisons import store_run, stored_runs
+from nas.strategies import Objective
+from nas.study import prepared_dataset
+from search_spaces.canonical import digest
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a comparison is.
+
+    Attributes:
+        done, wanted: runs, those that were stored among them.
+        share: of the trials of all runs, in [0, 1].
+        seconds_left: by the trials made so far, None when unknown.
+    """
+
+    done: int
+    wanted: int
+    share: float
+    seconds_left: float | None = None
+
+
+Report = Callable[[Standing], None]
+
+
+class Plan:
+    """Which runs are wanted, which are there, and where they are kept."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        found: Sequence[Entrant],
+        seeds: Sequence[int],
+        trials: int,
+        storage: str | None,
+    ) -> None:
+        self._setup = setup
+        self._trials = trials
+        self._store = Store(storage) if storage is not None else None
+        self._digest = _digest(setup, trials)
+        self.runs: dict[tuple[str, int], Run] = {}
+        self._missing: list[Task] = [(entrant, seed) for seed in seeds for entrant in found]
+        if self._store is not None:
+            self._take_stored(stored_runs(self._store, self._digest))
+
+    def _take_stored(self, stored: Mapping[tuple[str, int], Mapping[str, object]]) -> None:
+        objectives = tuple(Objective(m, d) for m, d in self._setup.objectives.items())
+        for entrant, seed in self._missing:
+            value = stored.get((entrant.digest, seed))
+            if value is not None:
+                self.runs[entrant.label, seed] = Run.from_json(value, entrant.label, objectives)
+        self._missing = [(e, seed) for e, seed in self._missing if (e.label, seed) not in self.runs]
+
+    def run(self, workers: int, progress: Report) -> None:
+        if not self._missing:
+            return
+        clock = _Clock(len(self.runs), len(self._missing), self._trials, progress)
+        clock.tell()
+
+        def told(message: Told) -> None:
+            if message.run is not None:
+                self._keep(message.task[0], message.run)
+            clock.told(message)
+
+        with tempfile.TemporaryDirectory(prefix="nas-compare-") as folder:
+            dataset = prepared_dataset(self._setup, store_url(Path(folder) / "dataset"))
+            bench = Bench(self._setup, dataset, store_url(Path(folder) / "checkpoints"))
+            run_all(bench, self._missing, self._trials, workers, told)
+
+    def _keep(self, entrant: Entrant, run: Run) -> None:
+        if self._store is not None:
+            labels = (self._setup.spec.study.name, entrant.label)
+            store_run(self._store, self._digest, entrant.digest, labels, run.to_json())
+        self.runs[entrant.label, run.seed] = run
+
+
+class _Clock:
+    """Counts trials, and says how long the rest will take."""
+
+    def __init__(self, stored: int, missing: int, trials: int, progress: Report) -> None:
+        self._stored, self._missing, self._trials = stored, missing, trials
+        self._progress = progress
+        # When the first word came, and of how many trials: what was before is no measure.
+        self._first: tuple[float, int] | None = None
+        self._ended = 0
+        self._under_way: dict[Task, int] = {}
+
+    def told(self, message: Told) -> None:
+        if message.run is None:
+            self._under_way[message.task] = message.trials
+        else:
+            self._under_way.pop(message.task, None)
+            self._ended += 1
+        self.tell()
+
+    def tell(self) -> None:
+        # An exhausted run counts as all of its trials: nothing is left of it.
+        made = self._ended * self._trials + sum(self._under_way.values())
+        left = self._missing * self._trials - made
+        now, seconds = time.monotonic(), None
+        if self._first is None and made:
+            self._first = (now, made)
+        elif self._first is not None and made > self._first[1]:
+            seconds = (now - self._first[0]) * left / (made - self._first[1])
+        wanted = self._stored + self._missing
+        share = 1 - left / (wanted * self._trials)
+        self._progress(Standing(self._stored + self._ended, wanted, share, seconds))
+
+
+def _digest(setup: Setup, trials: int) -> str:
+    """Equal for comparisons whose runs of one strategy and seed must be equal."""
+    spec = setup.spec
+    choices = {choice for decision in setup.space.decisions for choice in decision.choices}
+    names = [spec.space.name, spec.evaluator.name, *choices]
+    # Code from elsewhere may change under the same name and the same version of this program.
+    foreign = [name for name in names if isinstance(name, str) and "." in name]
+    return digest(
+        {
+            "program": [__version__, NUMERICS_VERSION],
+            "torch": importlib.metadata.version("torch") if setup.dataset is not None else "",
+            "foreign": {name: source_digest(name) for name in foreign},
+            "space": setup.space.to_json(),
+            "task": asdict(setup.task),
+            "evaluator": [spec.evaluator.name, thaw(spec.evaluator.options)],
+            "objectives": [list(pair) for pair in setup.objectives.items()],
+            "constraints": [str(constraint) for constraint in setup.constraints],
+            "trials": trials,
+        }
+    )
