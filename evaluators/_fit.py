@@ -20,6 +20,7 @@ from evaluators._batches import Batch, Batches
 from evaluators._dropout import set_dropout
 from evaluators._faults import CandidateError, network_fault
 from evaluators._folds import Fold
+from evaluators._inherit import signatures
 from evaluators.checkpoint import RunState, Weights
 from evaluators.values import Failure
 from search_spaces import PluginError
@@ -100,6 +101,8 @@ class Run:
     ) -> None:
         self.network, self.recipe, self.batches, self.fold = network, recipe, batches, fold
         self.seed, self.index = seed, index
+        # Before dropout is set, which is no part of what a network is.
+        self.signatures = signatures(network)
         set_dropout(network, float(recipe.dropout), batches.sparse_features)
         self.optimizer = make_optimizer(network, recipe) if list(network.parameters()) else None
         self.val = batches.split(fold.val, recipe.batch_size)

@@ -2,7 +2,8 @@
 
 Names: `run0/best/<name in the state dict>`; while the job can go on, also `run0/current/...`,
 `run0/optimizer/<parameter>/<key>` and `run0/best_logits`. The header is JSON in the file's
-metadata: which job it belongs to, and epoch, best epoch and best value of each run.
+metadata: which job it belongs to, the signatures of the network's parts (see
+`evaluators._inherit`), and epoch, best epoch and best value of each run.
 """
 
 import json
@@ -65,7 +66,14 @@ class RunState:
                 kept.copy_(tensor)
 
 
-def write(store: str, job: Mapping[str, Any], runs: list[RunState], *, final: bool) -> Artifact:
+def write(
+    store: str,
+    job: Mapping[str, Any],
+    signatures: Mapping[str, str],
+    runs: list[RunState],
+    *,
+    final: bool,
+) -> Artifact:
     """Store a checkpoint; a final one keeps the best weights alone."""
     tensors: Weights = {}
     for index, run in enumerate(runs):
@@ -78,6 +86,7 @@ def write(store: str, job: Mapping[str, Any], runs: list[RunState], *, final: bo
         "format": _FORMAT,
         "final": final,
         "job": dict(job),
+        "signatures": dict(signatures),
         "runs": [{name: getattr(run, name) for name in _NUMBERS} for run in runs],
     }
     return artifacts.write(store, save(tensors, {"checkpoint": json.dumps(header)}))
@@ -105,6 +114,16 @@ def run_weights(artifact: Artifact) -> list[Weights]:
         ArtifactError: it is missing, damaged or no checkpoint.
     """
     return [run.best for run in _read(artifact)[1]]
+
+
+def parent_weights(artifact: Artifact) -> tuple[dict[str, str], list[Weights]]:
+    """The signatures of the network's parts, and the best weights of each run.
+
+    Raises:
+        ArtifactError: it is missing, damaged or no checkpoint.
+    """
+    header, runs = _read(artifact)
+    return header.get("signatures", {}), [run.best for run in runs]
 
 
 def best_weights(artifact: Artifact) -> Weights:

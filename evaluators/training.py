@@ -17,14 +17,13 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Lt
-from torch import nn
 
 from evaluators import checkpoint
 from evaluators._batches import Batches, prepared
 from evaluators._faults import CandidateError, memory_fault, network_fault
 from evaluators._fit import OptimizerName, Recipe, Run, seed_torch
 from evaluators._folds import Fold, run_folds
-from evaluators.checkpoint import Weights
+from evaluators._inherit import inherit
 from evaluators.values import Artifact, Evaluation, Evaluator, Job
 from search_spaces import PluginError, Task
 from search_spaces.errors import did_you_mean
@@ -116,14 +115,15 @@ class _Training:
 
     def _start(self, job: Job, batches: Batches, folds: Sequence[Fold]) -> list[Run]:
         recipe = self._recipe(job)
-        inherited = [] if job.inherit is None else checkpoint.run_weights(job.inherit)
+        parent = None if job.inherit is None else checkpoint.parent_weights(job.inherit)
         runs = []
         for index, fold in enumerate(folds):
             seed_torch(job.seed, index, 0)
             with network_fault("building the network"):
                 network = job.space.network(job.architecture, batches.dataset.task)
-            if inherited and job.resume is None:
-                _inherit(network, inherited[index % len(inherited)])
+            if parent is not None and job.resume is None:
+                theirs, weights = parent
+                inherit(network, weights[index % len(weights)], theirs)
             runs.append(Run(network, recipe, batches, fold, job.seed, index))
         if job.resume is not None:
             _thaw(runs, job.resume, self._identity(job))
@@ -165,14 +165,8 @@ class _Training:
         states = [run.state if final else run.freeze() for run in runs]
         for run in runs:
             run.state.metrics = run.best_metrics()
-        return checkpoint.write(job.store, self._identity(job), states, final=final)
-
-
-def _inherit(network: nn.Module, weights: Weights) -> None:
-    """Copy what has the same name and shape."""
-    for name, tensor in network.state_dict().items():
-        if name in weights and weights[name].shape == tensor.shape:
-            tensor.copy_(weights[name])
+        parts = runs[0].signatures
+        return checkpoint.write(job.store, self._identity(job), parts, states, final=final)
 
 
 def _thaw(runs: Sequence[Run], artifact: Artifact, identity: Mapping[str, Any]) -> None:
