@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, MinLen
-from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from nas import constraints as bounds
 from nas._options import shown
@@ -145,15 +145,26 @@ class BudgetTable(Table):
 
 
 class HalvingTable(Table):
-    """`[halving]`: asynchronous successive halving.
+    """`[halving]`: few trials are trained to their end.
 
     Attributes:
         epochs: of the rungs, ascending, below the evaluator's own epochs.
         reduction: one trial in so many goes on from each rung.
+        mode: asynchronous: each trial is compared with those that were at the rung before it;
+            successive: trials wait at a rung for the others of their bracket.
+        bracket: how many trials compete; without it as many as leave one that is trained to its
+            end, `reduction` to the power of the number of rungs.
     """
 
     epochs: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
     reduction: Annotated[int, Ge(2)] = 3
+    mode: Literal["asynchronous", "successive"] = "asynchronous"
+    bracket: Annotated[int, Ge(2)] | None = None
+
+    @property
+    def competing(self) -> int:
+        """How many trials compete in a bracket."""
+        return self.bracket or self.reduction ** len(self.epochs)
 
     @field_validator("epochs")
     @classmethod
@@ -161,3 +172,13 @@ class HalvingTable(Table):
         if any(later <= earlier for earlier, later in pairwise(epochs)):
             raise ValueError(f"expected ascending epochs, got {shown(epochs)}")
         return epochs
+
+    @field_validator("bracket")
+    @classmethod
+    def _has_brackets(cls, bracket: int | None, known: ValidationInfo) -> int | None:
+        if bracket is not None and known.data.get("mode") == "asynchronous":
+            raise ValueError(
+                f'only mode = "successive" has brackets, got {bracket} for "asynchronous"; leave '
+                "it out, or choose the other mode"
+            )
+        return bracket

@@ -75,6 +75,11 @@ def candidate(
         refuse_change(store.row(connection, name), setup)
     if record.architecture is None:
         raise StoreError(f"trial {record.number} of study {name!r} has no architecture")
+    if setup.dataset is None:
+        raise StoreError(
+            f'study "{name}" looked its results up in a table, so there are no weights to export; '
+            'search with the evaluator "training" and a [dataset]'
+        )
     artifact, retrained = _artifact(store, setup, record, record.architecture)
     confirmed = [c.metrics for c in confirmations(store, name) if c.trial == record.number]
     facts = {name: record.metrics[name] for name in FACTS if name in record.metrics}
@@ -122,7 +127,7 @@ def _artifact(
         return Artifact(url, record.artifact), False
     # Lost or damaged: the job is known, and gives the same numbers again.
     executor: Executor = plugins.load("executor", "inline").build()
-    job = setup.job(architecture, prepared_dataset(setup, url), setup.evaluator.epochs)
+    job = setup.job(architecture, prepared_dataset(setup, url), url, setup.evaluator.epochs)
     handle = executor.submit([job])
     evaluation = executor.wait()[handle][0]
     if evaluation.failure is not None or evaluation.artifact is None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluators import Artifact, Evaluation, Executor
+from evaluators import Artifact, Evaluation, Executor, Table
 from evaluators.artifacts import intact
 from nas.record import Confirmation, TrialRecord
 from nas.setup import Setup, prepare, refuse_change
@@ -50,7 +50,7 @@ def confirm(
 
     The seeds are the same for all trials, so differences between trials are paired. What has been
     confirmed before is kept: repeated, the stored result comes back, and a test value is never
-    measured twice.
+    measured twice. A table has one result for an architecture: it is looked up, once.
 
     Args:
         top: how many of the best trials: the front, then the next fronts, by the first objective.
@@ -80,13 +80,26 @@ def confirm(
     if any((t.number, seed) not in done or not done[t.number, seed] for t, seed in wanted):
         setup = prepare(spec, data_root, space)
         refuse_change(stored, setup)
-        if not setup.task.n_test:
-            raise UsageError(f'the dataset of study "{name}" has no test split to confirm on')
         missing = [(t, seed) for t, seed in wanted if (t.number, seed) not in done]
         with driving(store, name):
+            if isinstance(setup.evaluator, Table):
+                _look_up(store, setup.evaluator, stored["id"], chosen, first)
+                return confirmations(store, name)
+            if not setup.task.n_test:
+                raise UsageError(f'the dataset of study "{name}" has no test split to confirm on')
             _retrain(store, setup, stored["id"], missing, len(wanted), progress)
             _measure_test(store, setup, stored["id"], data_root)
     return confirmations(store, name)
+
+
+def _look_up(store: Store, table: Table, study: int, chosen: list[TrialRecord], seed: int) -> None:
+    """Take both from the table, which holds the means over the seeds that its authors trained."""
+    for trial in chosen:
+        if trial.architecture is None:
+            raise ConfirmError(f"trial {trial.number} has no architecture")
+        store_confirmation(store, study, trial.number, seed, trial.metrics, None)
+        test = table.test_metrics(trial.architecture)
+        store_test(store, study, trial.number, seed, test)
 
 
 def _has_weights(store: Store, name: str, number: int, seed: int) -> bool:
@@ -124,7 +137,8 @@ def _retrain(
     """Train what is missing on sealed data, and record its validation."""
     if not missing:
         return
-    dataset = prepared_dataset(setup, store.artifacts(setup.spec.study.name))
+    artifacts = store.artifacts(setup.spec.study.name)
+    dataset = prepared_dataset(setup, artifacts)
     options = setup.spec.executor.options
     executor: Executor = plugins.load("executor", setup.spec.executor.name).build(**options)
     queue = list(reversed(missing))
@@ -136,7 +150,7 @@ def _retrain(
                 trial, seed = queue.pop()
                 if trial.architecture is None:
                     raise ConfirmError(f"trial {trial.number} has no architecture")
-                job = setup.job(trial.architecture, dataset, setup.evaluator.epochs)
+                job = setup.job(trial.architecture, dataset, artifacts, setup.evaluator.epochs)
                 flying[executor.submit([replace(job, seed=seed)])] = (trial, seed)
             for handle, evaluations in executor.wait(1.0).items():
                 trial, seed = flying.pop(handle)
@@ -166,6 +180,8 @@ def _measure_test(store: Store, setup: Setup, study: int, data_root: Path) -> No
     """Measure test for the confirmations that have none yet, in this process, labels unsealed."""
     from evaluators.datasets import load
 
+    if setup.spec.dataset is None:
+        raise ConfirmError("a study without a dataset has nothing to measure test on")
     dataset = load(setup.spec.dataset, data_root)
     name = setup.spec.study.name
     for (number, seed), measured in confirmed_seeds(store, name).items():

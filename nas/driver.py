@@ -8,23 +8,23 @@ goes on with each where the record says.
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evaluators import Artifact, Evaluation, Executor, Failure
 from evaluators.artifacts import intact
-from evaluators.facts import CandidateError, facts
+from evaluators.facts import CandidateError
 from nas import budget as stopping
-from nas import rungs
 from nas.constraints import total_violation
 from nas.fold import RecordFold
+from nas.halving import Decision, Halving
 from nas.record import Progress, TrialRecord, TrialState
 from nas.setup import Setup
 from nas.store import Store
 from nas.store.ledger import Ending, Ledger, Reserved
 from nas.store.optuna_twin import OptunaTwin
-from nas.store.read import losses_of
+from nas.strategies import Proposal
 from search_spaces import Architecture
 
 Report = Callable[[Progress], None]
@@ -58,7 +58,8 @@ class Driver:
         book: Ledger,
         twin: OptunaTwin,
         executor: Executor,
-        dataset: Artifact,
+        dataset: Artifact | None,
+        artifacts: str,
         progress: Report | None,
     ) -> None:
         self._store = store
@@ -67,39 +68,62 @@ class Driver:
         self._twin = twin
         self._executor = executor
         self._dataset = dataset
+        self._artifacts = artifacts
         self._report = progress or (lambda _: None)
         self._name = setup.spec.study.name
         self._fold = RecordFold(setup)
+        self._orphans: deque[Reserved] = deque()
         self._flying: dict[int, Flying] = {}
+        self._halving = Halving[Flying](setup, book)
+        # Promoted at a rung, for the next free worker.
+        self._ready: deque[Flying] = deque()
         self._began = time.monotonic()
         self._ended_here = 0
         with store.reading() as connection:
             row = store.row(connection, self._name)
         self._start = [Architecture.from_json(value) for value in row["start"]]
         self._seconds_before = float(row["seconds"])
+        self._begun = int(row["next_ordinal"])
         self._exhausted = False
 
     def run(self) -> str:
         """Run until the budget is spent; returns why it stopped."""
         spec = self._setup.spec
         self._book.set_budget(spec.to_json()["budget"], spec.budget.trials)
-        orphans = self._recover()
+        self._orphans = self._recover()
         self._fold.advance(self._book, last=None)
         self._fold.forgive()
-        self._tell(message=f"dataset: {self._setup.dataset.name}, {self._setup.task.n_nodes} nodes")
+        if self._setup.dataset is not None:
+            said = f"{self._setup.dataset.name}, {self._setup.task.n_nodes} nodes"
+            self._tell(message=f"dataset: {said}")
         while True:
-            reason = ""
-            while len(self._flying) < self._executor.workers:
-                reason = self._stop_reason()
-                reserved = self._next(orphans, reason)
-                if reserved is None:
-                    break
-                self._begin(reserved)
+            reason = self._fill()
             if not self._flying:
                 return self._finish(reason)
             for handle, evaluations in self._executor.wait(1.0).items():
                 self._measured(self._flying.pop(handle), evaluations[0])
             self._tell()
+
+    def _fill(self) -> str:
+        """Give work to every free worker; returns why no trial is begun any more, or nothing.
+
+        With one worker each step follows from the record alone: what a bracket has promoted goes
+        before a new trial, and one that is not full closes when nothing else can be done.
+        """
+        reason = ""
+        while len(self._flying) < self._executor.workers:
+            reason = self._stop_reason()
+            if self._settle(closing=False):
+                continue
+            if self._ready:
+                self._submit(self._ready.popleft())
+                continue
+            reserved = self._next(reason)
+            if reserved is not None:
+                self._begin(reserved)
+            elif self._flying or not self._settle(closing=True):
+                break
+        return reason
 
     def _recover(self) -> deque[Reserved]:
         """Close the twins of ended trials, take over orphans, fold the record."""
@@ -126,30 +150,34 @@ class Driver:
         seconds = self._seconds_before + time.monotonic() - self._began
         return stopping.stop_reason(self._fold.budget, standing, seconds)
 
-    def _next(self, orphans: deque[Reserved], reason: str) -> Reserved | None:
+    def _next(self, reason: str) -> Reserved | None:
         """The next trial with its architecture, recorded; None when there is nothing to start."""
-        while orphans:
-            orphan = orphans.popleft()
+        while self._orphans:
+            orphan = self._orphans.popleft()
             proposed = orphan if orphan.architecture else self._propose(orphan)
             if proposed is not None:
                 return proposed
         if reason or self._exhausted:
             return None
         fresh = self._book.reserve(self._setup.spec.budget.trials)
-        return self._propose(fresh) if fresh is not None else None
+        if fresh is None:
+            return None
+        self._begun = fresh.ordinal + 1
+        return self._propose(fresh)
 
     def _propose(self, reserved: Reserved) -> Reserved | None:
         pending = self._book.architectures(reserved.pending)
         if reserved.ordinal < len(self._start):
-            architecture, inherit = self._start[reserved.ordinal], None
+            proposal = Proposal(reserved.ordinal, self._start[reserved.ordinal])
         else:
-            proposal = self._fold.propose(self._book, reserved, pending)
-            if proposal is None:
+            proposed = self._fold.propose(self._book, reserved, pending)
+            if proposed is None:
                 self._exhausted = True
-                self._book.withdraw(reserved.ordinal)
+                self._begun = self._book.withdraw(reserved.ordinal)
                 return None
-            architecture, inherit = proposal.architecture, proposal.inherit
-        self._book.propose(reserved.ordinal, architecture, inherit)
+            proposal = proposed
+        architecture, inherit = proposal.architecture, proposal.inherit
+        self._book.propose(reserved.ordinal, architecture, inherit, proposal.note)
         return replace(reserved, architecture=architecture, inherit=inherit)
 
     def _begin(self, reserved: Reserved) -> None:
@@ -159,7 +187,7 @@ class Driver:
         trial = Flying(reserved.ordinal, reserved.architecture, reserved.inherit)
         self._twin.start(trial.ordinal, trial.architecture)
         try:
-            trial.facts = {**facts(self._setup.space, trial.architecture, self._setup.task)}
+            trial.facts = {**self._setup.facts(trial.architecture)}
         except CandidateError as error:
             return self._end(trial, Ending("failed", failure=error.failure))
         known = [c for c in self._setup.constraints if c.metric in trial.facts]
@@ -171,7 +199,8 @@ class Driver:
             trial.level = self._setup.levels.index(recorded[-1]["epoch"])
             trial.seconds = sum(row["seconds"] for row in recorded)
             trial.trained = trial.seconds > 0
-            self._promote(trial, recorded[-1]["id"], _artifact(recorded[-1], self._dataset.store))
+            trial.checkpoint = _artifact(recorded[-1], self._artifacts)
+            self._follow(self._halving.measured(trial, recorded[-1]["id"]))
         else:
             self._submit(trial)
         return None
@@ -182,9 +211,9 @@ class Driver:
         key = self._cache_key(trial)
         known = self._book.known(key) if key else None
         if known is not None:
-            artifact = _artifact(known, self._dataset.store)
+            artifact = _artifact(known, self._artifacts)
             return self._measured(trial, Evaluation(until, known["metrics"], 0.0, artifact))
-        job = self._setup.job(trial.architecture, self._dataset, until)
+        job = self._setup.job(trial.architecture, self._dataset, self._artifacts, until)
         # A lost checkpoint costs time and nothing else: a shorter run is a prefix of a longer one.
         checkpoint = trial.checkpoint
         resume = checkpoint if checkpoint and intact(checkpoint) else None
@@ -203,7 +232,7 @@ class Driver:
         if trial.inherit is None:
             return None
         parent = self._store.trial(self._name, trial.inherit)
-        return Artifact(self._dataset.store, parent.artifact) if parent.artifact else None
+        return Artifact(self._artifacts, parent.artifact) if parent.artifact else None
 
     def _measured(self, trial: Flying, evaluation: Evaluation) -> None:
         """Record a rung; end the trial, or let it go on."""
@@ -216,8 +245,9 @@ class Driver:
             return self._end(trial, self._ending(trial, "failed", failed, 0.0))
         key = self._cache_key(trial)
         if trial.level + 1 < len(self._setup.levels):
+            trial.checkpoint = evaluation.artifact
             row = self._book.append(trial.ordinal, evaluation, key)
-            return self._promote(trial, row, evaluation.artifact)
+            return self._follow(self._halving.measured(trial, row))
         violation = total_violation(self._setup.constraints, metrics)
         state: TrialState = "infeasible" if violation > 0 else "complete"
         return self._end(trial, self._ending(trial, state, evaluation, violation), evaluation, key)
@@ -232,18 +262,31 @@ class Driver:
                 return Failure("divergence", f"{metric} is {value}")
         return None
 
-    def _promote(self, trial: Flying, row: int, checkpoint: Artifact | None) -> None:
-        """Decide at a recorded rung whether the trial goes on, from the rows up to its own."""
-        halving = self._setup.spec.halving
-        epoch = self._setup.levels[trial.level]
-        seen = self._book.rung_metrics(epoch, row)
-        losses = [losses_of(metrics, self._setup.objectives) for metrics in seen]
-        if halving is None or rungs.goes_on(losses, halving.reduction):
-            trial.level += 1
-            trial.checkpoint = checkpoint
-            return self._submit(trial)
-        last = Evaluation(epoch, seen[-1], artifact=checkpoint)
-        return self._end(trial, self._ending(trial, "pruned", last, 0.0))
+    def _settle(self, *, closing: bool) -> bool:
+        """Follow the decisions on a bracket, if there is one to decide on.
+
+        Args:
+            closing: whether one that is not full counts: nothing more will join it.
+        """
+        if self._orphans:  # which may belong to any bracket
+            return False
+        under_way = (*self._flying.values(), *self._ready)
+        decisions = self._halving.settle(under_way, self._begun, closing=closing)
+        self._follow(decisions)
+        return bool(decisions)
+
+    def _follow(self, decisions: Iterable[Decision[Flying]]) -> None:
+        """Prune trials, and line up those that go on."""
+        for decision in decisions:
+            trial = decision.trial
+            if decision.goes_on:
+                trial.level += 1
+                self._ready.append(trial)
+                continue
+            epoch = self._setup.levels[trial.level]
+            last = Evaluation(epoch, decision.metrics, artifact=trial.checkpoint)
+            violation = total_violation(self._setup.constraints, decision.metrics)
+            self._end(trial, self._ending(trial, "pruned", last, violation))
 
     def _ending(
         self, trial: Flying, state: TrialState, evaluation: Evaluation, violation: float

@@ -1,17 +1,67 @@
 """The record, folded: what a study's next proposal and its end are functions of."""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 
+from evaluators.facts import CandidateError
 from nas import budget as stopping
 from nas.record import TrialRecord
 from nas.setup import Setup
+from nas.spec import SpecError
 from nas.store.ledger import Ledger, Reserved
 from nas.store.read import losses_of
 from nas.strategies import Finished, Objective, Problem, Proposal
-from nas.strategies._base import AnyStrategy
+from nas.strategies._base import AnyStrategy, Facts
 from nas.strategies._distinct import propose_distinct
-from search_spaces import Architecture, plugins
+from search_spaces import Architecture, UsageError, plugins
+
+MOST_REMEMBERED = 20_000
+
+
+def build_strategy(setup: Setup, where: str = "the study") -> AnyStrategy:
+    """The strategy of a study, which may refuse its problem.
+
+    Args:
+        setup: what the strategy is told of, but for how to evaluate.
+        where: begins the message: the study file.
+
+    Raises:
+        SpecError: the strategy cannot handle the problem.
+    """
+    spec = setup.spec
+    problem = Problem(
+        space=setup.space,
+        objectives=tuple(Objective(m, d) for m, d in spec.study.objectives.items()),
+        seed=spec.study.seed,
+        constraints=setup.constraints,
+        known=setup.known,
+        facts=remembered_facts(setup),
+    )
+    try:
+        build = plugins.load("strategy", spec.strategy.name).build
+        strategy: AnyStrategy = build(problem, **spec.strategy.options)
+    except UsageError as error:
+        raise SpecError(f"{where}: [strategy] {error}") from error
+    return strategy
+
+
+def remembered_facts(setup: Setup) -> Facts:
+    """The facts of architectures, computed once a structure; None where there is no network."""
+    known: dict[str, Mapping[str, float] | None] = {}
+
+    def facts(architecture: Architecture) -> Mapping[str, float] | None:
+        key = architecture.structure_key
+        if key not in known:
+            if len(known) >= MOST_REMEMBERED:
+                known.pop(next(iter(known)))
+            try:
+                known[key] = setup.facts(architecture)
+            except CandidateError:
+                known[key] = None
+        return known[key]
+
+    return facts
 
 
 class RecordFold:
@@ -19,17 +69,13 @@ class RecordFold:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        spec = setup.spec
-        objectives = tuple(Objective(m, d) for m, d in spec.study.objectives.items())
-        problem = Problem(setup.space, objectives, spec.study.seed)
-        build = plugins.load("strategy", spec.strategy.name).build
-        self.strategy: AnyStrategy = build(problem, **spec.strategy.options)
+        self.strategy = build_strategy(setup)
         self._state = self.strategy.initial()
         self._seq = -1
         self._waiting: deque[TrialRecord] = deque()
         self._seen: set[str] = set()
         self.standing = stopping.Standing()
-        bounds = spec.budget
+        bounds = setup.spec.budget
         self.budget = stopping.Budget(
             bounds.trials, bounds.seconds, bounds.target, bounds.no_progress
         )

@@ -1,10 +1,11 @@
 """What a study has recorded, as values for people and scripts. Imports neither torch nor ray."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from search_spaces import Architecture
+from search_spaces.frozen import FrozenMapping
 
 # waiting: proposed, and owned by nobody now (the study was stopped, or its process was killed).
 TrialState: TypeAlias = Literal["waiting", "running", "complete", "pruned", "infeasible", "failed"]
@@ -16,7 +17,8 @@ class TrialRecord:
     """One trial. `number` is its ordinal: unique, from 0, in the order of proposing.
 
     `cached` says that it was answered from the record, without training. `violation` is by how much
-    the constraints are broken, 0 when feasible. `seq` is the order in which trials ended.
+    the constraints are broken, 0 when feasible. `seq` is the order in which trials ended. `note` is
+    what the strategy said of its proposal; None stands for a number that is not finite.
     """
 
     number: int
@@ -30,6 +32,7 @@ class TrialRecord:
     violation: float
     seq: int | None
     artifact: str | None
+    note: Mapping[str, str | int | float | None] = field(default_factory=FrozenMapping)
 
     def to_json(self) -> dict[str, Any]:
         """The object of `nas trials --format json`."""
@@ -43,6 +46,7 @@ class TrialRecord:
             "seconds": self.seconds,
             "cached": self.cached,
             "failure": dict(self.failure) if self.failure else None,
+            "note": dict(self.note),
         }
 
 

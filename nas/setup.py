@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evaluators import Evaluator, Job
+from evaluators import Evaluator, Job, Table
 from nas import rungs
 from nas.constraints import Constraint, parse
 from nas.spec import SpecError, StudySpec, check_plugins
@@ -32,7 +32,8 @@ class Setup:
 
     Attributes:
         spec: the study file.
-        dataset: without its test labels.
+        dataset: without its test labels; None where the evaluator looks results up.
+        task: of the dataset, or of the evaluator's table.
         space: of the architectures.
         evaluator: for its epochs and the names of its metrics.
         constraints: parsed.
@@ -40,28 +41,44 @@ class Setup:
     """
 
     spec: StudySpec
-    dataset: "Dataset"
+    dataset: "Dataset | None"
+    task: Task
     space: SearchSpace
     evaluator: Evaluator
     constraints: tuple[Constraint, ...]
     levels: tuple[int, ...]
 
     @property
-    def task(self) -> Task:
-        return self.dataset.task
-
-    @property
     def objectives(self) -> Mapping[str, str]:
         return self.spec.study.objectives
 
-    def job(self, architecture: Architecture, dataset: "Artifact", until_epoch: int) -> Job:
-        """The job of one candidate, without checkpoints."""
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The metrics that `facts` computes."""
+        return FACTS if self.dataset is not None else ()
+
+    def facts(self, architecture: Architecture) -> Mapping[str, float]:
+        """What is known of an architecture before it is evaluated; nothing, of a table's.
+
+        Raises:
+            CandidateError: its network cannot be built or run.
+        """
+        if self.dataset is None:
+            return {}
+        from evaluators.facts import facts
+
+        return facts(self.space, architecture, self.task)
+
+    def job(
+        self, architecture: Architecture, dataset: "Artifact | None", store: str, until_epoch: int
+    ) -> Job:
+        """The job of one candidate, without checkpoints; `store` is where its own will go."""
         return Job(
             architecture=architecture,
             space=self.space,
             evaluator=self.spec.evaluator,
             dataset=dataset,
-            store=dataset.store,
+            store=store,
             seed=self.spec.study.seed,
             until_epoch=until_epoch,
         )
@@ -114,21 +131,25 @@ def prepare(
             "Study(name, storage=..., space=...).resume()"
         )
     check_plugins(spec, where, given={"space"} if space is not None else ())
-    with _named(where, "dataset"):
-        dataset = load(spec.dataset, data_root).seal()
-    if space is None:
-        with _named(where, "space"):
-            built = plugins.load("space", spec.space.name).build(dataset.task, **spec.space.options)
-            space = _search_space(built)
+    dataset = None
+    if spec.dataset is not None:
+        with _named(where, "dataset"):
+            dataset = load(spec.dataset, data_root).seal()
+    module, options = plugins.load("evaluator", spec.evaluator.name), spec.evaluator.options
     with _named(where, "evaluator"):
-        evaluator: Evaluator = plugins.load("evaluator", spec.evaluator.name).build(
-            dataset.task, **spec.evaluator.options
-        )
+        task: Task = dataset.task if dataset is not None else module.task(**options)
+        evaluator: Evaluator = module.build(task, **options)
+    with _named(where, "space"):
+        if space is None:
+            built = plugins.load("space", spec.space.name).build(task, **spec.space.options)
+            space = _search_space(built)
+        if isinstance(evaluator, Table):
+            evaluator.check(space)
     constraints = tuple(parse(text) for text in spec.study.constraints)
     _check_metrics(spec, evaluator, constraints, where)
     rung_epochs = spec.halving.epochs if spec.halving else ()
     levels = rungs.levels(rung_epochs, evaluator.epochs)
-    return Setup(spec, dataset, space, evaluator, constraints, levels)
+    return Setup(spec, dataset, task, space, evaluator, constraints, levels)
 
 
 @contextmanager
@@ -149,7 +170,7 @@ def _search_space(built: object) -> SearchSpace:
 def _check_metrics(
     spec: StudySpec, evaluator: Evaluator, constraints: tuple[Constraint, ...], where: str
 ) -> None:
-    known = (*evaluator.metrics, *FACTS)
+    known = (*evaluator.metrics, *(FACTS if spec.dataset is not None else ()))
     wanted = [("objectives", metric) for metric in spec.study.objectives]
     wanted += [("constraints", constraint.metric) for constraint in constraints]
     for key, metric in wanted:

@@ -45,7 +45,7 @@ class StudySpec(Table):
 
     study: StudyTable
     space: Plugin
-    dataset: Plugin
+    dataset: Plugin | None
     strategy: Plugin
     evaluator: Plugin
     budget: BudgetTable
@@ -125,16 +125,17 @@ def spec_from_mapping(mapping: Mapping[str, Any], where: str = "the study") -> S
     study = _table(where, "study", StudyTable, _dotted_start(tables.get("study", {})))
     budget = _table(where, "budget", BudgetTable, tables.get("budget", {}))
     halving = tables.get("halving")
-    chosen = {
+    chosen: dict[str, Any] = {
         table: _plugin(where, table, tables.get(table, {}), _default(table, tables, study))
         for table in PLUGIN_TABLES
+        if table in tables or table != "dataset"
     }
     _check_budget(where, budget, study)
     return StudySpec(
         study=study,
         budget=budget,
         halving=None if halving is None else _table(where, "halving", HalvingTable, halving),
-        **chosen,
+        **({"dataset": None} | chosen),
     )
 
 
@@ -241,9 +242,10 @@ def check_plugins(spec: StudySpec, where: str = "the study", given: Container[st
             another type or range.
     """
     for table in PLUGIN_TABLES:
-        if table in given:
-            continue
-        check_plugin(table, getattr(spec, table), f"{where}: [{table}]")
+        plugin = getattr(spec, table)
+        if table not in given and plugin is not None:
+            check_plugin(table, plugin, f"{where}: [{table}]")
+    _check_dataset(spec, where)
     if spec.halving is None:
         return
     epochs = _epochs(spec.evaluator)
@@ -251,6 +253,25 @@ def check_plugins(spec: StudySpec, where: str = "the study", given: Container[st
         raise SpecError(
             f"{where}: [halving] epochs: expected rungs below the {epochs} epochs of [evaluator], "
             f"got {shown(spec.halving.epochs)}"
+        )
+
+
+def needs_dataset(evaluator: Plugin) -> bool:
+    """Whether an evaluator measures on a dataset: those with a `task` of their own do not."""
+    return not hasattr(plugins.load("evaluator", evaluator.name), "task")
+
+
+def _check_dataset(spec: StudySpec, where: str) -> None:
+    name = spec.evaluator.name
+    if spec.dataset is None and needs_dataset(spec.evaluator):
+        known = ", ".join(_names("dataset"))
+        raise SpecError(
+            f'{where}: [dataset] name: missing; the evaluator "{name}" needs one of: {known}'
+        )
+    if spec.dataset is not None and not needs_dataset(spec.evaluator):
+        raise SpecError(
+            f'{where}: [dataset]: the evaluator "{name}" brings its own results; leave the table '
+            "out"
         )
 
 

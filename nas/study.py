@@ -5,6 +5,8 @@ from pathlib import Path
 
 from evaluators import Artifact, Executor
 from nas.driver import Driver, Report, StudyFailedError
+from nas.feasible import refuse_infeasible
+from nas.fold import build_strategy
 from nas.interrupt import uninterrupted
 from nas.record import StudyStatus
 from nas.setup import Setup, prepare, refuse_change, start_architectures, with_budget
@@ -48,6 +50,8 @@ def search(
     refuse_existing(store, spec.study.name)
     setup = prepare(spec, data_root, space, where=where)
     start = start_architectures(spec, setup.space, _fronts(store, spec, where), where)
+    build_strategy(setup, where)
+    refuse_infeasible(setup, where, start)
     executor = _executor(spec)
     dataset = prepared_dataset(setup, store.new_artifacts())
     new = NewStudy(
@@ -55,7 +59,7 @@ def search(
         spec=spec.to_json(),
         space=setup.space.to_json(),
         task=asdict(setup.task),
-        dataset=dataset.sha256,
+        dataset="" if dataset is None else dataset.sha256,
         start=start,
         target=spec.budget.trials,
     )
@@ -109,8 +113,10 @@ def _executor(spec: StudySpec) -> Executor:
     return executor
 
 
-def prepared_dataset(setup: Setup, artifacts: str) -> Artifact:
-    """The sealed dataset in an artifact store, written if it is not there."""
+def prepared_dataset(setup: Setup, artifacts: str) -> Artifact | None:
+    """The sealed dataset in an artifact store, written if it is not there; None without one."""
+    if setup.dataset is None:
+        return None
     from evaluators.datasets import save_prepared
 
     return save_prepared(setup.dataset, artifacts)
@@ -128,7 +134,11 @@ def _fronts(store: Store, spec: StudySpec, where: str) -> dict[str, list[Archite
 
 
 def _drive(
-    store: Store, setup: Setup, executor: Executor, dataset: Artifact, progress: Report | None
+    store: Store,
+    setup: Setup,
+    executor: Executor,
+    dataset: Artifact | None,
+    progress: Report | None,
 ) -> StudyStatus:
     name = setup.spec.study.name
     book = Ledger(store, name)
@@ -138,7 +148,8 @@ def _drive(
             twin = OptunaTwin(store, name, setup.space, setup.objectives)
         try:
             with heartbeat(book.beat):
-                driver = Driver(store, setup, book, twin, executor, dataset, progress)
+                artifacts = store.artifacts(name)
+                driver = Driver(store, setup, book, twin, executor, dataset, artifacts, progress)
                 state, reason = "finished", driver.run()
         except TakenOverError:
             twin.forget()

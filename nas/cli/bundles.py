@@ -135,7 +135,10 @@ def _dataset(text: str) -> "Plugin":
     from search_spaces.plugins import Plugin
 
     if text.endswith(".toml"):
-        plugin, where = load_spec(text).dataset, f"{text}: [dataset]"
+        found, where = load_spec(text).dataset, f"{text}: [dataset]"
+        if found is None:
+            raise click.UsageError(f"{text} has no [dataset] to predict on")
+        plugin = found
     else:
         plugin, where = Plugin(text), "--dataset"
     check_plugin("dataset", plugin, where)

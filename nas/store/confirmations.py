@@ -48,7 +48,7 @@ def store_confirmation(
     ordinal: int,
     seed: int,
     metrics: Mapping[str, float],
-    artifact: str,
+    artifact: str | None,
 ) -> None:
     """Record one fresh validation of a trial; its test values come later, and end its changes."""
     with store.writing() as connection:

@@ -13,6 +13,8 @@ from sqlalchemy.engine import URL, Engine, make_url
 from nas.store import schema
 from search_spaces import UsageError
 
+# Of PostgreSQL's advisory locks, which are numbers: ours.
+_UPGRADE_LOCK = 0x6E6173
 _EXAMPLES = '"sqlite:///nas.db" or "postgresql://user:password@host/database"'
 
 
@@ -122,22 +124,63 @@ def connect(storage: str, *, create: bool) -> Engine:
 
 
 def _check_schema(engine: Engine, create: bool) -> None:
-    if create:
-        with engine.begin() as connection:
-            schema.metadata.create_all(connection)
-            if connection.scalar(sa.select(schema.database.c.version)) is None:
-                row = {"id": uuid.uuid4().hex, "version": schema.VERSION}
-                connection.execute(sa.insert(schema.database).values(row))
     # Whoever only reads takes no write lock.
-    with engine.connect().execution_options(read_only=True) as connection:
-        if not sa.inspect(connection).has_table(schema.database.name):
-            raise StoreError("the database holds no studies; start one with: nas search STUDY.toml")
-        version = connection.scalar(sa.select(schema.database.c.version))
+    version = _version(engine)
+    if version is None and not create:
+        raise StoreError("the database holds no studies; start one with: nas search STUDY.toml")
+    if version is None:
+        version = _bring_up_to_date(engine)
+    elif version in schema.UPGRADES:
+        try:
+            version = _bring_up_to_date(engine)
+        except sa.exc.DatabaseError as error:
+            raise StoreError(_not_upgraded(engine, version, error)) from None
     if version != schema.VERSION:
         raise StoreError(
             f"the database has tables of version {version}, this program knows {schema.VERSION}; "
             "use the version of gnn-nas that wrote it"
         )
+
+
+def _version(engine: Engine) -> int | None:
+    """The version of our tables, None where there are none."""
+    with engine.connect().execution_options(read_only=True) as connection:
+        if not sa.inspect(connection).has_table(schema.database.name):
+            return None
+        version: int | None = connection.scalar(sa.select(schema.database.c.version))
+    return version
+
+
+def _bring_up_to_date(engine: Engine) -> int:
+    """Make the tables that are missing, and change old ones step by step; in one transaction.
+
+    Of several processes that open a database at once one does it, and the others wait for it:
+    SQLite's transactions begin with the write lock, PostgreSQL needs one of our own.
+    """
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
+        schema.metadata.create_all(connection)
+        found = connection.scalar(sa.select(schema.database.c.version))
+        if found is None:
+            row = {"id": uuid.uuid4().hex, "version": schema.VERSION}
+            connection.execute(sa.insert(schema.database).values(row))
+            return schema.VERSION
+        version = int(found)
+        while version in schema.UPGRADES:
+            for statement in schema.UPGRADES[version]:
+                connection.exec_driver_sql(statement)
+            version += 1
+            connection.execute(sa.update(schema.database).values(version=version))
+    return version
+
+
+def _not_upgraded(engine: Engine, version: int, error: sa.exc.DatabaseError) -> str:
+    return (
+        f"the database has tables of version {version}, which could not be brought up to version "
+        f"{schema.VERSION}: {_reason(engine.url, error)}; open it once where it can be written "
+        "to, or use the version of gnn-nas that wrote it"
+    )
 
 
 @contextmanager
@@ -151,13 +194,18 @@ def reachable(url: URL, error_type: type[Exception] = StoreFailedError) -> Itera
         if isinstance(error, faults):
             raise
         shown = hidden_password(url.render_as_string(hide_password=False))
-        reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
-        for secret in secrets(url):
-            reason = reason.replace(secret, "***")
         raise error_type(
-            f"cannot use the database {shown}: {reason}; what is recorded is kept, try again when "
-            "it can be reached and written to"
+            f"cannot use the database {shown}: {_reason(url, error)}; what is recorded is kept, "
+            "try again when it can be reached and written to"
         ) from None
+
+
+def _reason(url: URL, error: sa.exc.DatabaseError) -> str:
+    """What the database said, in one line and without a password."""
+    reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+    for secret in secrets(url):
+        reason = reason.replace(secret, "***")
+    return reason
 
 
 def secrets(url: URL) -> tuple[str, ...]:

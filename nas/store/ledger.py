@@ -4,6 +4,7 @@ Each method is one transaction. What has ended is never written again. A trial i
 run that owns it (`run_id`); the trials of a run that is gone are claimed by the next one.
 """
 
+import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -136,17 +137,26 @@ class Ledger:
             self._change(connection, next_ordinal=ordinal + 1)
         return reserved
 
-    def propose(self, ordinal: int, architecture: Architecture, inherit: int | None) -> None:
-        """Record what was proposed under an ordinal."""
+    def propose(
+        self,
+        ordinal: int,
+        architecture: Architecture,
+        inherit: int | None,
+        note: Mapping[str, str | int | float],
+    ) -> None:
+        """Record what was proposed under an ordinal, and what the strategy said of it."""
         with self._owning() as (connection, _):
             connection.execute(
                 self._mine(ordinal).values(
-                    architecture=architecture.to_json(), key=architecture.key, inherit=inherit
+                    architecture=architecture.to_json(),
+                    key=architecture.key,
+                    inherit=inherit,
+                    note={name: _json(value) for name, value in note.items()} or None,
                 )
             )
 
-    def withdraw(self, ordinal: int) -> None:
-        """Give back the last ordinal: nothing could be proposed under it."""
+    def withdraw(self, ordinal: int) -> int:
+        """Give back the last ordinal: nothing could be proposed under it; returns the next one."""
         with self._owning() as (connection, _):
             connection.execute(
                 sa.delete(trials).where(
@@ -158,7 +168,9 @@ class Ledger:
             last = connection.scalar(
                 sa.select(sa.func.max(trials.c.ordinal)).where(trials.c.study_id == self.study)
             )
-            self._change(connection, next_ordinal=0 if last is None else last + 1)
+            following = 0 if last is None else last + 1
+            self._change(connection, next_ordinal=following)
+        return following
 
     def append(self, ordinal: int, evaluation: Evaluation, cache_key: str) -> int:
         """Record a rung that the trial may go on from; returns the row's id, which orders rungs."""
@@ -230,16 +242,24 @@ class Ledger:
         with self.store.reading() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def rung_metrics(self, epoch: int, up_to: int) -> list[Mapping[str, float]]:
+    def rung_until(self, epoch: int, row: int) -> list[Mapping[str, float]]:
         """The metrics at a rung of the study, in the order recorded, up to a row's id."""
-        query = (
-            sa.select(evaluations.c.metrics)
-            .where(evaluations.c.study_id == self.study, evaluations.c.epoch == epoch)
-            .where(evaluations.c.id <= up_to)
-            .order_by(evaluations.c.id)
-        )
+        query = self._rung(epoch).where(evaluations.c.id <= row).order_by(evaluations.c.id)
         with self.store.reading() as connection:
-            return [dict(metrics) for metrics in connection.scalars(query)]
+            return [dict(metrics) for _, metrics in connection.execute(query)]
+
+    def rung_of(self, epoch: int, ordinals: range) -> dict[int, Mapping[str, float]]:
+        """{ordinal: metrics at a rung} of a range of trials, in the order of the ordinals."""
+        ordinal = evaluations.c.ordinal
+        query = self._rung(epoch).where(ordinal >= ordinals.start, ordinal < ordinals.stop)
+        with self.store.reading() as connection:
+            rows = connection.execute(query.order_by(ordinal))
+            return {number: dict(metrics) for number, metrics in rows}
+
+    def _rung(self, epoch: int) -> "sa.Select[tuple[int, Any]]":
+        return sa.select(evaluations.c.ordinal, evaluations.c.metrics).where(
+            evaluations.c.study_id == self.study, evaluations.c.epoch == epoch
+        )
 
     def known(self, cache_key: str) -> dict[str, Any] | None:
         """An evaluation of the same key by any study with the same artifacts."""
@@ -316,6 +336,11 @@ class Ledger:
             now = time.monotonic()
             elapsed, self._counted = now - self._counted, now
         return elapsed
+
+
+def _json(value: str | int | float) -> str | int | float | None:
+    """A value that JSON has: a correlation that is not defined is a NaN, and becomes null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _reserved(row: Mapping[Any, Any]) -> Reserved:

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from nas.interrupt import uninterrupted
 from nas.store.engine import (
     StoreFailedError,
@@ -18,7 +20,7 @@ from nas.store.engine import (
     hidden_password,
     reachable,
 )
-from nas.store.read import Store
+from nas.store.read import OPTUNA_STUDIES, Store
 from search_spaces import Architecture
 
 if TYPE_CHECKING:
@@ -35,12 +37,28 @@ def open_storage(store: Store) -> "RDBStorage":
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    _make_tables(store)
     with reachable(store.url):
         url = store.url.render_as_string(hide_password=False)
         storage = optuna.storages.RDBStorage(url, engine_kwargs=engine_options(store.url))
     harden(storage.engine)
     storage.engine.dispose()
     return storage
+
+
+def _make_tables(store: Store) -> None:
+    """Make Optuna's tables in one transaction, where there are none.
+
+    Optuna makes them one by one; killed in between, it would leave a table without its index, and
+    two studies of one name would get in.
+    """
+    from optuna.storages._rdb.models import BaseModel
+
+    with store.reading() as connection:
+        there = sa.inspect(connection).has_table(OPTUNA_STUDIES.name)
+    if not there:
+        with store.writing() as connection:
+            BaseModel.metadata.create_all(connection)
 
 
 class OptunaTwin:

@@ -176,7 +176,8 @@ class Store:
             for row in connection.execute(sa.select(studies)).mappings():
                 kept = found.setdefault(resolved_place(self.engine, row["artifacts"]), set())
                 # A graph that came from Python's memory is an artifact too.
-                kept |= {row["dataset"], Path(row["spec"]["dataset"].get("path", "")).name}
+                path = row["spec"].get("dataset", {}).get("path", "")
+                kept |= {row["dataset"], Path(path).name}
                 for table in (trials, evaluations, confirmations):
                     query = sa.select(table.c.artifact).where(
                         table.c.study_id == row["id"], table.c.artifact.is_not(None)
@@ -301,4 +302,5 @@ def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
         violation=row["violation"],
         seq=row["seq"],
         artifact=row["artifact"],
+        note=row["note"] or {},
     )

@@ -1,5 +1,7 @@
 """Our tables. Optuna's own stand beside them in the same database."""
 
+from collections.abc import Mapping
+
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -14,7 +16,12 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 1
+# {version: the statements that lead from it to the next one}. They run on SQLite and PostgreSQL,
+# after tables that are missing have been made; what has been released here is never changed.
+UPGRADES: Mapping[int, tuple[str, ...]] = {
+    1: ("ALTER TABLE nas_trials ADD COLUMN note JSON",),
+}
+VERSION = 1 + len(UPGRADES)
 # None is SQL NULL, not the JSON text "null".
 OPTIONAL_JSON = JSON(none_as_null=True)
 metadata = MetaData()
@@ -71,6 +78,8 @@ trials = Table(
     Column("architecture", OPTIONAL_JSON),
     Column("key", String(32)),
     Column("inherit", Integer),
+    # What the strategy said of its proposal.
+    Column("note", OPTIONAL_JSON),
     # The order in which trials ended is the order in which strategies fold them.
     Column("seq", Integer),
     Column("cached", Boolean, nullable=False),
@@ -112,7 +121,8 @@ runs = Table(
     Index("nas_runs_study", "study_id"),
 )
 
-# Test metrics exist here and nowhere else, and only once `nas confirm` has ranked on validation.
+# A study's test metrics exist here and nowhere else, and only once `nas confirm` has ranked it on
+# validation.
 confirmations = Table(
     "nas_confirmations",
     metadata,
@@ -122,4 +132,24 @@ confirmations = Table(
     Column("metrics", JSON, nullable=False),
     Column("test_metrics", OPTIONAL_JSON),
     Column("artifact", String(64)),
+)
+
+# One row for each run of `nas compare`; its trials are in no table, only those that got further.
+comparisons = Table(
+    "nas_comparisons",
+    metadata,
+    # Hashes: of what is compared on, and of the strategy with its options.
+    Column("comparison", String(32), primary_key=True),
+    Column("strategy", String(32), primary_key=True),
+    Column("seed", Integer, primary_key=True, autoincrement=False),
+    # For people: the study file's name, and the strategy as it was asked for.
+    Column("study", String(255), nullable=False),
+    Column("label", String, nullable=False),
+    # How many were made; fewer than wanted where the space was exhausted.
+    Column("trials", Integer, nullable=False),
+    Column("counts", JSON, nullable=False),
+    # A trial, its losses, its architecture's key, its sealed metrics: each no worse than before.
+    Column("trace", JSON, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("created", String(32), nullable=False),
 )

@@ -55,6 +55,7 @@ def test_trials_have_the_promised_keys(nas: Nas) -> None:
             "seconds",
             "cached",
             "failure",
+            "note",
         ]
 
 

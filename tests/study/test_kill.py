@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from fakes.studies import TWO_OBJECTIVES, fake_spec
+from fakes.studies import FOR_ONE_OBJECTIVE, TWO_OBJECTIVES, fake_spec
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -27,10 +27,11 @@ fork = multiprocessing.get_context("fork")
 
 
 def _spec(strategy: str, log: Path, **more: Any) -> StudySpec:
+    two = {} if strategy in FOR_ONE_OBJECTIVE else {"objectives": dict(TWO_OBJECTIVES)}
     return fake_spec(
         TRIALS,
         strategy,
-        study={"objectives": dict(TWO_OBJECTIVES)},
+        study=two,
         evaluator={"log": str(log), **more},
         halving={"epochs": [3], "reduction": 2},
     )
@@ -182,6 +183,27 @@ def test_one_kill_at_each_commit(
         assert child.exitcode == 0, f"killed at commit {kill_at_commit}, resuming failed"
         _check_complete(storage, ended)
     assert kill_at_commit > 10
+
+
+def test_killed_while_optuna_makes_its_tables(tmp_path: Path) -> None:
+    """Between a table and its index, without which a study could be there twice."""
+
+    def go(storage: str) -> None:
+        def die(_c: Any, _u: Any, statement: str, *_: Any) -> None:
+            if "INDEX ix_studies_study_name" in statement:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        event.listen(Engine, "before_cursor_execute", die)
+        search(fake_spec(2), storage=storage, data_root=Path())
+
+    storage = f"sqlite:///{tmp_path / 'nas.db'}"
+    child = fork.Process(target=go, args=(storage,))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    for trials in (2, 3):
+        resume("fake", storage=storage, data_root=Path(), trials=trials)
+    _check_complete(storage, 3)
 
 
 def test_a_driver_that_was_taken_over_writes_nothing_more(storage: str, tmp_path: Path) -> None:

@@ -1,0 +1,174 @@
+"""Whether constraints that are known without training can be kept at all, asked before a study.
+
+Otherwise a search would end one trial after the other as infeasible, up to its budget.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from nas.constraints import Constraint, total_violation
+from nas.fold import remembered_facts
+from nas.setup import Setup
+from nas.spec import SpecError
+from nas.strategies._base import Facts
+from search_spaces import Architecture, SearchSpace
+from search_spaces.frozen import FrozenMapping
+
+# A space of up to so many structures is gone through; in a larger one so many are looked at.
+MOST_TRIED = 2_000
+# Random architectures, of which the best begins a descent.
+DRAWN = 32
+# The only clock that decides anything in a search: on a slow machine fewer architectures are tried,
+# so it may refuse where a faster one finds an architecture. It never changes what a study does.
+MOST_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The architecture that comes nearest to keeping the constraints.
+
+    Attributes:
+        architecture: the first one found that keeps all, where there is one; None where nothing
+            could be built.
+        facts: of it.
+        violation: relative, summed; 0 when it keeps all, infinite when nothing could be built.
+        tried: how many structures were looked at.
+        complete: whether these were all of the space.
+    """
+
+    architecture: Architecture | None = None
+    facts: Mapping[str, float] = field(default_factory=FrozenMapping)
+    violation: float = math.inf
+    tried: int = 0
+    complete: bool = False
+
+
+def nearest(
+    space: SearchSpace,
+    constraints: Sequence[Constraint],
+    facts: Facts,
+    seed: int,
+    first: Sequence[Architecture] = (),
+    seconds: float = MOST_SECONDS,
+) -> Nearest:
+    """Look for an architecture that keeps the constraints; it ends with the first one.
+
+    A small space is gone through. In a large one the best of random architectures descends, one
+    decision after the other, each with all its choices, as long as the violation shrinks; then
+    from other random ones, until `MOST_TRIED` structures or the time are spent.
+
+    Args:
+        space: to look in; recipes do not matter.
+        constraints: bounds on metrics of which `facts` gives some.
+        facts: of an architecture, None where it has no network, which counts as infeasible.
+        seed: of the random architectures.
+        first: architectures to look at before all others.
+        seconds: time after which no further architecture is looked at.
+    """
+    deadline = time.monotonic() + seconds
+    search = _Search(constraints, facts, lambda: time.monotonic() >= deadline)
+    small = space.size() <= MOST_TRIED and space.size(with_recipe=True) <= 10 * MOST_TRIED
+    rng = np.random.default_rng([seed, 0])
+    for source in (iter(first), iter(space) if small else _descents(space, search, rng)):
+        for architecture in source:
+            search.look(architecture)
+            if search.ended:
+                return search.found(complete=False)
+    return search.found(complete=small)
+
+
+class _Search:
+    """The violations of what was looked at, and the best so far."""
+
+    def __init__(
+        self, constraints: Sequence[Constraint], facts: Facts, late: Callable[[], bool]
+    ) -> None:
+        self._constraints = constraints
+        self._facts = facts
+        self._late = late
+        self._violations: dict[str, float] = {}
+        self._best = Nearest()
+
+    @property
+    def ended(self) -> bool:
+        """Whether one keeps all, or tries or time are spent."""
+        return self._best.violation <= 0 or len(self._violations) >= MOST_TRIED or self._late()
+
+    def found(self, *, complete: bool) -> Nearest:
+        return replace(self._best, tried=len(self._violations), complete=complete)
+
+    def look(self, architecture: Architecture) -> float:
+        """The violation of an architecture; to look at a structure again costs nothing."""
+        key = architecture.structure_key
+        if key not in self._violations:
+            facts = self._facts(architecture)
+            violation = math.inf if facts is None else total_violation(self._constraints, facts)
+            self._violations[key] = violation
+            if facts is not None and violation < self._best.violation:
+                self._best = Nearest(architecture, facts, violation)
+        return self._violations[key]
+
+
+def _descents(
+    space: SearchSpace, search: _Search, rng: np.random.Generator
+) -> Iterator[Architecture]:
+    """Architectures to look at before the next one is asked for; there is always a next one."""
+    while True:
+        drawn = [space.sample(rng) for _ in range(DRAWN)]
+        yield from drawn
+        here, before = min(drawn, key=search.look), None
+        while here != before:
+            before = here
+            for name in before.structure:
+                around = _changed(space, here, name, rng)
+                yield from around
+                here = min((here, *around), key=search.look)
+
+
+def _changed(
+    space: SearchSpace, architecture: Architecture, name: str, rng: np.random.Generator
+) -> list[Architecture]:
+    """The architectures with another choice of one decision; what that switches on is drawn."""
+    if name not in architecture.choices:  # an earlier step has switched it off
+        return []
+    return [
+        space.sample(rng, {**architecture.choices, name: choice})
+        for choice in space.by_name[name].choices
+        if choice != architecture.choices[name]
+    ]
+
+
+def refuse_infeasible(setup: Setup, where: str, first: Sequence[Architecture] = ()) -> None:
+    """Raise when no architecture is found that keeps the constraints on what is known of it.
+
+    Args:
+        setup: of the study.
+        where: begins the message: the study file.
+        first: architectures that the study begins with.
+
+    Raises:
+        SpecError: none is found; the message has the nearest one. Where no network could be built
+            at all nothing is said here: the failures of the first trials tell more.
+    """
+    bounds = [c for c in setup.constraints if c.metric in setup.known]
+    if not bounds:
+        return
+    found = nearest(setup.space, bounds, remembered_facts(setup), setup.spec.study.seed, first)
+    if found.architecture is None or found.violation <= 0:
+        return
+    wanted = " and ".join(str(bound) for bound in bounds)
+    has = ", ".join(f"{m} = {found.facts[m]:.15g}" for m in dict.fromkeys(c.metric for c in bounds))
+    looked = (
+        f"no architecture of the space keeps {wanted}: the nearest of its {found.tried}"
+        if found.complete
+        else f"no architecture was found that keeps {wanted}: the nearest of {found.tried} tried"
+    )
+    decisions = " ".join(f"{name}={c}" for name, c in found.architecture.structure.items())
+    raise SpecError(
+        f"{where}: [study] constraints: {looked} has {has}: {decisions}; loosen the constraint or "
+        "the space"
+    )

@@ -1,0 +1,105 @@
+"""Halving: which trials of a study go on at a rung, decided from rows of the record.
+
+Nothing is remembered between two runs that the record does not have. Asked again, a decision is the
+same; so a killed study goes on as if it had not been.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from nas import rungs
+from nas.constraints import total_violation
+from nas.setup import Setup
+from nas.store.ledger import Ledger
+from nas.store.read import losses_of
+
+
+class Member(Protocol):
+    """A trial under way: its number, and the level that it trains for, or was measured at."""
+
+    ordinal: int
+    level: int
+
+
+M = TypeVar("M", bound=Member)
+
+
+@dataclass(frozen=True)
+class Decision(Generic[M]):
+    """What becomes of a trial at a rung, and what was measured of it there."""
+
+    trial: M
+    goes_on: bool
+    metrics: Mapping[str, float]
+
+
+class Halving(Generic[M]):
+    """The `[halving]` of a study; of one without, no trial ever comes to a rung."""
+
+    def __init__(self, setup: Setup, book: Ledger) -> None:
+        self._setup = setup
+        self._book = book
+        table = setup.spec.halving
+        self._reduction = table.reduction if table else 1
+        self._bracket = table.competing if table else 1
+        self._successive = table is not None and table.mode == "successive"
+        self._waiting: dict[int, M] = {}
+
+    def measured(self, trial: M, row: int) -> list[Decision[M]]:
+        """What follows from a trial's being measured at its level: nothing yet, where it waits.
+
+        Args:
+            trial: which holds no worker now.
+            row: of its evaluation; asynchronous halving looks at this one and those before it.
+        """
+        if self._successive:
+            self._waiting[trial.ordinal] = trial
+            return []
+        seen = self._book.rung_until(self._setup.levels[trial.level], row)
+        goes_on = rungs.goes_on(*self._ranked_by(seen), self._reduction)
+        return [Decision(trial, goes_on, seen[-1])]
+
+    def settle(self, under_way: Iterable[M], begun: int, *, closing: bool) -> list[Decision[M]]:
+        """Decide on the first bracket that has been measured as far as it got; by ordinal.
+
+        Args:
+            under_way: the trials that have not ended and do not wait here.
+            begun: how many ordinals have been given out.
+            closing: whether a bracket that is not full is decided on too: nothing will join it.
+        """
+        trials = self._due(under_way, begun, closing)
+        if not trials:
+            return []
+        rows = self._book.rung_of(self._setup.levels[trials[0].level], self._rivals(trials[0]))
+        ordinals = list(rows)
+        order = rungs.best(*self._ranked_by(list(rows.values())), self._reduction)
+        chosen = {ordinals[index] for index in order}
+        for trial in trials:
+            del self._waiting[trial.ordinal]
+        return [Decision(t, t.ordinal in chosen, rows[t.ordinal]) for t in trials]
+
+    def _rivals(self, trial: M) -> range:
+        """The ordinals of a trial's bracket: the first of a study are one, the next another."""
+        first = trial.ordinal - trial.ordinal % self._bracket
+        return range(first, first + self._bracket)
+
+    def _due(self, under_way: Iterable[M], begun: int, closing: bool) -> list[M]:
+        """The trials at a bracket's lowest level, once none of them trains for it."""
+        brackets: dict[int, list[M]] = {}
+        for trial in (*self._waiting.values(), *under_way):
+            brackets.setdefault(self._rivals(trial).stop, []).append(trial)
+        for end, trials in sorted(brackets.items(), key=lambda item: item[0]):
+            lowest = min(trial.level for trial in trials)
+            members = [trial for trial in trials if trial.level == lowest]
+            waiting = all(trial.ordinal in self._waiting for trial in members)
+            if waiting and (closing or end <= begun):
+                return sorted(members, key=lambda trial: trial.ordinal)
+        return []
+
+    def _ranked_by(
+        self, measured: Sequence[Mapping[str, float]]
+    ) -> tuple[list[tuple[float, ...]], list[float]]:
+        """Losses and violations at a rung."""
+        losses = [losses_of(metrics, self._setup.objectives) for metrics in measured]
+        return losses, [total_violation(self._setup.constraints, metrics) for metrics in measured]
