@@ -148,6 +148,11 @@ def prepare(
     constraints = tuple(parse(text) for text in spec.study.constraints)
     _check_metrics(spec, evaluator, constraints, where)
     rung_epochs = spec.halving.epochs if spec.halving else ()
+    if rung_epochs and rung_epochs[-1] >= evaluator.epochs:
+        raise SpecError(
+            f"{where}: [halving] epochs: expected rungs below the {evaluator.epochs} epochs of "
+            f"[evaluator], got {list(rung_epochs)}"
+        )
     levels = rungs.levels(rung_epochs, evaluator.epochs)
     return Setup(spec, dataset, task, space, evaluator, constraints, levels)
 

@@ -246,14 +246,6 @@ def check_plugins(spec: StudySpec, where: str = "the study", given: Container[st
         if table not in given and plugin is not None:
             check_plugin(table, plugin, f"{where}: [{table}]")
     _check_dataset(spec, where)
-    if spec.halving is None:
-        return
-    epochs = _epochs(spec.evaluator)
-    if epochs is not None and spec.halving.epochs[-1] >= epochs:
-        raise SpecError(
-            f"{where}: [halving] epochs: expected rungs below the {epochs} epochs of [evaluator], "
-            f"got {shown(spec.halving.epochs)}"
-        )
 
 
 def needs_dataset(evaluator: Plugin) -> bool:
@@ -305,11 +297,3 @@ def options_of(kind: str, name: str) -> Mapping[str, inspect.Parameter]:
     from evaluators.datasets._load import COMMON
 
     return {**own, **COMMON}
-
-
-def _epochs(evaluator: Plugin) -> int | None:
-    """The epochs at which the evaluator is done, if it has an option of this name."""
-    parameter = options_of("evaluator", evaluator.name).get("epochs")
-    default = parameter.default if parameter else None
-    epochs = evaluator.options.get("epochs", default)
-    return epochs if isinstance(epochs, int) else None

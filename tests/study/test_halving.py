@@ -95,6 +95,22 @@ class TestTable:
             )
 
 
+def test_rungs_at_or_behind_the_end_are_refused(storage: str) -> None:
+    """Also those of an evaluator that has one epoch alone; nothing is stored."""
+    with pytest.raises(SpecError, match=r"\[halving\] epochs: .*below the 9 epochs.*got \[3, 9\]"):
+        run(storage, 3, halving={"epochs": [3, 9]})
+    tables = {
+        "study": {"name": "looked-up"},
+        "space": {"name": "nas_bench_graph"},
+        "evaluator": {"name": "tabular", "table": "cora"},
+        "budget": {"trials": 3},
+        "halving": {"epochs": [1]},
+    }
+    with pytest.raises(SpecError, match="below the 1 epochs"):
+        search(spec_from_mapping(tables), storage=storage, data_root=Path())
+    assert not Store(storage).studies()
+
+
 @pytest.mark.parametrize("objectives", [ONE_OBJECTIVE, TWO_OBJECTIVES], ids=["one", "two"])
 @pytest.mark.parametrize("strategy", plugins.names("strategy"))
 def test_round_any_strategy(strategy: str, objectives: dict[str, str], storage: str) -> None:
