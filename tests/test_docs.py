@@ -1,4 +1,4 @@
-"""The plug-ins of docs/plugins.md work as they are written there."""
+"""The code in the documents works as it is written there."""
 
 import json
 import re
@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-DOCUMENT = (Path(__file__).parent.parent / "docs" / "plugins.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parent.parent / "docs"
+DOCUMENT = (DOCS / "plugins.md").read_text(encoding="utf-8")
 
 
 def test_the_documented_plug_ins(tmp_path: Path) -> None:
@@ -36,3 +37,15 @@ def test_the_documented_plug_ins(tmp_path: Path) -> None:
     refused = subprocess.run(wrong, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert 'did you mean "random_share"' in refused.stderr
+
+
+def test_the_documented_keys_of_the_benchmark(tmp_path: Path) -> None:
+    """The Python of the study file's page, run as a script."""
+    text = (DOCS / "study_file.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    (tmp_path / "keys.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "keys.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "'links': '0001'" in done.stdout
