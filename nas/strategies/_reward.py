@@ -2,11 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from statistics import median
 
 from nas.strategies._base import Finished, Problem, StrategyError
 from nas.strategies._ranking import measured, usable
 
 _DECAY = 0.95
+# So many rewards begin a baseline that is not to be misled: any of fewer may be the outlier.
+_FIRST = 5
 
 
 def check_one_objective(strategy: str, problem: Problem) -> None:
@@ -38,12 +41,18 @@ class Baseline:
 
     mean: float | None = None
     deviation: float = 0.0
+    first: tuple[float, ...] = ()
 
     def judged(self, reward: float, far: float = math.inf) -> tuple["Baseline", float]:
         """The baseline with this reward, and by how much the reward is above that.
 
-        A reward counts for at most `far` mean absolute deviations from the baseline.
+        A reward counts for at most `far` mean absolute deviations from the baseline. With such a
+        bound, the first five only make the baseline, by their medians, and are not above it.
         """
+        if far < math.inf and len(self.first) < _FIRST:
+            first = (*self.first, reward)
+            middle = median(first)
+            return Baseline(middle, median(abs(r - middle) for r in first), first), 0.0
         if self.mean is None:
             return Baseline(reward), 0.0
         difference = reward - self.mean
@@ -53,4 +62,4 @@ class Baseline:
             difference = max(-far * self.deviation, min(far * self.deviation, difference))
             deviation = _DECAY * self.deviation + (1 - _DECAY) * abs(difference)
         mean = self.mean + (1 - _DECAY) * difference
-        return Baseline(mean, deviation), _DECAY * difference
+        return Baseline(mean, deviation, self.first), _DECAY * difference

@@ -14,15 +14,17 @@ The objective is turned so that higher is better, and is not scaled: Adam's step
 the scale of the rewards. What depends on it is the entropy bonus, 1e-4 a nat, meant for accuracies
 in [0, 1]: for an objective with much smaller differences set `entropy = 0`. A diverged candidate,
 with a loss of 1e6 say, would make all others look equally good for hundreds of trials, so a reward
-counts for at most 5 mean absolute deviations from the baseline (moving averages both).
+counts for at most 5 mean absolute deviations from the baseline (moving averages both, which begin
+with the medians of five trials).
 
 The probability is that under the present controller, also of results that come out of order and of
-architectures that were given. Pruned and infeasible trials get the worst reward seen so far: they
+architectures that were given. Where several descriptions are one architecture, the one that teaches
+is drawn by their probabilities. Pruned and infeasible trials get the worst reward seen so far: they
 had none, and the controller is to leave them; failed ones may be the machine's fault and do not
 count. One objective only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -36,6 +38,8 @@ from search_spaces import Architecture, Choice, Decision
 
 # In mean absolute deviations from the baseline.
 _FAR = 5.0
+# Of an architecture with more descriptions, so many are looked at.
+_DESCRIPTIONS = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,19 +69,32 @@ class Reinforce(Strategy[Learned]):
         reward, worst = reward_of(finished, state.worst)
         if reward is None:
             return state
-        walk = self.walk_of(state, finished.architecture)
+        walk = self.walk_of(state, finished)
         reward += self.entropy * walk.entropy
         baseline, advantage = state.baseline.judged(reward, _FAR)
         gradient = walk.gradient()
         gradient *= advantage
         return Learned(state.parameters.ascended(gradient, self.lr), baseline, worst)
 
-    def walk_of(self, state: Learned, architecture: Architecture) -> Walk:
-        """The present controller's walk to an architecture."""
+    def walk_of(self, state: Learned, finished: Finished) -> Walk:
+        """The present controller's walk to an architecture, by the description that it may take."""
+        descriptions = list(self.problem.space.descriptions(finished.architecture))
+        if len(descriptions) == 1:
+            return self._followed(state, descriptions[0])
+        # Five numbers, where the generators of proposals have three and that of weights has four.
+        rng = np.random.default_rng([self.problem.seed, finished.ordinal, 0, 0, 1])
+        if len(descriptions) > _DESCRIPTIONS:
+            drawn = rng.choice(len(descriptions), _DESCRIPTIONS, replace=False)
+            descriptions = [descriptions[i] for i in drawn.tolist()]
+        walks = [self._followed(state, choices) for choices in descriptions]
+        chances = np.exp(np.array([walk.log_probability for walk in walks]))
+        return walks[int(rng.choice(len(walks), p=chances / chances.sum()))]
+
+    def _followed(self, state: Learned, choices: Mapping[str, Choice]) -> Walk:
         walk = self._controller.walk(state.parameters)
         for decision in self.problem.space.decisions:
-            if decision.name in architecture.choices:
-                walk.follow(decision, architecture.choices[decision.name])
+            if decision.name in choices:
+                walk.follow(decision, choices[decision.name])
         return walk
 
     def propose(

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.table import worth
+
+from nas.setup import prepare
+from nas.spec import load_spec
 
 from .conftest import run
 
@@ -192,3 +196,23 @@ def test_failing_candidates_are_a_failure(tmp_path: Path) -> None:
     file.write_text(STUDY.replace('fakes.table"', failing) + '[dataset]\nname = "fakes.graph"\n')
     result = compared(file, "--strategies", "evolution", code=1)
     assert "error: the first 10 candidates of random with seed 0 failed" in result.stderr
+
+
+def test_at_needs_a_number_of_trials(file: Path) -> None:
+    """It is the number that is missing, and not `--at` that is wrong."""
+    result = compared(
+        file, "--strategies", "nsga2", "--at", "5", "--set", "budget={seconds=9}", code=2
+    )
+    assert "[budget] trials: missing" in result.stderr
+
+
+@pytest.mark.parametrize("two", [(), ("--set", TWO)])
+def test_nothing_feasible_at_all_is_a_failure(file: Path, two: tuple[str, ...]) -> None:
+    """A bound that one of 32 keeps, which three trials do not meet; with all of them they do."""
+    values = sorted(worth(a, "latency_ms") for a in prepare(load_spec(file), Path()).space)
+    bound = ("--set", f'study.constraints=["latency_ms <= {values[0]}"]', *two)
+    arguments = ("--strategies", "nsga2", "--seeds", "1", *bound, "--trials")
+    result = compared(file, *arguments, "1", code=1)
+    counted = "their hypervolume is 0" if two else "no mean"
+    assert f"feasible after 1 evaluations: {counted}" in result.stderr
+    compared(file, *arguments, "32")

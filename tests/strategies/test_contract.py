@@ -1,12 +1,15 @@
 """What every strategy keeps, found by discovery: a new file is under contract at once."""
 
 import copy
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nas.strategies import Finished, StrategyError
@@ -80,6 +83,23 @@ def test_another_process_proposes_the_same(planted, name):
         assert json.loads(done.stdout) == here
 
 
+def same(one, other):
+    """Equal in every number: states compare by identity, and print long arrays shortened."""
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, Finished):
+        return repr(one) == repr(other)  # a loss may be NaN
+    if dataclasses.is_dataclass(one):
+        names = [field.name for field in dataclasses.fields(one)]
+        return all(same(getattr(one, n), getattr(other, n)) for n in names)
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, (list, tuple)) or type(one).__name__ == "Log":
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all(same(a, b) for a, b in pairs)
+    return one == other
+
+
 @every_strategy
 def test_folding_leaves_the_old_state(planted, name, n_objectives):
     """A fold returns a new state; the one it came from proposes as before."""
@@ -93,7 +113,8 @@ def test_folding_leaves_the_old_state(planted, name, n_objectives):
     for finished in trials[60:]:
         new = strategy.fold(new, finished)
         planted.propose(strategy, new, 501)
-    assert repr(old) == repr(kept)
+    assert same(old, kept)
+    assert name == "random" or not same(new, kept), "a comparison that sees no change shows nothing"
     assert planted.propose(strategy, old, 500) == before
 
 
@@ -167,4 +188,4 @@ def test_three_thousand_folds(planted, name):
     state = strategy.initial()
     for i in range(3_000):
         state = strategy.fold(state, trials[i % 100])
-    assert state is None or state != strategy.initial()
+    assert name == "random" or not same(state, strategy.initial())

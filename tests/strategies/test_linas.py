@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from nas.constraints import parse
 from nas.pareto import hypervolume
-from nas.strategies import Finished, Objective, Problem, linas
+from nas.strategies import Finished, Objective, Problem, _features, linas
 from nas.strategies._base import generator
 from nas.strategies._batch import improving, spreading
 from nas.strategies._distinct import propose_distinct
+from nas.strategies._inner import order
+from search_spaces import Task, nas_bench_graph
 
 SEEDS = range(5)
 
@@ -145,6 +148,45 @@ def test_a_killed_study_goes_on_in_the_middle_of_a_round(planted):
         state = strategy.fold(state, finished)
 
 
+@pytest.fixture
+def no_features():
+    """Nothing remembered of any architecture, as in a process that has just begun."""
+    _features.features_of.cache_clear()
+    yield
+    _features.features_of.cache_clear()
+
+
+@pytest.mark.parametrize("space_name", ["cell", "conditional"])
+def test_what_the_process_has_seen_before_makes_no_difference(
+    planted, monkeypatch, no_features, space_name
+):
+    """A resumed study numbers the parts of architectures anew, and forgets others: same rounds.
+
+    The numbers are different, or the comparison would show nothing.
+    """
+    task = Task("node_classification", 6, 3, 90, 200, 1, 30, 30, 30, "accuracy", "")
+    space = nas_bench_graph.build(task) if space_name == "cell" else planted.conditional()
+    trials = []
+    for ordinal in range(60):
+        architecture = space.sample(generator(5, ordinal))
+        worth = planted.reward(architecture, 0)
+        trials.append(Finished(ordinal, architecture, "complete", (-worth, worth**2)))
+    found, numbers = [], []
+    for before, remembered in ((0, 50_000), (400, 50_000), (400, 30)):
+        _features.features_of.cache_clear()
+        monkeypatch.setattr(_features, "_MOST_REMEMBERED", remembered)
+        features = _features.features_of(space)
+        for ordinal in range(before):
+            features.counts(space.sample(generator(6, ordinal)))
+        strategy = planted.build("linas", space, 2)
+        state = planted.folded(strategy, trials)
+        found.append([planted.propose(strategy, state, ordinal) for ordinal in range(60, 75)])
+        numbers.append(features.counts(trials[-1].architecture).parts.tolist())
+    assert found[0] == found[1] == found[2]
+    assert numbers[0] != numbers[1]
+    assert {p.note["phase"] for p in found[0]} >= {"predicted"}
+
+
 def test_many_workers_get_different_architectures(planted):
     """With a whole batch pending, and the next one too, no proposal repeats."""
     space = planted.flat()
@@ -255,3 +297,26 @@ def test_a_batch_is_diverse():
     chosen = spreading(np.repeat(points[None], 4, axis=0), np.array([[0.0, 1.0]]), 4)
     assert chosen[:2] == [2, 3]
     assert 4 not in chosen
+
+
+def test_the_first_of_a_batch_has_the_largest_expected_improvement():
+    """The closed form for independent normal losses, s (z Phi(z) + phi(z)) with z = (best - m) / s.
+
+    The candidates are far enough apart for 20,000 draws; the last one has the best mean.
+    """
+    means, spreads, best = np.array([0.5, 1.0, 0.2, -0.05]), np.array([1.0, 0.1, 0.5, 0.01]), 0.0
+    z = (best - means) / spreads
+    gains = spreads * (z * norm.cdf(z) + norm.pdf(z))
+    drawn = np.random.default_rng(0).normal(means, spreads, (20_000, 4))
+    assert improving(drawn, best, 1) == [int(gains.argmax())] == [0]
+    assert np.maximum(best - drawn, 0).mean(axis=0) == pytest.approx(gains, abs=0.01)
+    assert improving(drawn, 9.0, 1) == [3], "where all improve, the mean counts"
+
+
+def test_the_inner_order_is_constrained_domination():
+    """Feasible first, by rank, the lonely first; then by violation; also where none is feasible."""
+    losses = np.array([[0, 4], [1, 3], [1.1, 2.9], [4, 0], [5, 5], [0, 0], [0, 0]], dtype=float)
+    violations = np.array([0, 0, 0, 0, 0, 2.0, 1.0])
+    assert order(losses, violations, 9).tolist() == [0, 3, 2, 1, 4, 6, 5]
+    assert order(losses, violations + 1, 9).tolist()[-2:] == [6, 5]
+    assert order(losses[:0], violations[:0], 9).tolist() == []

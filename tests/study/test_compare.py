@@ -222,6 +222,12 @@ class TestSums:
             missed += p < 0.05
         assert 80 <= missed <= 120
 
+    def test_equal_differences_prove_little(self) -> None:
+        """Two seeds that differ alike, as on a table of coarse values, are no proof."""
+        assert paired_interval([0.81 - 0.8, 0.71 - 0.7]) == (None, 0.5)
+        assert paired_interval([0.02] * 10) == (None, 2 * 0.5**10)
+        assert paired_interval([0.0, 0.0, 0.0]) == ((0.0, 0.0), 1.0)
+
     def test_holm(self) -> None:
         assert holm([0.04, 0.01, 0.03, 0.5]) == pytest.approx([0.09, 0.04, 0.09, 0.5])
         assert holm([]) == []

@@ -170,3 +170,34 @@ def test_an_artifact_that_is_lost_is_trained_again(tmp_path: Path) -> None:
     assert (kept["provenance"]["retrained"], again["provenance"]["retrained"]) == (False, True)
     name = "weights.safetensors"
     assert (tmp_path / "kept" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_a_lost_one_that_inherited_is_trained_again_from_its_parent(tmp_path: Path) -> None:
+    """Parent and child are lost: the same weights again; from fresh ones they would be others."""
+    strategy = {"name": "agnn", "inherit": True}
+    study = run(tmp_path, graph(), strategy=strategy, budget={"trials": 5})
+    child = max((t for t in study.trials() if t.inherit is not None), key=lambda t: t.number)
+    study.export(tmp_path / "kept", trial=child.number)
+    for artifact in (tmp_path / "nas.db.artifacts").glob("*/*"):
+        artifact.unlink()
+    study.export(tmp_path / "again", trial=child.number)
+    name = "weights.safetensors"
+    assert (tmp_path / "kept" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_of_a_table_is_looked_up_once(tmp_path: Path) -> None:
+    """Repeated, with more seeds or trials too: what is stored stays, and no seed is made up."""
+    spec = {
+        "study": {"name": "s"},
+        "space": {"name": "fakes.space", "kinds": ["plain"], "levels": 2},
+        "strategy": {"name": "random"},
+        "evaluator": {"name": "fakes.table"},
+        "budget": {"trials": 6},
+    }
+    study = nas.search(spec, storage=f"sqlite:///{tmp_path / 'nas.db'}")
+    (one,) = study.confirm(top=1)
+    assert (one.trial, one.seeds) == (study.front()[0].number, 1)
+    assert study.confirm(top=1, seeds=3) == [one]
+    both = study.confirm(top=2)
+    assert both[0] == one
+    assert [c.metrics["test_accuracy"]["stderr"] for c in both] == [None, None]

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from fakes.studies import fake_spec
+from fakes.table import worth
 from torch import nn
 
 from nas.cli import main
 from nas.constraints import parse
 from nas.feasible import MOST_TRIED, Nearest, nearest, refuse_infeasible
 from nas.setup import Setup, prepare
-from nas.spec import SpecError
+from nas.spec import SpecError, spec_from_mapping
 from nas.store import Store
 from search_spaces import Architecture, Decision, SearchSpace, Task
 
@@ -146,6 +147,39 @@ class TestRefusal:
 
     def test_networks_that_cannot_be_built_are_not_the_constraint_s_fault(self) -> None:
         refuse_infeasible(setup_of("params <= 10", space={"kinds": ["broken"]}), "a.toml")
+
+    def test_a_table_is_gone_through_with_all_of_its_metrics(self) -> None:
+        """The control is a bound that exactly one architecture keeps."""
+
+        def of_table(bound: float) -> Setup:
+            tables = {
+                "study": {"name": "t", "constraints": [f"val_accuracy >= {bound}"]},
+                "space": {"name": "nas_bench_graph", "operators": ["gcn", "skip"]},
+                "evaluator": {"name": "fakes.table"},
+                "budget": {"trials": 3},
+            }
+            return prepare(spec_from_mapping(tables), Path())
+
+        space = of_table(0).space
+        best = max(worth(architecture, "val_accuracy") for architecture in space)
+        refuse_infeasible(of_table(best), "a.toml")
+        with pytest.raises(SpecError) as error:
+            refuse_infeasible(of_table(best + 1e-9), "a.toml")
+        assert f"the nearest of its {space.size()} has" in str(error.value)
+        assert f"val_accuracy = {best:.15g}" in str(error.value)
+
+    def test_of_a_table_that_is_too_large_nothing_is_said(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A search may find what few keep; it is not refused by a look at some."""
+        monkeypatch.setattr("nas.feasible.LOOKING_UP_SECONDS", 0.0)
+        tables = {
+            "study": {"name": "t", "constraints": ["val_accuracy >= 2"]},
+            "space": {"name": "nas_bench_graph", "operators": ["gcn", "skip"]},
+            "evaluator": {"name": "fakes.table"},
+            "budget": {"trials": 3},
+        }
+        refuse_infeasible(prepare(spec_from_mapping(tables), Path()), "a.toml")
 
     def test_a_search_ends_with_status_2_and_stores_nothing(self, tmp_path: Path) -> None:
         """On the space of graph networks, which is too large to be gone through."""

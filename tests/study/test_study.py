@@ -10,7 +10,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from nas.record import Progress
-from nas.spec import SpecError
+from nas.setup import prepare, start_architectures
+from nas.spec import SpecError, spec_from_mapping
 from nas.store import Store, StoreError
 from nas.store.housekeeping import delete_study, rename_study
 from nas.study import StudyFailedError, resume, search
@@ -149,6 +150,21 @@ class TestRecord:
         front = [t.architecture for t in store.front("fake")]
         follower = run(storage, 4, study={"name": "next", "start": ["study:fake"]})
         assert [t.architecture for t in follower.trials("next")][: len(front)] == front
+
+    def test_what_is_given_is_tried_first_however_it_is_described(self) -> None:
+        """Where several choices describe one cell, those not given are filled in beside the given
+        ones, and not into its representative, which lists the nodes in another order."""
+        start = {"node3.operator": "linear"}
+        tables = {
+            "study": {"name": "t", "start": [start]},
+            "space": {"name": "nas_bench_graph"},
+            "evaluator": {"name": "fakes.table"},
+            "budget": {"trials": 1},
+        }
+        spec = spec_from_mapping(tables)
+        space = prepare(spec, Path()).space
+        first = {d.name: d.choices[0] for d in space.decisions}
+        assert start_architectures(spec, space, {}) == [space.architecture({**first, **start})]
 
     def test_rungs_stop_the_worse_and_continue_the_better(
         self, storage: str, tmp_path: Path
@@ -317,6 +333,10 @@ class TestRefusals:
             ({"study": {"start": [{"knd": "wide"}]}}, 'did you mean "kind"'),
             ({"study": {"start": [{"kind": "wild"}]}}, "expected one of"),
             ({"halving": {"epochs": [9]}}, "below the 9 epochs"),
+            (
+                {"space": {"name": "nas_bench_graph", "operators": ["skip"]}},
+                r"the study: \[space\] .* no description is an architecture",
+            ),
         ],
     )
     def test_what_does_not_fit_is_refused_before_anything_is_stored(
