@@ -1,7 +1,7 @@
 """A trial with its weights: what is exported."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -80,7 +80,7 @@ def candidate(
             f'study "{name}" looked its results up in a table, so there are no weights to export; '
             'search with the evaluator "training" and a [dataset]'
         )
-    artifact, retrained = _artifact(store, setup, record, record.architecture)
+    artifact, retrained = _artifact(store, setup, record)
     confirmed = [c.metrics for c in confirmations(store, name) if c.trial == record.number]
     facts = {name: record.metrics[name] for name in FACTS if name in record.metrics}
     return Candidate(
@@ -118,16 +118,23 @@ def _chosen(store: Store, name: str, trial: int | Literal["best"]) -> TrialRecor
     return record
 
 
-def _artifact(
-    store: Store, setup: Setup, record: TrialRecord, architecture: Architecture
-) -> tuple[Artifact, bool]:
-    """The checkpoint of a trial, and whether the trial had to be trained again for it."""
+def _artifact(store: Store, setup: Setup, record: TrialRecord) -> tuple[Artifact, bool]:
+    """The checkpoint of a trial, and whether the trial had to be trained again for it.
+
+    One that began with another trial's weights needs that one's checkpoint for it, and so on.
+    """
     url = store.artifacts(setup.spec.study.name)
     if record.artifact is not None and intact(Artifact(url, record.artifact)):
         return Artifact(url, record.artifact), False
+    if record.architecture is None:
+        raise StoreError(f"trial {record.number} has no architecture")
     # Lost or damaged: the job is known, and gives the same numbers again.
     executor: Executor = plugins.load("executor", "inline").build()
-    job = setup.job(architecture, prepared_dataset(setup, url), url, setup.evaluator.epochs)
+    job = setup.job(record.architecture, prepared_dataset(setup, url), url, record.epochs)
+    if record.inherit is not None:
+        parent = store.trial(setup.spec.study.name, record.inherit)
+        inherited = _artifact(store, setup, parent)[0] if parent.artifact is not None else None
+        job = replace(job, inherit=inherited)
     handle = executor.submit([job])
     evaluation = executor.wait()[handle][0]
     if evaluation.failure is not None or evaluation.artifact is None:

@@ -71,6 +71,8 @@ def confirm(
     chosen = [store.trial(name, n) for n in trials] or best_trials(store, name, top)
     _refuse_unmeasured(name, chosen)
     first = spec.study.seed + FRESH_SEEDS
+    if spec.dataset is None:  # nothing is retrained: what is looked up is the same for all seeds
+        seeds = 1
     wanted = [(t, first + i) for t in chosen for i in range(seeds)]
     with store.reading() as connection:
         stored = store.row(connection, name)
@@ -83,7 +85,7 @@ def confirm(
         missing = [(t, seed) for t, seed in wanted if (t.number, seed) not in done]
         with driving(store, name):
             if isinstance(setup.evaluator, Table):
-                _look_up(store, setup.evaluator, stored["id"], chosen, first)
+                _look_up(store, setup.evaluator, stored["id"], missing)
                 return confirmations(store, name)
             if not setup.task.n_test:
                 raise UsageError(f'the dataset of study "{name}" has no test split to confirm on')
@@ -92,9 +94,11 @@ def confirm(
     return confirmations(store, name)
 
 
-def _look_up(store: Store, table: Table, study: int, chosen: list[TrialRecord], seed: int) -> None:
+def _look_up(
+    store: Store, table: Table, study: int, missing: list[tuple[TrialRecord, int]]
+) -> None:
     """Take both from the table, which holds the means over the seeds that its authors trained."""
-    for trial in chosen:
+    for trial, seed in missing:
         if trial.architecture is None:
             raise ConfirmError(f"trial {trial.number} has no architecture")
         store_confirmation(store, study, trial.number, seed, trial.metrics, None)

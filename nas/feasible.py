@@ -1,6 +1,7 @@
 """Whether constraints that are known without training can be kept at all, asked before a study.
 
-Otherwise a search would end one trial after the other as infeasible, up to its budget.
+Otherwise a search would end one trial after the other as infeasible, up to its budget. Of what a
+table has, every metric is known.
 """
 
 import math
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from evaluators import Table
 from nas.constraints import Constraint, total_violation
 from nas.fold import remembered_facts
 from nas.setup import Setup
@@ -24,7 +26,9 @@ MOST_TRIED = 2_000
 DRAWN = 32
 # The only clock that decides anything in a search: on a slow machine fewer architectures are tried,
 # so it may refuse where a faster one finds an architecture. It never changes what a study does.
-MOST_SECONDS = 4.0
+MOST_SECONDS = 3.0
+# A table is gone through, or nothing is said of it.
+MOST_LOOKED_UP, LOOKING_UP_SECONDS = 100_000, 6.0
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,13 @@ def nearest(
     seed: int,
     first: Sequence[Architecture] = (),
     seconds: float = MOST_SECONDS,
+    most: float = MOST_TRIED,
 ) -> Nearest:
     """Look for an architecture that keeps the constraints; it ends with the first one.
 
     A small space is gone through. In a large one the best of random architectures descends, one
     decision after the other, each with all its choices, as long as the violation shrinks; then
-    from other random ones, until `MOST_TRIED` structures or the time are spent.
+    from other random ones, until `most` structures or the time are spent.
 
     Args:
         space: to look in; recipes do not matter.
@@ -68,10 +73,11 @@ def nearest(
         seed: of the random architectures.
         first: architectures to look at before all others.
         seconds: time after which no further architecture is looked at.
+        most: structures that are looked at; a space of no more is small.
     """
     deadline = time.monotonic() + seconds
-    search = _Search(constraints, facts, lambda: time.monotonic() >= deadline)
-    small = space.size() <= MOST_TRIED and space.size(with_recipe=True) <= 10 * MOST_TRIED
+    search = _Search(constraints, facts, most, lambda: time.monotonic() >= deadline)
+    small = space.size() <= most and space.size(with_recipe=True) <= 10 * most
     rng = np.random.default_rng([seed, 0])
     for source in (iter(first), iter(space) if small else _descents(space, search, rng)):
         for architecture in source:
@@ -85,10 +91,15 @@ class _Search:
     """The violations of what was looked at, and the best so far."""
 
     def __init__(
-        self, constraints: Sequence[Constraint], facts: Facts, late: Callable[[], bool]
+        self,
+        constraints: Sequence[Constraint],
+        facts: Facts,
+        most: float,
+        late: Callable[[], bool],
     ) -> None:
         self._constraints = constraints
         self._facts = facts
+        self._most = most
         self._late = late
         self._violations: dict[str, float] = {}
         self._best = Nearest()
@@ -96,7 +107,7 @@ class _Search:
     @property
     def ended(self) -> bool:
         """Whether one keeps all, or tries or time are spent."""
-        return self._best.violation <= 0 or len(self._violations) >= MOST_TRIED or self._late()
+        return self._best.violation <= 0 or len(self._violations) >= self._most or self._late()
 
     def found(self, *, complete: bool) -> Nearest:
         return replace(self._best, tried=len(self._violations), complete=complete)
@@ -142,6 +153,17 @@ def _changed(
     ]
 
 
+def _looked_up(setup: Setup) -> Facts:
+    """What a table has on an architecture; its test is not among it."""
+
+    def facts(architecture: Architecture) -> Mapping[str, float]:
+        job = setup.job(architecture, None, "", setup.evaluator.epochs)
+        (evaluation,) = setup.evaluator.evaluate([job])
+        return evaluation.metrics
+
+    return facts
+
+
 def refuse_infeasible(setup: Setup, where: str, first: Sequence[Architecture] = ()) -> None:
     """Raise when no architecture is found that keeps the constraints on what is known of it.
 
@@ -154,10 +176,20 @@ def refuse_infeasible(setup: Setup, where: str, first: Sequence[Architecture] = 
         SpecError: none is found; the message has the nearest one. Where no network could be built
             at all nothing is said here: the failures of the first trials tell more.
     """
-    bounds = [c for c in setup.constraints if c.metric in setup.known]
+    # Recipes, which do not matter elsewhere, may have results of their own in a table.
+    recipes = any(decision.role == "recipe" for decision in setup.space.decisions)
+    looked_up = isinstance(setup.evaluator, Table) and not recipes
+    bounds = [c for c in setup.constraints if looked_up or c.metric in setup.known]
     if not bounds:
         return
-    found = nearest(setup.space, bounds, remembered_facts(setup), setup.spec.study.seed, first)
+    seed = setup.spec.study.seed
+    if looked_up:
+        limits = {"seconds": LOOKING_UP_SECONDS, "most": MOST_LOOKED_UP}
+        found = nearest(setup.space, bounds, _looked_up(setup), seed, first, **limits)
+        if not found.complete:  # the bounds may be kept by few: the search will tell
+            return
+    else:
+        found = nearest(setup.space, bounds, remembered_facts(setup), seed, first)
     if found.architecture is None or found.violation <= 0:
         return
     wanted = " and ".join(str(bound) for bound in bounds)

@@ -18,7 +18,8 @@ class TrialRecord:
 
     `cached` says that it was answered from the record, without training. `violation` is by how much
     the constraints are broken, 0 when feasible. `seq` is the order in which trials ended. `note` is
-    what the strategy said of its proposal; None stands for a number that is not finite.
+    what the strategy said of its proposal; None stands for a number that is not finite. `inherit`
+    is the number of the trial whose weights it started from.
     """
 
     number: int
@@ -33,6 +34,7 @@ class TrialRecord:
     seq: int | None
     artifact: str | None
     note: Mapping[str, str | int | float | None] = field(default_factory=FrozenMapping)
+    inherit: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object of `nas trials --format json`."""

@@ -143,6 +143,7 @@ def prepare(
         if space is None:
             built = plugins.load("space", spec.space.name).build(task, **spec.space.options)
             space = _search_space(built)
+        space.size()  # goes through an equivalence, which may leave no architecture
         if isinstance(evaluator, Table):
             evaluator.check(space)
     constraints = tuple(parse(text) for text in spec.study.constraints)
@@ -217,9 +218,14 @@ def start_architectures(
 
 
 def _completed(space: SearchSpace, choices: Mapping[str, Any], item: object) -> Architecture:
+    # Not by `space.fill`, which gives the representative of an equivalence: another description,
+    # to which the given choices would not belong.
+    made: dict[str, Any] = {}
+    for decision in space.decisions:
+        if decision.is_active(made):
+            made[decision.name] = choices.get(decision.name, decision.choices[0])
     try:
-        filled = space.fill(lambda decision: decision.choices[0], choices)
-        return space.architecture({**filled.choices, **choices})
+        return space.architecture({**made, **choices})
     except UsageError as error:
         raise SpecError(f"start: {item!r} is not in the space: {error}") from None
 

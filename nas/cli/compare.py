@@ -9,7 +9,7 @@ import click
 from nas.cli._output import write_rows, write_table
 from nas.cli._progress import Live
 from nas.cli._shared import command, data_root_option, format_option, storage_option
-from nas.cli.search import INTERRUPTED
+from nas.cli.search import FAILED, INTERRUPTED
 
 if TYPE_CHECKING:
     from nas.compare import Comparison, Row
@@ -108,15 +108,18 @@ def compare_command(
     rows = comparison.rows(budgets)
     for row in rows:
         if row.without:
+            counted = "no mean" if row.mean is None else "their hypervolume is 0"
             click.echo(
                 f"warning: {row.without} of {row.seeds} runs of {row.strategy} had found nothing "
-                f"complete and feasible after {row.trials} evaluations: no mean",
+                f"complete and feasible after {row.trials} evaluations: {counted}",
                 err=True,
             )
     if fmt == "text":
         _write(comparison, rows)
     else:
         write_rows([row.to_json() for row in rows], fmt)
+    if all(row.without == row.seeds for row in rows):
+        ctx.exit(FAILED)
 
 
 def _cores() -> int:
@@ -128,14 +131,13 @@ def _cores() -> int:
 
 
 def _budgets(text: str | None, trials: int | None) -> list[int]:
-    """The numbers of `--at`, ascending."""
-    if text is None:
+    """The numbers of `--at`, ascending; without a number of trials the comparison refuses."""
+    if text is None or trials is None:
         return []
     parts = [part.strip() for part in text.split(",")]
-    most = trials if trials is not None else 1
-    if not all(part.isdecimal() and 1 <= int(part) <= most for part in parts):
+    if not all(part.isdecimal() and 1 <= int(part) <= trials for part in parts):
         raise click.UsageError(
-            f"--at: expected integers from 1 to {most}, the trials of a run, joined by commas, "
+            f"--at: expected integers from 1 to {trials}, the trials of a run, joined by commas, "
             f'got "{text}"'
         )
     return sorted({int(part) for part in parts})

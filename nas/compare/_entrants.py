@@ -61,7 +61,6 @@ def entrants(wanted: Sequence[str], spec: StudySpec) -> list[Entrant]:
     if not any(entrant.plugin.name == BASELINE for entrant in found.values()):
         baseline = _entrant(BASELINE, spec)
         found = {baseline.digest: baseline, **found}
-    _refuse_ambiguous(list(found.values()))
     return list(found.values())
 
 
@@ -76,13 +75,6 @@ def _entrant(text: str, spec: StudySpec) -> Entrant:
             raise SpecError(f'strategy "{text}": expected option=value, {_SHAPE}, got "{option}"')
     given = _toml.overridden({}, [f"strategy.{o}" for o in options], ("strategy",))
     return Entrant(text, Plugin(name, freeze({**own, **given.get("strategy", {})})))
-
-
-def _refuse_ambiguous(found: Sequence[Entrant]) -> None:
-    labels = [entrant.label for entrant in found]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise SpecError(f'strategy "{label}" stands for two different ones; name its options')
 
 
 def split(text: str, separator: str) -> list[str]:

@@ -17,6 +17,8 @@ from typing import Any
 from nas.compare._run import Run
 
 CONFIDENCE = 0.95
+# Differences of equal numbers differ in their last bits.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def _row(
         p_holm=None,
         test_mean=test_mean,
         test_stderr=test_stderr,
-        without=sum(value is None for value in values),
+        without=sum(not run.front_at(budget) for run in runs),
     )
     return row, p
 
@@ -143,15 +145,18 @@ def paired_interval(
 ) -> tuple[tuple[float, float] | None, float | None]:
     """The 95 % t-interval of the mean of paired differences, and the two-sided p of the mean 0.
 
-    None and None for fewer than two. Differences that are all equal have an interval of no width,
-    and a p of 1 where they are 0, else of 0.
+    None and None for fewer than two. Differences that are all 0 have an interval of no width and a
+    p of 1. Others that are all equal, as few seeds on a table can be, have no spread to judge by:
+    no interval, and the p of the sign test.
     """
     n = len(differences)
     if n < 2:
         return None, None
     mean, error = fmean(differences), stdev(differences) / math.sqrt(n)
-    if error == 0:
-        return (mean, mean), float(mean == 0)
+    if mean == 0 and error == 0:
+        return (0.0, 0.0), 1.0
+    if error <= ROUNDING * abs(mean):
+        return None, 2 * 0.5**n
     from scipy.stats import t
 
     half = float(t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * error

@@ -303,4 +303,5 @@ def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
         seq=row["seq"],
         artifact=row["artifact"],
         note=row["note"] or {},
+        inherit=row["inherit"],
     )

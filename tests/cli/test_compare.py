@@ -106,7 +106,8 @@ def test_several_objectives(file: Path) -> None:
 
 def test_nothing_feasible_is_no_mean(file: Path) -> None:
     tight = "study.constraints=['latency_ms <= 0']"
-    result = compared(file, "--strategies", "evolution", "--set", tight, "--format", "json")
+    arguments = ("--strategies", "evolution", "--set", tight, "--format", "json")
+    result = compared(file, *arguments, code=1)
     assert [row["mean"] for row in json.loads(result.stdout)] == [None, None]
     assert "10 of 10 runs of evolution had found nothing" in result.stderr
 
@@ -200,9 +201,8 @@ def test_failing_candidates_are_a_failure(tmp_path: Path) -> None:
 
 def test_at_needs_a_number_of_trials(file: Path) -> None:
     """It is the number that is missing, and not `--at` that is wrong."""
-    result = compared(
-        file, "--strategies", "nsga2", "--at", "5", "--set", "budget={seconds=9}", code=2
-    )
+    file.write_text(STUDY.replace("trials = 12", "seconds = 9"))
+    result = compared(file, "--strategies", "nsga2", "--at", "5", code=2)
     assert "[budget] trials: missing" in result.stderr
 
 

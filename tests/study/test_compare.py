@@ -97,7 +97,9 @@ class TestRunIsAStudy:
         assert best is not None
         assert -best.losses[0] == Store(storage).status("fake").best["val_accuracy"]
         assert run.failed == sum(t.state == "failed" for t in trials) > 0
-        assert run.infeasible == sum(t.state == "infeasible" for t in trials) > 0
+        assert run.infeasible == sum(t.state == "infeasible" for t in trials)
+        # linas proposes nothing that breaks a bound on what is known.
+        assert run.infeasible > 0 or strategy == "linas"
 
     def test_inherited_weights(self, storage: str, tmp_path: Path) -> None:
         """Each trial starts from the weights that a study would give it."""
