@@ -5,17 +5,16 @@ evaluation and end, twin's end. Whatever moment it is killed at, the next run fi
 goes on with each where the record says.
 """
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from evaluators import Artifact, Evaluation, Executor, Failure
+from evaluators import Artifact, Evaluation, Executor
 from evaluators.artifacts import intact
-from evaluators.facts import CandidateError
 from nas import budget as stopping
+from nas import judging
 from nas.constraints import total_violation
 from nas.fold import RecordFold
 from nas.halving import Decision, Halving
@@ -41,7 +40,7 @@ class Flying:
     ordinal: int
     architecture: Architecture
     inherit: int | None = None
-    facts: dict[str, float] = field(default_factory=dict)
+    facts: Mapping[str, float] = field(default_factory=dict)
     level: int = 0
     seconds: float = 0.0
     trained: bool = False
@@ -186,14 +185,12 @@ class Driver:
             return None
         trial = Flying(reserved.ordinal, reserved.architecture, reserved.inherit)
         self._twin.start(trial.ordinal, trial.architecture)
-        try:
-            trial.facts = {**self._setup.facts(trial.architecture)}
-        except CandidateError as error:
-            return self._end(trial, Ending("failed", failure=error.failure))
-        known = [c for c in self._setup.constraints if c.metric in trial.facts]
-        violation = total_violation(known, trial.facts)
-        if violation > 0:
-            return self._end(trial, Ending("infeasible", trial.facts, violation))
+        trial.facts, verdict = judging.before(self._setup, trial.architecture)
+        if verdict is not None:
+            ended = Ending(
+                verdict.outcome, verdict.metrics, verdict.violation, failure=verdict.failure
+            )
+            return self._end(trial, ended)
         recorded = self._book.rungs(trial.ordinal)
         if recorded:
             trial.level = self._setup.levels.index(recorded[-1]["epoch"])
@@ -237,30 +234,17 @@ class Driver:
     def _measured(self, trial: Flying, evaluation: Evaluation) -> None:
         """Record a rung; end the trial, or let it go on."""
         trial.seconds += evaluation.seconds
-        metrics = {**trial.facts, **evaluation.metrics}
-        evaluation = replace(evaluation, metrics=metrics)
-        failure = evaluation.failure or self._unusable(metrics)
-        if failure is not None:
-            failed = replace(evaluation, metrics=trial.facts, failure=failure)
-            return self._end(trial, self._ending(trial, "failed", failed, 0.0))
+        verdict = judging.after(self._setup, trial.facts, evaluation)
+        evaluation = replace(evaluation, metrics=verdict.metrics, failure=verdict.failure)
+        if verdict.outcome == "failed":
+            return self._end(trial, self._ending(trial, "failed", evaluation, 0.0))
         key = self._cache_key(trial)
         if trial.level + 1 < len(self._setup.levels):
             trial.checkpoint = evaluation.artifact
             row = self._book.append(trial.ordinal, evaluation, key)
             return self._follow(self._halving.measured(trial, row))
-        violation = total_violation(self._setup.constraints, metrics)
-        state: TrialState = "infeasible" if violation > 0 else "complete"
-        return self._end(trial, self._ending(trial, state, evaluation, violation), evaluation, key)
-
-    def _unusable(self, metrics: Mapping[str, float]) -> Failure | None:
-        """A failure where a metric is missing or not finite: it cannot be ranked."""
-        for metric in self._setup.objectives:
-            if metric not in metrics:
-                return Failure("error", f"the evaluator gave no {metric}")
-        for metric, value in metrics.items():
-            if not math.isfinite(value):
-                return Failure("divergence", f"{metric} is {value}")
-        return None
+        ending = self._ending(trial, verdict.outcome, evaluation, verdict.violation)
+        return self._end(trial, ending, evaluation, key)
 
     def _settle(self, *, closing: bool) -> bool:
         """Follow the decisions on a bracket, if there is one to decide on.

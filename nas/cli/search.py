@@ -254,6 +254,9 @@ def _write_text(status: "StudyStatus", front: Sequence["TrialRecord"]) -> None:
     click.echo()
     write_front(front, list(status.objectives))
     click.echo()
+    if front[0].artifact is None:  # looked up: there are no weights
+        click.echo(f"see the table's test beside it:  nas confirm {status.name}{place}")
+        return
     click.echo(f"measure test, on fresh seeds:  nas confirm {status.name}{place}")
     click.echo(f"leave with the best:           nas export {status.name} --to bundle{place}")
 

@@ -1,18 +1,16 @@
 """One run: a search in memory, trial for trial the one that a study with one worker makes."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from evaluators import Artifact, Failure
-from evaluators.facts import CandidateError
+from nas import judging
 from nas.compare._bench import Bench
 from nas.compare._entrants import Entrant
 from nas.compare._run import ComparisonError, Run, Step, covers
-from nas.constraints import total_violation
+from nas.judging import Verdict
 from nas.strategies import Finished, Proposal
-from nas.strategies._base import Outcome
 from nas.strategies._distinct import propose_distinct
 
 # So many failures at the beginning, and nothing else, are no candidates' faults.
@@ -94,49 +92,26 @@ def run_one(
 
 def _evaluated(bench: Bench, proposal: Proposal, artifacts: Mapping[int, Artifact]) -> _Trial:
     """Cheap facts first: what breaks a bound on them ends here, and is charged."""
-    architecture, setup = proposal.architecture, bench.setup
-    try:
-        facts = setup.facts(architecture)
-    except CandidateError as error:
-        return _ended(bench, proposal, "failed", {}, failure=error.failure)
-    violation = total_violation((c for c in setup.constraints if c.metric in facts), facts)
-    if violation > 0:
-        return _ended(bench, proposal, "infeasible", facts, violation)
+    facts, verdict = judging.before(bench.setup, proposal.architecture)
+    if verdict is not None:
+        return _ended(bench, proposal, verdict)
     parent = artifacts.get(proposal.inherit) if proposal.inherit is not None else None
-    evaluation = bench.evaluate(architecture, parent, inherits=proposal.inherit is not None)
-    metrics, artifact = {**facts, **evaluation.metrics}, evaluation.artifact
-    failure = evaluation.failure or _unusable(bench, metrics)
-    if failure is not None:
-        return _ended(bench, proposal, "failed", facts, artifact=artifact, failure=failure)
-    violation = total_violation(setup.constraints, metrics)
-    outcome: Outcome = "infeasible" if violation > 0 else "complete"
-    return _ended(bench, proposal, outcome, metrics, violation, artifact)
-
-
-def _unusable(bench: Bench, metrics: Mapping[str, float]) -> Failure | None:
-    for objective in bench.objectives:
-        if objective.metric not in metrics:
-            return Failure("error", f"the evaluator gave no {objective.metric}")
-    for metric, value in metrics.items():
-        if not math.isfinite(value):
-            return Failure("divergence", f"{metric} is {value}")
-    return None
+    inherits = proposal.inherit is not None
+    evaluation = bench.evaluate(proposal.architecture, parent, inherits=inherits)
+    verdict = judging.after(bench.setup, facts, evaluation)
+    return _ended(bench, proposal, verdict, evaluation.artifact)
 
 
 def _ended(
-    bench: Bench,
-    proposal: Proposal,
-    outcome: Outcome,
-    metrics: Mapping[str, float],
-    violation: float = 0.0,
-    artifact: Artifact | None = None,
-    failure: Failure | None = None,
+    bench: Bench, proposal: Proposal, verdict: Verdict, artifact: Artifact | None = None
 ) -> _Trial:
     losses = None
-    if all(objective.metric in metrics for objective in bench.objectives):
-        losses = tuple(o.loss(metrics[o.metric]) for o in bench.objectives)
-    finished = Finished(proposal.ordinal, proposal.architecture, outcome, losses, violation)
-    return _Trial(finished, artifact, failure)
+    if all(objective.metric in verdict.metrics for objective in bench.objectives):
+        losses = tuple(o.loss(verdict.metrics[o.metric]) for o in bench.objectives)
+    finished = Finished(
+        proposal.ordinal, proposal.architecture, verdict.outcome, losses, verdict.violation
+    )
+    return _Trial(finished, artifact, verdict.failure)
 
 
 def _note(trace: _Trace, bench: Bench, trial: _Trial) -> None:
