@@ -126,6 +126,8 @@ def read(table: TableName) -> Results:
     try:
         content = file.read_bytes()
         rows = _Restricted(io.BytesIO(content)).load()
+        if not rows:
+            raise ValueError("it has no rows")
         keys = np.array(sorted(rows), dtype=np.int64)
 
         def column(name: str) -> NDArray[np.float64]:

@@ -15,12 +15,22 @@ from nas.compare._entrants import Entrant
 from nas.compare._run import Run
 from nas.compare._source import source_digest
 from nas.compare._workers import Task, Told, run_all
-from nas.setup import NUMERICS_VERSION, Setup
+from nas.setup import NUMERICS_VERSION, PYTHON_SPACE, Setup
 from nas.store import Store
 from nas.store.comparisons import store_run, stored_runs
 from nas.strategies import Objective
 from nas.study import prepared_dataset
+from search_spaces import plugins
 from search_spaces.canonical import digest
+
+# What every run goes through.
+RUNNING = (
+    "nas.compare._search",
+    "nas.judging",
+    "nas.pareto",
+    "nas.strategies._distinct",
+    "search_spaces.space",
+)
 
 
 @dataclass(frozen=True)
@@ -129,15 +139,11 @@ class _Clock:
 def _digest(setup: Setup, trials: int) -> str:
     """Equal for comparisons whose runs of one strategy and seed must be equal."""
     spec = setup.spec
-    choices = {choice for decision in setup.space.decisions for choice in decision.choices}
-    names = [spec.space.name, spec.evaluator.name, *choices]
-    # Code from elsewhere may change under the same name and the same version of this program.
-    foreign = [name for name in names if isinstance(name, str) and "." in name]
     return digest(
         {
             "program": [__version__, NUMERICS_VERSION],
             "torch": importlib.metadata.version("torch") if setup.dataset is not None else "",
-            "foreign": {name: source_digest(name) for name in foreign},
+            "sources": {name: source_digest(name) for name in _decisive_modules(setup)},
             "space": setup.space.to_json(),
             "task": asdict(setup.task),
             "evaluator": [spec.evaluator.name, thaw(spec.evaluator.options)],
@@ -146,3 +152,19 @@ def _digest(setup: Setup, trials: int) -> str:
             "trials": trials,
         }
     )
+
+
+def _decisive_modules(setup: Setup) -> list[str]:
+    """Whose code, besides the strategy's, decides what a run proposes and what is measured.
+
+    The rest counts by the version of the program; operators that come from elsewhere have none.
+    """
+    spec = setup.spec
+    choices = {choice for decision in setup.space.decisions for choice in decision.choices}
+    foreign = sorted(c for c in choices if isinstance(c, str) and "." in c)
+    named = [
+        plugins.load(kind, plugin.name).__name__
+        for kind, plugin in (("space", spec.space), ("evaluator", spec.evaluator))
+        if plugin.name != PYTHON_SPACE
+    ]
+    return [*RUNNING, *named, *foreign]

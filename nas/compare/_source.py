@@ -12,7 +12,7 @@ from pathlib import Path
 def source_digest(module: str) -> str:
     """A hash of a module's source, and of what it imports from its own package, and so on.
 
-    Code outside of the package counts by the version of the program alone.
+    Code outside of the package does not count here.
     """
     package = module.rpartition(".")[0] or module
     sources: dict[str, bytes] = {}

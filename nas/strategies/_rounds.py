@@ -112,8 +112,8 @@ def _predicted(
     ordered = [i for i in pool.best(CANDIDATES) if pool.architectures[i].key not in known]
     n_feasible = int((pool.violations[ordered] <= 0).sum())
     candidates = [pool.architectures[i] for i in ordered[:CANDIDATES]]
-    # What is expected to be infeasible waits until nothing else is left.
-    hopeful = candidates[:n_feasible] or candidates
+    # What is expected to be infeasible waits until nothing else is left; then the nearest go first.
+    hopeful = candidates[:n_feasible] or candidates[:count]
     chosen = _together(predictors, hopeful, count, rng) if hopeful else []
     taken = set(chosen)
     rest = [a for i, a in enumerate(candidates) if i not in taken]

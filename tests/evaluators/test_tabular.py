@@ -132,6 +132,18 @@ def test_a_pickle_that_calls_something_is_refused(tmp_path, monkeypatch) -> None
     tabular.read.cache_clear()
 
 
+def test_a_file_without_rows_is_refused(tmp_path, monkeypatch) -> None:
+    """It would be a table of nothing."""
+    folder = tmp_path / "nas_bench_graph" / "light"
+    folder.mkdir(parents=True)
+    (folder / "cora.bench").write_bytes(pickle.dumps({}))
+    monkeypatch.setattr(tabular, "distribution", lambda _: _Found(tmp_path))
+    tabular.read.cache_clear()
+    with pytest.raises(PluginError, match="it has no rows"):
+        tabular.read("cora")
+    tabular.read.cache_clear()
+
+
 class _Found:
     def __init__(self, root) -> None:
         self.root = root

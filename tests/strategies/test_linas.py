@@ -13,6 +13,8 @@ from nas.strategies._base import generator
 from nas.strategies._batch import improving, spreading
 from nas.strategies._distinct import propose_distinct
 from nas.strategies._inner import order
+from nas.strategies._predictors import Predictors
+from nas.strategies._rounds import _predicted
 from search_spaces import Task, nas_bench_graph
 
 SEEDS = range(5)
@@ -320,3 +322,32 @@ def test_the_inner_order_is_constrained_domination():
     assert order(losses, violations, 9).tolist() == [0, 3, 2, 1, 4, 6, 5]
     assert order(losses, violations + 1, 9).tolist()[-2:] == [6, 5]
     assert order(losses[:0], violations[:0], 9).tolist() == []
+
+
+def test_where_nothing_is_feasible_the_nearest_are_tried(planted):
+    """A bound that only one measured architecture keeps: the batch violates it least of all."""
+    space = planted.flat(14, 4)
+
+    def cost(architecture):
+        return float(np.mean([float(c) for c in architecture.choices.values()]))
+
+    problem = Problem(
+        space,
+        (Objective("reward", "maximize"),),
+        0,
+        constraints=(parse("cost <= 0.0"),),
+        known=("cost",),
+        facts=lambda a: {"cost": cost(a)},
+    )
+    rng = np.random.default_rng(0)
+    # The reward is highest where the bound is broken most.
+    trials = [
+        Finished(i, a, "infeasible", (-cost(a),), cost(a))
+        for i, a in enumerate(space.sample(rng) for _ in range(30))
+    ]
+    trials.append(Finished(50, space.decode([0] * 14), "complete", (0.0,)))
+    predictors = Predictors(problem, trials)
+    predictors._learn()
+    known = {trial.architecture.key for trial in trials}
+    found = [cost(a) for a in _predicted(predictors, known, 10, np.random.default_rng(1))]
+    assert max(found[:10]) <= min(found[10:])
