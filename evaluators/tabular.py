@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluators.values import Evaluation, Job
 from search_spaces import Architecture, PluginError, SearchSpace, Task
+from search_spaces.errors import did_you_mean
 from search_spaces.nas_bench_graph import LINKS, NODES, OPERATORS, cell
 from search_spaces.nas_bench_graph import build as build_space
 
@@ -113,8 +114,11 @@ def read(table: TableName) -> Results:
     """Read a table from the installed wheel.
 
     Raises:
-        PluginError: the wheel is not installed, or the file is no such table.
+        PluginError: no such table, the wheel is not installed, or the file is no such table.
     """
+    if table not in get_args(TableName):
+        hint = did_you_mean(table, get_args(TableName))
+        raise PluginError(f'no table is called "{table}"; {hint}')
     try:
         found = distribution(WHEEL)
     except PackageNotFoundError:

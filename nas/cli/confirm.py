@@ -120,7 +120,10 @@ def _write(rows: Sequence["Confirmation"]) -> None:
         for row in rows
     ]
     write_table(["rank", "trial", "seeds", *metrics, "decisions"], table)
-    click.echo("\nmean ± standard error over the seeds; ranked by validation")
+    if any(row.seeds > 1 for row in rows):
+        click.echo("\nmean ± standard error over the seeds; ranked by validation")
+    else:  # also asked for more: a table has one result for an architecture
+        click.echo("\none result each, so no spread is known; ranked by validation")
 
 
 def _mean(row: "Confirmation", metric: str) -> str:

@@ -100,6 +100,8 @@ def test_spaces_that_a_table_does_not_cover() -> None:
         cora.check(wide)
     with pytest.raises(PluginError, match="no key 99999"):
         tabular.read("cora").architecture(99_999)
+    with pytest.raises(PluginError, match='no table is called "corra"; did you mean "cora"'):
+        tabular.read("corra")
 
 
 def test_a_wheel_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
