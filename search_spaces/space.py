@@ -75,6 +75,10 @@ class SearchSpace:
     def __post_init__(self) -> None:
         object.__setattr__(self, "decisions", parents_first(self.name, self.decisions))
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The classes are large, and building a network, which is what jobs are for, needs none.
+        return {name: value for name, value in self.__dict__.items() if name != "_classes"}
+
     @cached_property
     def _classes(self) -> Classes | None:
         if self.equivalence is None:

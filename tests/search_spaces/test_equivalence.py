@@ -1,5 +1,7 @@
 """Spaces in which different choices describe the same architecture, over random equivalences."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -114,6 +116,19 @@ def test_sampling_is_uniform_over_architectures_and_not_over_descriptions() -> N
 
 def same_network(network: nn.Module, architecture: Architecture, task: Task) -> nn.Module:
     return network
+
+
+def test_jobs_travel_without_the_classes() -> None:
+    """A space that has been searched is as small a file as a new one, and the same space."""
+    about = Equivalence(("same",), doubled)
+    new = SearchSpace(
+        "s", 1, (Decision("same", tuple(range(7))),), build_nothing, equivalence=about
+    )
+    fresh = len(pickle.dumps(new))
+    assert new.size() == 4
+    assert "_classes" in vars(new)
+    assert abs(len(pickle.dumps(new)) - fresh) < 200
+    assert pickle.loads(pickle.dumps(new)).size() == 4  # noqa: S301 - our own, a line ago
 
 
 def no_form(choices: dict[str, int]) -> None:
