@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     help="Evaluations of each run; over [budget] trials.",
 )
 @click.option(
-    "--at", metavar="N,...", help="Rows after so many evaluations, too; by default after all."
+    "--at", metavar="N,...", help="Rows after so many evaluations, in place of after all."
 )
 @click.option(
     "--reference",

@@ -1,7 +1,6 @@
 """Halving: few trials are trained to their end, the better ones, whatever is killed when."""
 
 import multiprocessing
-import os
 import signal
 from collections import Counter
 from collections.abc import Mapping
@@ -9,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.killed import go
 from fakes.studies import TWO_OBJECTIVES, fake_spec
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from nas import rungs
 from nas.pareto import non_dominated_ranks
@@ -181,7 +179,7 @@ class TestConstraints:
         assert len(complete) >= 3
         assert all(t.metrics["val_loss"] >= 0.6 for t in complete)
 
-    def test_if_none_is_feasible_the_nearest_go_on(self, storage: str) -> None:
+    def test_if_none_is_feasible_the_nearestgo_on(self, storage: str) -> None:
         study = {"constraints": ["val_loss >= 2"]}
         trials = run(storage, 9, study=study, halving={**SUCCESSIVE, "epochs": [8], "bracket": 9})
         on = [t for t in trials if t.state == "infeasible"]
@@ -192,7 +190,7 @@ class TestConstraints:
 
 
 class TestBrackets:
-    def test_jobs_go_on_from_their_artifacts(self, storage: str, tmp_path: Path) -> None:
+    def test_jobsgo_on_from_their_artifacts(self, storage: str, tmp_path: Path) -> None:
         log = tmp_path / "log"
         trials = run(storage, 9, halving=SUCCESSIVE, evaluator={"log": str(log)})
         jobs = [line.split() for line in log.read_text().splitlines()]
@@ -287,25 +285,8 @@ class TestBrackets:
             assert Counter(trial.epochs for trial in bracket) == BRACKET
 
 
-def _go(spec: StudySpec, storage: str, kill_at_commit: int | None) -> None:
-    """Search or resume, in a child process; at the given commit it is killed."""
-    if kill_at_commit is not None:
-        commits = iter(range(kill_at_commit))
-
-        def die(_: object) -> None:
-            if next(commits, None) is None:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        event.listen(Engine, "commit", die)
-    known = Path(storage.removeprefix("sqlite:///")).exists() and Store(storage).studies()
-    if known:
-        resume("fake", storage=storage, data_root=Path())
-    else:
-        search(spec, storage=storage, data_root=Path())
-
-
 def _in_child(spec: StudySpec, storage: str, kill_at_commit: int | None = None) -> int | None:
-    child = fork.Process(target=_go, args=(spec, storage, kill_at_commit))
+    child = fork.Process(target=go, args=(spec, storage, kill_at_commit))
     child.start()
     child.join()
     return child.exitcode

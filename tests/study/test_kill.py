@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from fakes.killed import go
 from fakes.studies import FOR_ONE_OBJECTIVE, TWO_OBJECTIVES, fake_spec
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -37,28 +38,8 @@ def _spec(strategy: str, log: Path, **more: Any) -> StudySpec:
     )
 
 
-def _go(spec: StudySpec, storage: str, kill_at_commit: int | None) -> None:
-    """Search or resume, in a child process; at the given commit it is killed."""
-    if kill_at_commit is not None:
-        commits = iter(range(kill_at_commit))
-
-        def die(_: object) -> None:
-            if next(commits, None) is None:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        event.listen(Engine, "commit", die)
-    name = spec.study.name
-    known = Path(storage.removeprefix("sqlite:///")).exists() and any(
-        s.name == name for s in Store(storage).studies()
-    )
-    if known:
-        resume(name, storage=storage, data_root=Path())
-    else:
-        search(spec, storage=storage, data_root=Path())
-
-
 def _in_child(spec: StudySpec, storage: str, kill_at_commit: int | None = None) -> ForkProcess:
-    child = fork.Process(target=_go, args=(spec, storage, kill_at_commit))
+    child = fork.Process(target=go, args=(spec, storage, kill_at_commit))
     child.start()
     return child
 
