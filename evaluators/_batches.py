@@ -9,6 +9,7 @@ from torch import Tensor
 
 from evaluators._dropout import SparseConstant
 from evaluators.datasets._base import Dataset, load_prepared
+from evaluators.engine.graph import Graph
 from evaluators.values import Artifact
 
 
@@ -37,6 +38,7 @@ class Batches:
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
+        self._graphs: dict[tuple[torch.dtype, torch.device], Graph] = {}
         if dataset.graph_ids is not None:
             self._index_graphs(dataset.graph_ids)
 
@@ -59,6 +61,12 @@ class Batches:
     def sparse_features(self) -> SparseConstant | None:
         """What a network is called with every time, where that is so and it is sparse."""
         return None if self.by_graph else SparseConstant.of(self.dataset.x)
+
+    def graph(self, dtype: torch.dtype, device: torch.device) -> Graph:
+        """The graph of a node task as the engine has it, kept."""
+        if (dtype, device) not in self._graphs:
+            self._graphs[dtype, device] = Graph(self.dataset, dtype, device)
+        return self._graphs[dtype, device]
 
     def of(self, units: Tensor) -> Batch:
         """The batch of the given units [U] int64; a node task's is always the whole graph."""

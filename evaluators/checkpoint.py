@@ -52,12 +52,8 @@ class RunState:
     optimizer: Weights = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
-    def keep_best(
-        self, epoch: int, value: float, train_loss: float, logits: Tensor, weights: Weights
-    ) -> None:
-        """This epoch is the best so far; its tensors are copied."""
-        self.best_epoch, self.best_value, self.best_train_loss = epoch, value, train_loss
-        self.best_logits = logits
+    def keep(self, weights: Weights) -> None:
+        """These weights and buffers are the best so far; they are copied."""
         for name, tensor in weights.items():
             kept = self.best.get(name)
             if kept is None or kept.shape != tensor.shape:

@@ -14,33 +14,30 @@ METRICS = ("accuracy", "macro_f1", "roc_auc", "loss")
 
 
 def accuracy(logits: Tensor, y: Tensor) -> float:
-    """The share of rows whose largest logit is the label's, in [0, 1]."""
-    return int((logits.argmax(1) == y).sum()) / y.numel()
+    """The share of rows whose largest logit is the label's, in [0, 1]; of equal ones, the first."""
+    return _accuracies(logits.unsqueeze(0), y)[0]
 
 
 def macro_f1(logits: Tensor, y: Tensor) -> float:
-    """F1 of each class that is among the labels or the predictions, averaged, in [0, 1]."""
-    from sklearn.metrics import f1_score
+    """F1 = 2 right / (labels + predictions) of a class, averaged over classes, in [0, 1].
 
-    predicted = logits.argmax(1).numpy()
-    return float(f1_score(y.numpy(), predicted, average="macro", zero_division=0))
+    A class that is neither among the labels nor among the predictions does not count.
+    """
+    return _macro_f1s(logits.unsqueeze(0), y)[0]
 
 
 def roc_auc(logits: Tensor, y: Tensor) -> float | None:
-    """Area under the ROC curve, in [0, 1], from the softmax of logits [U, C].
+    """Area under the ROC curve, in [0, 1], of logits [U, C] without NaN.
 
-    For two classes, of the second class; for more, one class against the rest, averaged over the
-    classes among the labels. None where all labels are equal: it is not defined there.
+    The share of the pairs of one unit of a class and one of another that the class's score puts in
+    order, where an equal score counts half (J. A. Hanley, B. J. McNeil, "The meaning and use of the
+    area under a receiver operating characteristic (ROC) curve", 1982). The score is the probability
+    of the class (softmax). For two classes, of the second class; for more, one class against the
+    rest, averaged over the classes among the labels. None where all labels are equal: it is not
+    defined there.
     """
-    from sklearn.metrics import roc_auc_score
-
-    present = y.bincount(minlength=logits.size(1)).nonzero().squeeze(1).tolist()
-    if len(present) < 2:
-        return None
-    scores = logits.double().softmax(1)
-    classes = [1] if logits.size(1) == 2 else present
-    areas = [roc_auc_score((y == c).numpy(), scores[:, c].numpy()) for c in classes]
-    return float(sum(areas) / len(areas))
+    areas = _areas(logits.unsqueeze(0), y)
+    return None if areas is None else areas[0]
 
 
 def selecting(metric: str, logits: Tensor, y: Tensor) -> float:
@@ -49,14 +46,94 @@ def selecting(metric: str, logits: Tensor, y: Tensor) -> float:
     Raises:
         DatasetError: it is not defined for these labels.
     """
+    return selecting_each(metric, logits.unsqueeze(0), y)[0]
+
+
+def selecting_each(metric: str, logits: Tensor, y: Tensor) -> list[float]:
+    """`selecting` of K networks at once, from logits [K, U, C] and labels [U] on one device.
+
+    Each number is bit for bit that of the network alone: only whole numbers are summed on the
+    device. The host waits for it once.
+
+    Raises:
+        DatasetError: it is not defined for these labels.
+    """
     if metric == "accuracy":
-        return accuracy(logits, y)
+        return _accuracies(logits, y)
     if metric == "macro_f1":
-        return macro_f1(logits, y)
-    area = roc_auc(logits, y)
-    if area is None:
+        return _macro_f1s(logits, y)
+    areas = _areas(logits, y)
+    if areas is None:
         raise _one_class()
-    return area
+    return areas
+
+
+def _accuracies(logits: Tensor, y: Tensor) -> list[float]:
+    right = (logits.argmax(-1) == y).sum(-1)
+    return [int(count) / y.numel() for count in right.tolist()]
+
+
+def _macro_f1s(logits: Tensor, y: Tensor) -> list[float]:
+    runs, _, classes = logits.shape
+    predicted = logits.argmax(-1)
+    right = torch.where(predicted == y, y, classes)  # one class more takes the wrong ones
+    rows = torch.cat([predicted, right, y.unsqueeze(0)])
+    # torch.bincount would wait for the device, to find the largest.
+    bins = rows + torch.arange(len(rows), device=y.device).unsqueeze(1) * (classes + 1)
+    counts = torch.zeros(len(rows) * (classes + 1), dtype=torch.int64, device=y.device)
+    counts.scatter_add_(0, bins.flatten(), torch.ones_like(counts[:1]).expand(bins.numel()))
+    *of_runs, labels = counts.view(len(rows), -1)[:, :classes].tolist()
+    return [
+        _mean(
+            [
+                2 * hits / (found + there)
+                for hits, found, there in zip(*of_run, labels, strict=True)
+                if found + there
+            ]
+        )
+        for of_run in zip(of_runs[runs:], of_runs[:runs], strict=True)
+    ]
+
+
+def _areas(logits: Tensor, y: Tensor) -> list[float] | None:
+    """`roc_auc` of logits [K, U, C]."""
+    classes = torch.arange(logits.size(-1), device=y.device)
+    exact = logits.double()
+    if logits.size(-1) == 2:
+        # Grows with the probability of the second class, and is not rounded to 1 where it is sure.
+        classes, scores = classes[1:], (exact[..., 1] - exact[..., 0]).unsqueeze(1)
+    else:
+        scores = exact.softmax(-1).mT.contiguous()
+    members = y == classes.unsqueeze(1)
+    leads = _ordered_pairs(scores, members.expand_as(scores))
+    *of_runs, sizes = torch.cat([leads, members.sum(-1).unsqueeze(0)]).tolist()
+    pairs = [size * (y.numel() - size) for size in sizes]
+    if not any(pairs):
+        return None
+    return [
+        _mean([(n + lead) / (2 * n) for n, lead in zip(pairs, of_run, strict=True) if n])
+        for of_run in of_runs
+    ]
+
+
+def _ordered_pairs(scores: Tensor, members: Tensor) -> Tensor:
+    """Pairs of a member and another unit that scores [..., U] put in order, less those in disorder.
+
+    In ascending order, a unit is above all that come before the first one of its score. So the
+    pairs in order are, summed over the members, the others among those; and the pairs in disorder
+    are, summed over the others, the members among those.
+    """
+    ordered, order = scores.sort(-1)
+    member = members.gather(-1, order).long()
+    first = F.pad(ordered[..., 1:] != ordered[..., :-1], (1, 0), value=True)
+    places = torch.arange(scores.size(-1), device=scores.device)
+    below = torch.where(first, places, 0).cummax(-1).values
+    members_below = (member.cumsum(-1) - member).gather(-1, below)
+    return (member * below - members_below).sum(-1)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 def all_metrics(logits: Tensor, y: Tensor) -> dict[str, float]:

@@ -16,14 +16,17 @@ from statistics import fmean, stdev
 from typing import Annotated, Any
 
 import torch
+from torch import Tensor
 from annotated_types import Ge, Lt
 
 from evaluators import checkpoint
-from evaluators._batches import Batches, prepared
+from evaluators._batches import prepared
 from evaluators._faults import CandidateError, memory_fault, network_fault
-from evaluators._fit import OptimizerName, Recipe, Run, seed_torch
-from evaluators._folds import Fold, run_folds
+from evaluators._recipe import OptimizerName, Recipe, seed_torch
+from evaluators._runs import Allowance, Run
+from evaluators._folds import run_folds
 from evaluators._inherit import inherit
+from evaluators._paths import DeviceName, Engine, Precision, train
 from evaluators.values import Artifact, Evaluation, Evaluator, Job
 from search_spaces import PluginError, Task
 from search_spaces.errors import did_you_mean
@@ -51,6 +54,9 @@ def build(
     seeds: Annotated[int, Ge(1)] = 1,
     folds: Annotated[int, Ge(0)] = 0,
     batch_size: Annotated[int, Ge(1)] = 128,
+    share_input_dropout: bool = False,
+    precision: Precision = "float32",
+    device: DeviceName = "auto",
 ) -> Evaluator:
     """The evaluator for a task.
 
@@ -65,6 +71,10 @@ def build(
             units. There are seeds x folds runs. Class weights and standardized features stay those
             of the dataset's own train split.
         batch_size: graphs a step, at most; a node task is trained on the whole graph.
+        share_input_dropout: all runs of an epoch drop the same features, which makes cohorts
+            faster; each run's result is as valid, but their errors are no longer independent.
+        precision: of training: float32; float64; bfloat16 for the dense products on a GPU alone.
+        device: auto (a GPU where there is one), cpu or cuda.
 
     Raises:
         PluginError: 1 fold, or more than there are units; an option out of its range.
@@ -75,47 +85,62 @@ def build(
             f"{task.n_train + task.n_val} (the train and validation units), got {folds}"
         )
     recipe = Recipe(lr, weight_decay, dropout, optimizer, patience, batch_size)
-    return _Training(task.metric, epochs, recipe, seeds, folds)
+    engine = Engine(precision, device, share_input_dropout)
+    return _Training(task.metric, epochs, recipe, seeds, folds, engine)
 
 
 class _Training:
-    def __init__(self, metric: str, epochs: int, recipe: Recipe, seeds: int, folds: int) -> None:
+    def __init__(
+        self, metric: str, epochs: int, recipe: Recipe, seeds: int, folds: int, engine: Engine
+    ) -> None:
         self.epochs = epochs
         self.stderr = f"val_{metric}_stderr"
-        self.recipe, self.seeds, self.folds = recipe, seeds, folds
+        self.recipe, self.seeds, self.folds, self.engine = recipe, seeds, folds, engine
         several = seeds * max(1, folds) > 1
         self.metrics = (*_METRICS, self.stderr) if several else _METRICS
 
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
-        return [self._evaluate(job) for job in jobs]
+        # The random numbers of whoever called us stay as they are.
+        with torch.random.fork_rng(devices=[]):
+            started = [self._start(job) for job in jobs]
+            runs = [run for runs in started if not isinstance(runs, Evaluation) for run in runs]
+            if runs:
+                train(runs, prepared(jobs[0].dataset), self.engine)
+            return [
+                found if isinstance(found, Evaluation) else self._end(job, found)
+                for job, found in zip(jobs, started, strict=True)
+            ]
 
-    def _evaluate(self, job: Job) -> Evaluation:
-        started = time.perf_counter()
+    def _start(self, job: Job) -> list[Run] | Evaluation:
+        """The runs of a job, or its failure."""
+        began = time.perf_counter()
         try:
-            # The random numbers of whoever called us stay as they are.
-            with torch.random.fork_rng(devices=[]), memory_fault("training the network"):
-                runs = self._train(job)
-                measured = self._average([run.best_metrics() for run in runs])
-                artifact = self._save(job, runs)
+            with memory_fault("building the network"):
+                runs = self._runs(job)
         except CandidateError as error:
-            seconds = time.perf_counter() - started
-            return Evaluation(error.epoch, seconds=seconds, failure=error.failure)
-        seconds = time.perf_counter() - started
-        return Evaluation(job.until_epoch, measured, seconds, artifact)
-
-    def _train(self, job: Job) -> list[Run]:
-        limit = math.inf if job.timeout_seconds is None else job.timeout_seconds
-        deadline = time.monotonic() + limit
-        batches = prepared(job.dataset)
-        folds = run_folds(batches.dataset, job.seed, self.seeds, self.folds)
-        runs = self._start(job, batches, folds)
-        for run in runs:
-            run.train_to(job.until_epoch, deadline)
+            seconds = time.perf_counter() - began
+            return Evaluation(0, seconds=seconds, failure=error.failure)
+        runs[0].allowance.spent += time.perf_counter() - began
         return runs
 
-    def _start(self, job: Job, batches: Batches, folds: Sequence[Fold]) -> list[Run]:
-        recipe = self._recipe(job)
+    def _end(self, job: Job, runs: Sequence[Run]) -> Evaluation:
+        began = time.perf_counter()
+        seconds = runs[0].allowance.spent
+        notes = runs[0].notes
+        fault = next((run.fault for run in runs if run.fault is not None), None)
+        if fault is not None:
+            return Evaluation(fault.epoch, seconds=seconds, failure=fault.failure, notes=notes)
+        y = prepared(job.dataset).dataset.y
+        measured = self._average([run.best_metrics(y[run.fold.val]) for run in runs])
+        artifact = self._save(job, runs, y)
+        seconds += time.perf_counter() - began
+        return Evaluation(job.until_epoch, measured, seconds, artifact, notes=notes)
+
+    def _runs(self, job: Job) -> list[Run]:
+        recipe, batches = self._recipe(job), prepared(job.dataset)
+        folds = run_folds(batches.dataset, job.seed, self.seeds, self.folds)
         parent = None if job.inherit is None else checkpoint.parent_weights(job.inherit)
+        allowance = Allowance(job.timeout_seconds)
         runs = []
         for index, fold in enumerate(folds):
             seed_torch(job.seed, index, 0)
@@ -124,9 +149,14 @@ class _Training:
             if parent is not None and job.resume is None:
                 theirs, weights = parent
                 inherit(network, weights[index % len(weights)], theirs)
-            runs.append(Run(network, recipe, batches, fold, job.seed, index))
+            run = Run(network, recipe, fold, job.seed, index, job.until_epoch, allowance)
+            runs.append(run)
         if job.resume is not None:
-            _thaw(runs, job.resume, self._identity(job))
+            for run, state in zip(
+                runs, checkpoint.resume(job.resume, self._identity(job)), strict=True
+            ):
+                run.network.load_state_dict(state.current)
+                run.state = state
         return runs
 
     def _recipe(self, job: Job) -> Recipe:
@@ -160,15 +190,13 @@ class _Training:
             means[self.stderr] = stdev(values) / math.sqrt(len(values))
         return means
 
-    def _save(self, job: Job, runs: Sequence[Run]) -> Artifact:
+    def _save(self, job: Job, runs: Sequence[Run], y: Tensor) -> Artifact:
         final = job.until_epoch >= self.epochs
-        states = [run.state if final else run.freeze() for run in runs]
         for run in runs:
-            run.state.metrics = run.best_metrics()
-        parts = runs[0].signatures
-        return checkpoint.write(job.store, self._identity(job), parts, states, final=final)
-
-
-def _thaw(runs: Sequence[Run], artifact: Artifact, identity: Mapping[str, Any]) -> None:
-    for run, state in zip(runs, checkpoint.resume(artifact, identity), strict=True):
-        run.thaw(state)
+            run.state.metrics = run.best_metrics(y[run.fold.val])
+            if not final:
+                run.state.current = {k: v.clone() for k, v in run.network.state_dict().items()}
+        states = [run.state for run in runs]
+        return checkpoint.write(
+            job.store, self._identity(job), runs[0].signatures, states, final=final
+        )

@@ -80,6 +80,7 @@ class Evaluation:
         seconds: wall time spent on it by the worker.
         artifact: its checkpoint.
         failure: why there are no metrics.
+        notes: how it was evaluated, in words for people, by topic.
     """
 
     epoch: int
@@ -87,9 +88,11 @@ class Evaluation:
     seconds: float = 0.0
     artifact: Artifact | None = None
     failure: Failure | None = None
+    notes: Mapping[str, str] = field(default_factory=FrozenMapping)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metrics", FrozenMapping(self.metrics))
+        object.__setattr__(self, "notes", FrozenMapping(self.notes))
 
 
 class Evaluator(Protocol):

@@ -74,6 +74,8 @@ class StudyTable(Table):
         objectives: {metric: direction}, the most important first.
         constraints: bounds on metrics, as "params <= 50000".
         start: architectures to try first: {decision: choice}, or "study:NAME" for a study's front.
+        batch: how many trials are proposed and evaluated together; without it as many as the
+            strategy's module says by its constant `BATCH`, or one by one.
     """
 
     name: str
@@ -85,6 +87,7 @@ class StudyTable(Table):
     start: tuple[
         Annotated[Mapping[str, str | int | float], AfterValidator(FrozenMapping)] | str, ...
     ] = ()
+    batch: Annotated[int, Ge(1)] | None = None
 
     @field_validator("name")
     @classmethod

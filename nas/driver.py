@@ -1,50 +1,36 @@
-"""The driver: takes each trial of one run from its reservation to its end.
+"""The driver: takes the trials of one run from their reservation to their end, batch by batch.
 
-Every step is recorded before the next one begins, in this order: ordinal, proposal, Optuna's twin,
-evaluation and end, twin's end. Whatever moment it is killed at, the next run finds its trials, and
-goes on with each where the record says.
+Every step is recorded before the next one begins, in this order: a batch's ordinals, the proposal
+of each, Optuna's twins, evaluation and end of each, twin's end. Whatever moment it is killed at,
+the next run finds its trials, and goes on with each where the record says.
 """
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import chain
 
 from evaluators import Artifact, Evaluation, Executor
-from evaluators.artifacts import intact
 from nas import budget as stopping
 from nas import judging
+from nas.batches import Flying, Ready
 from nas.constraints import total_violation
 from nas.fold import RecordFold
 from nas.halving import Decision, Halving
+from nas.jobs import Jobs
+from nas.judging import Verdict
+from nas.proposing import Proposer
 from nas.record import Progress, TrialRecord, TrialState
 from nas.setup import Setup
 from nas.store import Store
 from nas.store.ledger import Ending, Ledger, Reserved
 from nas.store.optuna_twin import OptunaTwin
-from nas.strategies import Proposal
-from search_spaces import Architecture
 
 Report = Callable[[Progress], None]
 
 
 class StudyFailedError(Exception):
     """The study cannot go on: its candidates fail one after the other."""
-
-
-@dataclass
-class Flying:
-    """A trial under way: what is known of it, and at which rung it is."""
-
-    ordinal: int
-    architecture: Architecture
-    inherit: int | None = None
-    facts: Mapping[str, float] = field(default_factory=dict)
-    level: int = 0
-    seconds: float = 0.0
-    trained: bool = False
-    checkpoint: Artifact | None = None
 
 
 class Driver:
@@ -66,48 +52,44 @@ class Driver:
         self._book = book
         self._twin = twin
         self._executor = executor
-        self._dataset = dataset
-        self._artifacts = artifacts
+        self._jobs = Jobs(store, setup, book, dataset, artifacts)
         self._report = progress or (lambda _: None)
         self._name = setup.spec.study.name
         self._fold = RecordFold(setup)
-        self._orphans: deque[Reserved] = deque()
-        self._flying: dict[int, Flying] = {}
+        self._proposer = Proposer(store, setup, book, self._fold)
         self._halving = Halving[Flying](setup, book)
-        # Promoted at a rung, for the next free worker.
-        self._ready: deque[Flying] = deque()
+        self._ready = Ready(setup.batch)
+        # By the executor's handle.
+        self._flying: dict[int, list[Flying]] = {}
         self._began = time.monotonic()
         self._ended_here = 0
         with store.reading() as connection:
             row = store.row(connection, self._name)
-        self._start = [Architecture.from_json(value) for value in row["start"]]
         self._seconds_before = float(row["seconds"])
-        self._begun = int(row["next_ordinal"])
-        self._exhausted = False
 
     def run(self) -> str:
         """Run until the budget is spent; returns why it stopped."""
         spec = self._setup.spec
         self._book.set_budget(spec.to_json()["budget"], spec.budget.trials)
-        self._orphans = self._recover()
         self._fold.advance(self._book, last=None)
         self._fold.forgive()
         if self._setup.dataset is not None:
             said = f"{self._setup.dataset.name}, {self._setup.task.n_nodes} nodes"
             self._tell(message=f"dataset: {said}")
+        self._recover()
         while True:
             reason = self._fill()
             if not self._flying:
                 return self._finish(reason)
             for handle, evaluations in self._executor.wait(1.0).items():
-                self._measured(self._flying.pop(handle), evaluations[0])
+                self._measured(self._flying.pop(handle), evaluations)
             self._tell()
 
     def _fill(self) -> str:
-        """Give work to every free worker; returns why no trial is begun any more, or nothing.
+        """Give a batch to every free worker; returns why no trial is begun any more, or nothing.
 
         With one worker each step follows from the record alone: what a bracket has promoted goes
-        before a new trial, and one that is not full closes when nothing else can be done.
+        before new trials, and one that is not full closes when nothing else can be done.
         """
         reason = ""
         while len(self._flying) < self._executor.workers:
@@ -115,17 +97,17 @@ class Driver:
             if self._settle(closing=False):
                 continue
             if self._ready:
-                self._submit(self._ready.popleft())
+                self._submit(self._ready.take())
                 continue
-            reserved = self._next(reason)
-            if reserved is not None:
+            fresh = [] if reason else self._proposer.fresh()
+            for reserved in fresh:
                 self._begin(reserved)
-            elif self._flying or not self._settle(closing=True):
+            if not fresh and (self._flying or not self._settle(closing=True)):
                 break
         return reason
 
-    def _recover(self) -> deque[Reserved]:
-        """Close the twins of ended trials, take over orphans, fold the record."""
+    def _recover(self) -> None:
+        """Close the twins of ended trials, and take over orphans where the record has them."""
         orphans = self._book.claim()
         waiting = {orphan.ordinal for orphan in orphans}
         for ordinal in self._twin.open_ordinals():
@@ -133,7 +115,11 @@ class Driver:
                 self._end_twin(self._store.trial(self._name, ordinal))
         # An ordinal that was reserved and not proposed for is proposed for now, from the record as
         # it was then; such orphans come first, in the order of what they had seen.
-        return deque(sorted(orphans, key=lambda o: (o.architecture is not None, o.last_seq)))
+        begun = [orphan for orphan in orphans if orphan.architecture is not None]
+        bare = [orphan for orphan in orphans if orphan.architecture is None]
+        begun += self._proposer.proposed(sorted(bare, key=lambda o: (o.last_seq, o.ordinal)))
+        for orphan in sorted(begun, key=lambda o: o.ordinal):
+            self._begin(orphan)
 
     def _stop_reason(self) -> str:
         self._fold.advance(self._book, last=None)
@@ -144,101 +130,63 @@ class Driver:
                 f"{standing.last_fault}; see `nas trials {self._name}`, mend the cause, then go on "
                 f"with: nas resume {self._name}"
             )
-        if self._exhausted:
+        if self._proposer.exhausted:
             return f"the space is exhausted: all {standing.ended} architectures are evaluated"
         seconds = self._seconds_before + time.monotonic() - self._began
         return stopping.stop_reason(self._fold.budget, standing, seconds)
 
-    def _next(self, reason: str) -> Reserved | None:
-        """The next trial with its architecture, recorded; None when there is nothing to start."""
-        while self._orphans:
-            orphan = self._orphans.popleft()
-            proposed = orphan if orphan.architecture else self._propose(orphan)
-            if proposed is not None:
-                return proposed
-        if reason or self._exhausted:
-            return None
-        fresh = self._book.reserve(self._setup.spec.budget.trials)
-        if fresh is None:
-            return None
-        self._begun = fresh.ordinal + 1
-        return self._propose(fresh)
-
-    def _propose(self, reserved: Reserved) -> Reserved | None:
-        pending = self._book.architectures(reserved.pending)
-        if reserved.ordinal < len(self._start):
-            proposal = Proposal(reserved.ordinal, self._start[reserved.ordinal])
-        else:
-            proposed = self._fold.propose(self._book, reserved, pending)
-            if proposed is None:
-                self._exhausted = True
-                self._begun = self._book.withdraw(reserved.ordinal)
-                return None
-            proposal = proposed
-        architecture, inherit = proposal.architecture, proposal.inherit
-        self._book.propose(reserved.ordinal, architecture, inherit, proposal.note)
-        return replace(reserved, architecture=architecture, inherit=inherit)
-
     def _begin(self, reserved: Reserved) -> None:
         """Cheap facts first; then from the last rung that the record has."""
         if reserved.architecture is None:
-            return None
+            return
         trial = Flying(reserved.ordinal, reserved.architecture, reserved.inherit)
         self._twin.start(trial.ordinal, trial.architecture)
-        trial.facts, verdict = judging.before(self._setup, trial.architecture)
-        if verdict is not None:
-            ended = Ending(
-                verdict.outcome, verdict.metrics, verdict.violation, failure=verdict.failure
-            )
-            return self._end(trial, ended)
+        trial.facts, trial.verdict = judging.before(self._setup, trial.architecture)
         recorded = self._book.rungs(trial.ordinal)
-        if recorded:
-            trial.level = self._setup.levels.index(recorded[-1]["epoch"])
-            trial.seconds = sum(row["seconds"] for row in recorded)
-            trial.trained = trial.seconds > 0
-            trial.checkpoint = _artifact(recorded[-1], self._artifacts)
-            self._follow(self._halving.measured(trial, recorded[-1]["id"]))
+        if not recorded:
+            self._ready.add(trial)
+            return
+        trial.level = self._setup.levels.index(recorded[-1]["epoch"])
+        trial.seconds = sum(row["seconds"] for row in recorded)
+        trial.trained = trial.seconds > 0
+        trial.checkpoint = self._jobs.checkpoint(recorded[-1])
+        self._follow(self._halving.measured(trial, recorded[-1]["id"]))
+
+    def _submit(self, batch: list[Flying]) -> None:
+        """Send a batch to a worker, but for what is known of it; with nothing else, record that."""
+        for trial in batch:
+            trial.known = None if trial.verdict else self._jobs.known(trial)
+        asked = [trial for trial in batch if not trial.verdict and not trial.known]
+        if asked:
+            jobs = [self._jobs.job(trial) for trial in asked]
+            self._flying[self._executor.submit(jobs)] = batch
         else:
-            self._submit(trial)
-        return None
+            self._measured(batch, ())
 
-    def _submit(self, trial: Flying) -> None:
-        """Answer the next rung from the record, or send it to a worker."""
-        until = self._setup.levels[trial.level]
-        key = self._cache_key(trial)
-        known = self._book.known(key) if key else None
-        if known is not None:
-            artifact = _artifact(known, self._artifacts)
-            return self._measured(trial, Evaluation(until, known["metrics"], 0.0, artifact))
-        job = self._setup.job(trial.architecture, self._dataset, self._artifacts, until)
-        # A lost checkpoint costs time and nothing else: a shorter run is a prefix of a longer one.
-        checkpoint = trial.checkpoint
-        resume = checkpoint if checkpoint and intact(checkpoint) else None
-        job = replace(job, resume=resume, inherit=self._inherited(trial))
-        trial.trained = True
-        self._flying[self._executor.submit([job])] = trial
-        return None
+    def _measured(self, batch: Iterable[Flying], evaluations: Iterable[Evaluation]) -> None:
+        """Record a batch by its ordinals, so that a killed study has the first of them.
 
-    def _cache_key(self, trial: Flying) -> str:
-        """Of the next rung; empty when weights are inherited, since such results are not shared."""
-        until = self._setup.levels[trial.level]
-        return "" if trial.inherit is not None else self._setup.cache_key(trial.architecture, until)
+        Args:
+            evaluations: of the trials that were sent to a worker.
+        """
+        answers = iter(evaluations)
+        for trial in batch:
+            if trial.verdict is not None:
+                self._end(trial, _by_facts(trial.verdict))
+            elif trial.known is not None:
+                self._record(trial, trial.known)
+            else:
+                trial.trained = True
+                self._record(trial, next(answers))
 
-    def _inherited(self, trial: Flying) -> Artifact | None:
-        """The checkpoint of the trial whose weights this one starts from."""
-        if trial.inherit is None:
-            return None
-        parent = self._store.trial(self._name, trial.inherit)
-        return Artifact(self._artifacts, parent.artifact) if parent.artifact else None
-
-    def _measured(self, trial: Flying, evaluation: Evaluation) -> None:
+    def _record(self, trial: Flying, evaluation: Evaluation) -> None:
         """Record a rung; end the trial, or let it go on."""
         trial.seconds += evaluation.seconds
         verdict = judging.after(self._setup, trial.facts, evaluation)
         evaluation = replace(evaluation, metrics=verdict.metrics, failure=verdict.failure)
         if verdict.outcome == "failed":
             return self._end(trial, self._ending(trial, "failed", evaluation, 0.0))
-        key = self._cache_key(trial)
+        key = self._jobs.key(trial)
         if trial.level + 1 < len(self._setup.levels):
             trial.checkpoint = evaluation.artifact
             row = self._book.append(trial.ordinal, evaluation, key)
@@ -252,10 +200,10 @@ class Driver:
         Args:
             closing: whether one that is not full counts: nothing more will join it.
         """
-        if self._orphans:  # which may belong to any bracket
-            return False
-        under_way = (*self._flying.values(), *self._ready)
-        decisions = self._halving.settle(under_way, self._begun, closing=closing)
+        under_way = [*chain.from_iterable(self._flying.values()), *self._ready]
+        decisions = self._halving.settle(
+            under_way, self._proposer.begun, closing=closing, below=self._ready.level
+        )
         self._follow(decisions)
         return bool(decisions)
 
@@ -265,7 +213,7 @@ class Driver:
             trial = decision.trial
             if decision.goes_on:
                 trial.level += 1
-                self._ready.append(trial)
+                self._ready.add(trial)
                 continue
             epoch = self._setup.levels[trial.level]
             last = Evaluation(epoch, decision.metrics, artifact=trial.checkpoint)
@@ -327,5 +275,6 @@ class Driver:
         self._report(Progress(status, last, rate, left, message))
 
 
-def _artifact(row: Any, store: str) -> Artifact | None:
-    return Artifact(store, row["artifact"]) if row["artifact"] else None
+def _by_facts(verdict: Verdict) -> Ending:
+    """How a trial ends that was not evaluated."""
+    return Ending(verdict.outcome, verdict.metrics, verdict.violation, failure=verdict.failure)

@@ -60,15 +60,21 @@ class Halving(Generic[M]):
         goes_on = rungs.goes_on(*self._ranked_by(seen), self._reduction)
         return [Decision(trial, goes_on, seen[-1])]
 
-    def settle(self, under_way: Iterable[M], begun: int, *, closing: bool) -> list[Decision[M]]:
-        """Decide on the first bracket that has been measured as far as it got; by ordinal.
+    def settle(
+        self, under_way: Iterable[M], begun: int, *, closing: bool, below: int | None = None
+    ) -> list[Decision[M]]:
+        """Decide on the lowest bracket that has been measured as far as it got; by ordinal.
 
         Args:
             under_way: the trials that have not ended and do not wait here.
             begun: how many ordinals have been given out.
             closing: whether a bracket that is not full is decided on too: nothing will join it.
+            below: only where the bracket's trials are at a lower level than this: those that
+                another bracket is behind with come first.
         """
         trials = self._due(under_way, begun, closing)
+        if below is not None and trials and trials[0].level >= below:
+            return []
         if not trials:
             return []
         rows = self._book.rung_of(self._setup.levels[trials[0].level], self._rivals(trials[0]))
@@ -85,17 +91,21 @@ class Halving(Generic[M]):
         return range(first, first + self._bracket)
 
     def _due(self, under_way: Iterable[M], begun: int, closing: bool) -> list[M]:
-        """The trials at a bracket's lowest level, once none of them trains for it."""
+        """The trials at a bracket's lowest level, once none of them trains for it.
+
+        Of several brackets that with the lowest level, and then the first.
+        """
         brackets: dict[int, list[M]] = {}
         for trial in (*self._waiting.values(), *under_way):
             brackets.setdefault(self._rivals(trial).stop, []).append(trial)
-        for end, trials in sorted(brackets.items(), key=lambda item: item[0]):
+        due: dict[tuple[int, int], list[M]] = {}
+        for end, trials in brackets.items():
             lowest = min(trial.level for trial in trials)
             members = [trial for trial in trials if trial.level == lowest]
             waiting = all(trial.ordinal in self._waiting for trial in members)
             if waiting and (closing or end <= begun):
-                return sorted(members, key=lambda trial: trial.ordinal)
-        return []
+                due[lowest, end] = sorted(members, key=lambda trial: trial.ordinal)
+        return due[min(due)] if due else []
 
     def _ranked_by(
         self, measured: Sequence[Mapping[str, float]]

@@ -19,7 +19,8 @@ class TrialRecord:
     `cached` says that it was answered from the record, without training. `violation` is by how much
     the constraints are broken, 0 when feasible. `seq` is the order in which trials ended. `note` is
     what the strategy said of its proposal; None stands for a number that is not finite. `inherit`
-    is the number of the trial whose weights it started from.
+    is the number of the trial whose weights it started from. `evaluated` is how it was evaluated:
+    the evaluator's notes of its last evaluation, by topic.
     """
 
     number: int
@@ -35,6 +36,7 @@ class TrialRecord:
     artifact: str | None
     note: Mapping[str, str | int | float | None] = field(default_factory=FrozenMapping)
     inherit: int | None = None
+    evaluated: Mapping[str, str] = field(default_factory=FrozenMapping)
 
     def to_json(self) -> dict[str, Any]:
         """The object of `nas trials --format json`."""
@@ -49,6 +51,7 @@ class TrialRecord:
             "cached": self.cached,
             "failure": dict(self.failure) if self.failure else None,
             "note": dict(self.note),
+            "evaluated": dict(self.evaluated),
         }
 
 

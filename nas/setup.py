@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,11 @@ class Setup:
     @property
     def objectives(self) -> Mapping[str, str]:
         return self.spec.study.objectives
+
+    @property
+    def batch(self) -> int:
+        """How many trials are proposed and evaluated together; see `with_batch`."""
+        return self.spec.study.batch or 1
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -264,6 +269,23 @@ def _differences(where: str, old: Any, new: Any) -> list[str]:
                 found += _differences(f"{where}.{key}", old[key], new[key])
         return found
     return [] if old == new else [f"{where}: {old} -> {new}"]
+
+
+def with_batch(setup: Setup) -> Setup:
+    """The setup of a new study, in which the size of its batches is fixed.
+
+    What the study file leaves to the strategy is decided here, once: a study that has begun keeps
+    it. Those that were made before there were batches have none, and go on one by one.
+    """
+    if setup.spec.study.batch is not None:
+        return setup
+    module = plugins.load("strategy", setup.spec.strategy.name)
+    size = getattr(module, "BATCH", 1)
+    if not isinstance(size, int) or size < 1:
+        name = setup.spec.strategy.name
+        raise SpecError(f'strategy "{name}": its BATCH: expected an integer >= 1, got {size!r}')
+    study = setup.spec.study.model_copy(update={"batch": size})
+    return replace(setup, spec=setup.spec.model_copy(update={"study": study}))
 
 
 def with_budget(spec: StudySpec, trials: int | None, seconds: float | None) -> StudySpec:

@@ -9,7 +9,14 @@ from nas.feasible import refuse_infeasible
 from nas.fold import build_strategy
 from nas.interrupt import uninterrupted
 from nas.record import StudyStatus
-from nas.setup import Setup, prepare, refuse_change, start_architectures, with_budget
+from nas.setup import (
+    Setup,
+    prepare,
+    refuse_change,
+    start_architectures,
+    with_batch,
+    with_budget,
+)
 from nas.spec import SpecError, StudySpec
 from nas.store import Store, StoreError
 from nas.store.ledger import Ledger, TakenOverError
@@ -48,7 +55,7 @@ def search(
     """
     store = Store(storage)
     refuse_existing(store, spec.study.name)
-    setup = prepare(spec, data_root, space, where=where)
+    setup = with_batch(prepare(spec, data_root, space, where=where))
     start = start_architectures(spec, setup.space, _fronts(store, spec, where), where)
     build_strategy(setup, where)
     refuse_infeasible(setup, where, start)
@@ -56,7 +63,7 @@ def search(
     dataset = prepared_dataset(setup, store.new_artifacts())
     new = NewStudy(
         name=spec.study.name,
-        spec=spec.to_json(),
+        spec=setup.spec.to_json(),
         space=setup.space.to_json(),
         task=asdict(setup.task),
         dataset="" if dataset is None else dataset.sha256,

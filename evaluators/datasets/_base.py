@@ -5,7 +5,8 @@ that file is all that a worker of a search ever sees.
 """
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from evaluators import artifacts
 from evaluators.artifacts import ArtifactError
+from evaluators.engine.matrices import prepare
 from evaluators.values import Artifact
 from search_spaces import Task, UsageError
 from search_spaces.task import TaskKind
@@ -63,6 +65,8 @@ class Dataset:
         class_weights: [C] float32 for the loss, or None.
         class_names: [C], what the classes are called, or None.
         sealed: whether the test labels have been taken out.
+        matrices: of a node task read from a file: what operators propagate by (see
+            `evaluators.engine.matrices`).
         fingerprint: of the dataset with its labels, equal before and after sealing.
     """
 
@@ -82,6 +86,7 @@ class Dataset:
     class_weights: Tensor | None = None
     class_names: tuple[str, ...] | None = None
     sealed: bool = False
+    matrices: Mapping[str, Tensor] = field(default_factory=dict)
 
     @cached_property
     def task(self) -> Task:
@@ -107,11 +112,12 @@ class Dataset:
         return replace(self, y=y, sealed=True)
 
 
+_MATRICES = "matrices."
 _TENSORS = ("x", "edge_index", "y", "train", "val", "test", "graph_ids", "class_weights")
 
 
 def save_prepared(dataset: Dataset, store: str) -> Artifact:
-    """Write a sealed dataset into the store.
+    """Write a sealed dataset into the store, with what every worker would compute from its edges.
 
     Raises:
         ValueError: the dataset still has its test labels.
@@ -130,6 +136,9 @@ def save_prepared(dataset: Dataset, store: str) -> Artifact:
         "undirected": dataset.preparation.undirected,
         "class_names": dataset.class_names,
     }
+    if dataset.graph_ids is None:
+        made = prepare(dataset.edge_index, dataset.x.size(0))
+        tensors |= {f"{_MATRICES}{name}": tensor for name, tensor in made.items()}
     present = {k: v.contiguous() for k, v in tensors.items() if v is not None}
     return artifacts.write(store, save(present, {"dataset": json.dumps(header)}))
 
@@ -148,11 +157,18 @@ def load_prepared(artifact: Artifact) -> Dataset:
         raise ArtifactError(
             f"the artifact {artifact.sha256[:12]} is not a prepared dataset: {error}"
         ) from error
+    read = load_file(place)
+    matrices = {
+        name.removeprefix(_MATRICES): read.pop(name)
+        for name in tuple(read)
+        if name.startswith(_MATRICES)
+    }
     tensors: dict[str, Tensor | None] = dict.fromkeys((*_TENSORS, "mean", "std"))
-    tensors |= load_file(place)
+    tensors |= read
     preparation = Preparation(
         header.pop("features"), header.pop("undirected"), tensors.pop("mean"), tensors.pop("std")
     )
     names = header.pop("class_names")
     header["class_names"] = None if names is None else tuple(names)
-    return Dataset(**header, **tensors, preparation=preparation, sealed=True)  # type: ignore[arg-type]
+    header |= {"preparation": preparation, "sealed": True, "matrices": matrices}
+    return Dataset(**header, **tensors)  # type: ignore[arg-type]

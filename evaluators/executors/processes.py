@@ -2,7 +2,8 @@
 
 Workers are started afresh (spawn), ignore Ctrl-C, and on Linux are killed by the kernel when the
 study's process dies. A batch over its time has its process killed; a batch whose process died is
-tried once more, and is a crash the second time. Use as many workers as there are cores.
+tried once more. If that is no end of it, its jobs are tried one by one, so that a time-out or a
+crash is the failure of the guilty one alone. Use as many workers as there are cores.
 """
 
 import os
@@ -58,14 +59,37 @@ def build(
 
 @dataclass
 class _Batch:
+    """Jobs under one handle: together at first, and one by one after a fault of some of them."""
+
     jobs: list[Job]
+    done: list[Evaluation] = field(default_factory=list)
+    one_by_one: bool = False
     deaths: int = 0
     broken: int = 0
     started: float = field(default_factory=time.perf_counter)
 
-    def failed(self, kind: FailureKind, message: str) -> list[Evaluation]:
-        seconds = (time.perf_counter() - self.started) / len(self.jobs)
-        return [Evaluation(0, seconds=seconds, failure=Failure(kind, message)) for _ in self.jobs]
+    @property
+    def next(self) -> list[Job]:
+        """What a worker is to do now."""
+        return self.jobs[len(self.done) :][: 1 if self.one_by_one else None]
+
+    def part(self) -> None:
+        """Go on one by one."""
+        self._begin_next()
+        self.one_by_one = True
+
+    def end(self, evaluations: Sequence[Evaluation]) -> None:
+        """Keep what has been done of it."""
+        self.done += evaluations
+        self._begin_next()
+
+    def failed(self, kind: FailureKind, message: str) -> Evaluation:
+        """Of the only job that was under way."""
+        seconds = time.perf_counter() - self.started
+        return Evaluation(0, seconds=seconds, failure=Failure(kind, message))
+
+    def _begin_next(self) -> None:
+        self.deaths, self.started = 0, time.perf_counter()
 
 
 class _WorkerProcess(SpawnProcess):
@@ -102,10 +126,11 @@ class _Processes:
 
     def _schedule(self, handle: int, batch: _Batch) -> None:
         # As bytes: jobs that a worker cannot unpickle (a module it cannot import) would be lost.
-        content = pickle.dumps(batch.jobs)
+        jobs = batch.next
+        content = pickle.dumps(jobs)
         limit = None
         if self._timeout_seconds is not None:
-            limit = 1.0 + 1.1 * self._timeout_seconds * len(batch.jobs)
+            limit = 1.0 + 1.1 * self._timeout_seconds * len(jobs)
         with no_interrupts():
             pool = self._live_pool()
             future = pool.schedule(_worker.evaluate, args=(content,), timeout=limit)
@@ -140,29 +165,24 @@ class _Processes:
         return ended
 
     def _outcome(self, handle: int, batch: _Batch, future: _Future) -> Sequence[Evaluation] | None:
-        """The evaluations of a batch, or None where it has been started again."""
+        """The evaluations of a batch, or None where something of it has been started again."""
         error = future.exception()
-        if isinstance(error, TimeoutError):
-            return batch.failed("timeout", "its process was killed: over its time, and hanging")
-        if isinstance(error, BrokenProcessPool):
+        if error is None:
+            result = future.result()
+            if isinstance(result, Raised):
+                raise _exception(result)
+            batch.end(result)
+        elif isinstance(error, BrokenProcessPool):
             # Workers died that had no batch: not this one's fault, unless no worker ever starts.
             batch.broken += 1
             if batch.broken > _BROKEN_POOLS:
                 raise RuntimeError("the worker processes die while they start") from error
-            self._schedule(handle, batch)
-            return None
-        if isinstance(error, ProcessExpired):
-            batch.deaths += 1
-            if batch.deaths < _DEATHS:
-                self._schedule(handle, batch)
-                return None
-            return batch.failed("crash", f"its process died {batch.deaths} times: {_death(error)}")
-        if error is not None:
-            raise error
-        result = future.result()
-        if isinstance(result, Raised):
-            raise _exception(result)
-        return result
+        else:
+            _blame(batch, error)
+        if len(batch.done) == len(batch.jobs):
+            return batch.done
+        self._schedule(handle, batch)
+        return None
 
     def shutdown(self, wait: bool = True) -> None:
         while wait and self._running:
@@ -175,6 +195,24 @@ class _Processes:
             self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
             self._pool = None
+
+
+def _blame(batch: _Batch, error: BaseException) -> None:
+    """Note that the process of a batch was killed for its time, or died; others raise."""
+    if isinstance(error, ProcessExpired):
+        batch.deaths += 1
+        if batch.deaths < _DEATHS:
+            return
+    elif not isinstance(error, TimeoutError):
+        raise error
+    if len(batch.next) > 1:
+        batch.part()
+    elif isinstance(error, ProcessExpired):
+        message = f"its process died {batch.deaths} times: {_death(error)}"
+        batch.end([batch.failed("crash", message)])
+    else:
+        message = "its process was killed: over its time, and hanging"
+        batch.end([batch.failed("timeout", message)])
 
 
 def _death(error: ProcessExpired) -> str:

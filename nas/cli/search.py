@@ -68,6 +68,12 @@ def init_command(file: Path) -> None:
 @click.option("--trials", metavar="N", type=click.IntRange(min=1), help="Over [budget] trials.")
 @executor_option
 @workers_option
+@click.option(
+    "--batch",
+    metavar="B",
+    type=click.IntRange(min=1),
+    help="Over [study] batch: trials proposed and evaluated together.",
+)
 @click.option("--seed", metavar="S", type=click.IntRange(min=0), help="Over [study] seed.")
 @data_root_option
 @click.option("--set", "sets", metavar="TABLE.KEY=VALUE", multiple=True, help="Any other key.")
@@ -81,6 +87,7 @@ def search_command(
     trials: int | None,
     executor: str | None,
     workers: int | None,
+    batch: int | None,
     seed: int | None,
     data_root: Path,
     sets: tuple[str, ...],
@@ -104,6 +111,7 @@ def search_command(
         "budget.trials": trials,
         "executor.name": executor,
         "executor.workers": workers,
+        "study.batch": batch,
         "study.seed": seed,
     }
     # JSON writes these strings and integers as TOML does.

@@ -1,20 +1,35 @@
 """What the runs of one process share: the setup, and what has been measured with one seed."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from evaluators import Artifact, Evaluation, Table
+from evaluators import Artifact, Evaluation, Job, Table
 from evaluators.artifacts import store_path
 from nas.compare._entrants import Entrant
 from nas.constraints import Constraint
 from nas.fold import build_strategy
-from nas.setup import Setup
+from nas.setup import Setup, with_batch
 from nas.spec import StudySpec
 from nas.strategies import Objective
 from nas.strategies._base import AnyStrategy
 from search_spaces import Architecture, SearchSpace, Task, plugins
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is to be evaluated.
+
+    Attributes:
+        architecture: the candidate.
+        parent: the checkpoint whose weights it starts from, if there is one.
+        inherits: whether it was to inherit weights: then it answers for nothing else.
+    """
+
+    architecture: Architecture
+    parent: Artifact | None = None
+    inherits: bool = False
 
 
 class Bench:
@@ -56,28 +71,35 @@ class Bench:
         Raises:
             UsageError: it cannot handle the problem.
         """
+        return build_strategy(self._setup_of(entrant), f'comparing "{entrant.label}"')
+
+    def batch(self, entrant: Entrant) -> int:
+        """How many trials a study with this strategy proposes and evaluates together."""
+        return with_batch(self._setup_of(entrant)).batch
+
+    def _setup_of(self, entrant: Entrant) -> Setup:
         spec = self.setup.spec.model_copy(update={"strategy": entrant.plugin})
-        return build_strategy(replace(self.setup, spec=spec), f'comparing "{entrant.label}"')
+        return replace(self.setup, spec=spec)
 
-    def evaluate(
-        self, architecture: Architecture, parent: Artifact | None = None, *, inherits: bool = False
-    ) -> Evaluation:
-        """The evaluation of one candidate to its end, by the job that a study would send.
+    def evaluate(self, candidates: Sequence[Candidate]) -> list[Evaluation]:
+        """The evaluations of a batch to its end, by the jobs that a study would send."""
+        # What inherits weights is of its place in the batch, all else of its architecture.
+        keys = [i if c.inherits else c.architecture.key for i, c in enumerate(candidates)]
+        jobs: dict[int | str, Job] = {}
+        for key, candidate in zip(keys, candidates, strict=True):
+            if key not in self._measured and key not in jobs:
+                jobs[key] = self._job(candidate)
+        made = self.setup.evaluator.evaluate(list(jobs.values())) if jobs else ()
+        found = dict(zip(jobs, made, strict=True))
+        for key, evaluation in found.items():
+            if isinstance(key, str) and evaluation.failure is None:
+                self._measured[key] = evaluation
+        return [found[key] if key in found else self._measured[str(key)] for key in keys]
 
-        Args:
-            architecture: the candidate.
-            parent: the checkpoint whose weights it starts from, if there is one.
-            inherits: whether it was to inherit weights: then it answers for nothing else.
-        """
-        key = architecture.key
-        if not inherits and key in self._measured:
-            return self._measured[key]
-        setup = self.setup
-        job = setup.job(architecture, self.dataset, self.store, setup.evaluator.epochs)
-        (evaluation,) = setup.evaluator.evaluate([replace(job, inherit=parent) if parent else job])
-        if not inherits and evaluation.failure is None:
-            self._measured[key] = evaluation
-        return evaluation
+    def _job(self, candidate: Candidate) -> Job:
+        epochs = self.setup.evaluator.epochs
+        job = self.setup.job(candidate.architecture, self.dataset, self.store, epochs)
+        return replace(job, inherit=candidate.parent) if candidate.parent else job
 
     def test_metrics(self, architecture: Architecture) -> Mapping[str, float]:
         """What a table has on test; of a network that was trained here, nothing is measured."""

@@ -149,6 +149,7 @@ def _digest(setup: Setup, trials: int) -> str:
             "evaluator": [spec.evaluator.name, thaw(spec.evaluator.options)],
             "objectives": [list(pair) for pair in setup.objectives.items()],
             "constraints": [str(constraint) for constraint in setup.constraints],
+            "batch": spec.study.batch,
             "trials": trials,
         }
     )

@@ -1,16 +1,17 @@
 """One run: a search in memory, trial for trial the one that a study with one worker makes."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evaluators import Artifact, Failure
 from nas import judging
-from nas.compare._bench import Bench
+from nas.compare._bench import Bench, Candidate
 from nas.compare._entrants import Entrant
 from nas.compare._run import ComparisonError, Run, Step, covers
 from nas.judging import Verdict
 from nas.strategies import Finished, Proposal
+from nas.strategies._base import AnyStrategy
 from nas.strategies._distinct import propose_distinct
 
 # So many failures at the beginning, and nothing else, are no candidates' faults.
@@ -59,29 +60,30 @@ def run_one(
     """
     began = time.perf_counter()
     bench.use_seed(seed)
-    strategy = bench.build(entrant)
-    state, trace, ordinal = strategy.initial(), _Trace(), 0
+    strategy, size = bench.build(entrant), bench.batch(entrant)
+    state, trace, ended = strategy.initial(), _Trace(), 0
     with bench.single_threaded():
-        while ordinal < trials:
-            proposal = propose_distinct(strategy, state, ordinal, (), trace.seen)
-            if proposal is None:
+        while ended < trials:
+            batch = range(ended, min(ended + size, trials))
+            proposals = _proposed(strategy, state, batch, trace.seen)
+            for trial in _evaluated(bench, proposals, trace.artifacts):
+                state = strategy.fold(state, trial.finished)
+                _note(trace, bench, trial)
+                ended += 1
+                if tick is not None:
+                    tick(trial.finished)
+                if trial.failure is not None and trace.failed == ended == FAILURES:
+                    raise ComparisonError(
+                        f"the first {FAILURES} candidates of {entrant.label} with seed {seed} "
+                        f"failed, the last one with: {trial.failure.message}"
+                    )
+            if len(proposals) < len(batch):
                 break
-            trial = _evaluated(bench, proposal, trace.artifacts)
-            state = strategy.fold(state, trial.finished)
-            _note(trace, bench, trial)
-            ordinal += 1
-            if tick is not None:
-                tick(trial.finished)
-            if trial.failure is not None and trace.failed == ordinal == FAILURES:
-                raise ComparisonError(
-                    f"the first {FAILURES} candidates of {entrant.label} with seed {seed} failed, "
-                    f"the last one with: {trial.failure.message}"
-                )
     return Run(
         strategy=entrant.label,
         seed=seed,
         objectives=bench.objectives,
-        trials=ordinal,
+        trials=ended,
         steps=tuple(trace.steps),
         failed=trace.failed,
         infeasible=trace.infeasible,
@@ -90,16 +92,40 @@ def run_one(
     )
 
 
-def _evaluated(bench: Bench, proposal: Proposal, artifacts: Mapping[int, Artifact]) -> _Trial:
-    """Cheap facts first: what breaks a bound on them ends here, and is charged."""
-    facts, verdict = judging.before(bench.setup, proposal.architecture)
-    if verdict is not None:
-        return _ended(bench, proposal, verdict)
-    parent = artifacts.get(proposal.inherit) if proposal.inherit is not None else None
-    inherits = proposal.inherit is not None
-    evaluation = bench.evaluate(proposal.architecture, parent, inherits=inherits)
-    verdict = judging.after(bench.setup, facts, evaluation)
-    return _ended(bench, proposal, verdict, evaluation.artifact)
+def _proposed(
+    strategy: AnyStrategy, state: object, ordinals: range, seen: Container[str]
+) -> list[Proposal]:
+    """A batch, from one state: what is proposed is pending for the next; less when exhausted."""
+    proposals: list[Proposal] = []
+    for ordinal in ordinals:
+        pending = [proposal.architecture for proposal in proposals]
+        proposal = propose_distinct(strategy, state, ordinal, pending, seen)
+        if proposal is None:
+            break
+        proposals.append(proposal)
+    return proposals
+
+
+def _evaluated(
+    bench: Bench, proposals: Sequence[Proposal], artifacts: Mapping[int, Artifact]
+) -> Iterator[_Trial]:
+    """Cheap facts first: what breaks a bound on them costs no more, and is charged."""
+    before = [judging.before(bench.setup, proposal.architecture) for proposal in proposals]
+    asked = [p for p, (_, verdict) in zip(proposals, before, strict=True) if verdict is None]
+    evaluations = iter(bench.evaluate([_candidate(proposal, artifacts) for proposal in asked]))
+    for proposal, (facts, verdict) in zip(proposals, before, strict=True):
+        if verdict is not None:
+            yield _ended(bench, proposal, verdict)
+        else:
+            evaluation = next(evaluations)
+            verdict = judging.after(bench.setup, facts, evaluation)
+            yield _ended(bench, proposal, verdict, evaluation.artifact)
+
+
+def _candidate(proposal: Proposal, artifacts: Mapping[int, Artifact]) -> Candidate:
+    if proposal.inherit is None:
+        return Candidate(proposal.architecture)
+    return Candidate(proposal.architecture, artifacts.get(proposal.inherit), inherits=True)
 
 
 def _ended(

@@ -7,7 +7,7 @@ run that owns it (`run_id`); the trials of a run that is gone are claimed by the
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ from evaluators import Evaluation, Failure
 from nas.record import ENDED, TrialRecord, TrialState
 from nas.store.engine import StoreFailedError
 from nas.store.new import now
-from nas.store.read import Store, trial_record
+from nas.store.read import Store, trial_record, trial_rows
 from nas.store.runs import begin_run
 from nas.store.schema import evaluations, runs, studies, trials
 from search_spaces import Architecture
@@ -108,34 +108,45 @@ class Ledger:
             connection.execute(change.values(run_id=self.run_id, state="running"))
         return orphans
 
-    def reserve(self, target: int | None) -> Reserved | None:
-        """The next ordinal, or None when `target` of them have been given out."""
+    def reserve(self, batch: int, target: int | None) -> list[Reserved]:
+        """The next ordinals, up to a multiple of `batch`; none when `target` have been given out.
+
+        All of them or none are recorded. Each may see what has ended by now; those before it are
+        pending.
+        """
         with self._owning() as (connection, study):
-            ordinal = study["next_ordinal"]
-            if target is not None and ordinal >= target:
-                return None
+            first = study["next_ordinal"]
+            end = first - first % batch + batch
+            end = end if target is None else min(end, target)
+            if end <= first:
+                return []
             under_way = sa.select(trials.c.ordinal).where(
                 trials.c.study_id == self.study, trials.c.state.not_in(ENDED)
             )
-            pending = sorted(connection.scalars(under_way))
-            reserved = Reserved(ordinal, study["next_seq"] - 1, tuple(pending))
-            connection.execute(
-                sa.insert(trials).values(
-                    study_id=self.study,
-                    ordinal=ordinal,
-                    state="running",
-                    run_id=self.run_id,
-                    last_seq=reserved.last_seq,
-                    pending=pending,
-                    cached=False,
-                    metrics={},
-                    violation=0.0,
-                    epochs=0,
-                    seconds=0.0,
-                )
-            )
-            self._change(connection, next_ordinal=ordinal + 1)
+            pending, last_seq = sorted(connection.scalars(under_way)), study["next_seq"] - 1
+            reserved = [
+                Reserved(ordinal, last_seq, (*pending, *range(first, ordinal)))
+                for ordinal in range(first, end)
+            ]
+            connection.execute(sa.insert(trials), [self._begun(one) for one in reserved])
+            self._change(connection, next_ordinal=end)
         return reserved
+
+    def _begun(self, reserved: Reserved) -> dict[str, Any]:
+        """The row of a trial of which nothing but its ordinal is known."""
+        return {
+            "study_id": self.study,
+            "ordinal": reserved.ordinal,
+            "state": "running",
+            "run_id": self.run_id,
+            "last_seq": reserved.last_seq,
+            "pending": list(reserved.pending),
+            "cached": False,
+            "metrics": {},
+            "violation": 0.0,
+            "epochs": 0,
+            "seconds": 0.0,
+        }
 
     def propose(
         self,
@@ -155,13 +166,13 @@ class Ledger:
                 )
             )
 
-    def withdraw(self, ordinal: int) -> int:
-        """Give back the last ordinal: nothing could be proposed under it; returns the next one."""
+    def withdraw(self, ordinals: Collection[int]) -> int:
+        """Give ordinals back: nothing could be proposed under them; returns the next one."""
         with self._owning() as (connection, _):
             connection.execute(
                 sa.delete(trials).where(
                     trials.c.study_id == self.study,
-                    trials.c.ordinal == ordinal,
+                    trials.c.ordinal.in_(ordinals),
                     trials.c.key.is_(None),
                 )
             )
@@ -206,18 +217,12 @@ class Ledger:
                 next_seq=study["next_seq"] + 1,
                 seconds=study["seconds"] + self._elapsed(),
             )
-            query = sa.select(trials).where(
-                trials.c.study_id == self.study, trials.c.ordinal == ordinal
-            )
+            query = trial_rows(self.study).where(trials.c.ordinal == ordinal)
             return trial_record(connection.execute(query).mappings().one())
 
     def ended_after(self, seq: int) -> list[TrialRecord]:
         """The trials that ended after another, in that order."""
-        query = (
-            sa.select(trials)
-            .where(trials.c.study_id == self.study, trials.c.seq > seq)
-            .order_by(trials.c.seq)
-        )
+        query = trial_rows(self.study).where(trials.c.seq > seq).order_by(trials.c.seq)
         with self.store.reading() as connection:
             return [trial_record(row) for row in connection.execute(query).mappings()]
 
@@ -327,6 +332,7 @@ class Ledger:
                 metrics=dict(evaluation.metrics),
                 seconds=evaluation.seconds,
                 artifact=evaluation.artifact.sha256 if evaluation.artifact else None,
+                notes=dict(evaluation.notes) or None,
             )
         )
         return int(inserted.inserted_primary_key[0])  # type: ignore[index]

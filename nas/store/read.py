@@ -94,7 +94,7 @@ class Store:
         """All trials of a study, by number."""
         with self.reading() as connection:
             study = self.row(connection, name)["id"]
-            query = sa.select(trials).where(trials.c.study_id == study).order_by(trials.c.ordinal)
+            query = trial_rows(study).order_by(trials.c.ordinal)
             return [trial_record(row) for row in connection.execute(query).mappings()]
 
     def trial(self, name: str, number: int) -> TrialRecord:
@@ -105,9 +105,7 @@ class Store:
         """
         with self.reading() as connection:
             study = self.row(connection, name)
-            query = sa.select(trials).where(
-                trials.c.study_id == study["id"], trials.c.ordinal == number
-            )
+            query = trial_rows(study["id"]).where(trials.c.ordinal == number)
             row = connection.execute(query).mappings().first()
         if row is None:
             raise StoreError(
@@ -126,7 +124,8 @@ class Store:
                 .order_by(evaluations.c.epoch)
             )
             kept = ("epoch", "metrics", "seconds", "artifact")
-            return [{k: row[k] for k in kept} for row in connection.execute(query).mappings()]
+            rows = connection.execute(query).mappings()
+            return [{k: row[k] for k in kept} | {"notes": row["notes"] or {}} for row in rows]
 
     def front(self, name: str) -> list[TrialRecord]:
         """The feasible, complete trials that no other dominates; best first objective first.
@@ -287,8 +286,21 @@ def losses_of(metrics: Mapping[str, float], objectives: Mapping[str, str]) -> tu
     )
 
 
+def trial_rows(study: int) -> "sa.Select[Any]":
+    """The trials of a study, each with the notes of its last evaluation."""
+    last = (
+        sa.select(evaluations.c.notes)
+        .where(evaluations.c.study_id == trials.c.study_id)
+        .where(evaluations.c.ordinal == trials.c.ordinal)
+        .order_by(evaluations.c.epoch.desc())
+        .limit(1)
+    )
+    query = sa.select(trials, last.scalar_subquery().label("evaluated"))
+    return query.where(trials.c.study_id == study)
+
+
 def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
-    """A row of our table as a value."""
+    """A row of `trial_rows` as a value."""
     architecture = row["architecture"]
     return TrialRecord(
         number=row["ordinal"],
@@ -304,4 +316,5 @@ def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
         artifact=row["artifact"],
         note=row["note"] or {},
         inherit=row["inherit"],
+        evaluated=row["evaluated"] or {},
     )

@@ -20,6 +20,7 @@ from sqlalchemy import (
 # after tables that are missing have been made; what has been released here is never changed.
 UPGRADES: Mapping[int, tuple[str, ...]] = {
     1: ("ALTER TABLE nas_trials ADD COLUMN note JSON",),
+    2: ("ALTER TABLE nas_evaluations ADD COLUMN notes JSON",),
 }
 VERSION = 1 + len(UPGRADES)
 # None is SQL NULL, not the JSON text "null".
@@ -105,6 +106,8 @@ evaluations = Table(
     Column("metrics", JSON, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("artifact", String(64)),
+    # What the evaluator said of how it measured.
+    Column("notes", OPTIONAL_JSON),
     UniqueConstraint("study_id", "ordinal", "epoch", name="nas_evaluations_rung"),
     Index("nas_evaluations_cache", "cache_key"),
 )

@@ -12,6 +12,10 @@ import numpy as np
 from nas.strategies._base import Finished, Problem, Proposal, Strategy
 from search_spaces import Architecture
 
+# Proposed and evaluated together, unless the study file says otherwise. It learns nothing from
+# results, so nothing is lost by proposing before they are there.
+BATCH = 8
+
 
 class RandomSearch(Strategy[None]):
     """A fold that forgets everything; failed, pruned and infeasible trials make no difference."""

@@ -35,6 +35,12 @@ CREATE TABLE nas_trials (
     violation FLOAT NOT NULL, epochs INTEGER NOT NULL, seconds FLOAT NOT NULL,
     artifact VARCHAR(64), failure JSON, PRIMARY KEY (study_id, ordinal)
 );
+CREATE TABLE nas_evaluations (
+    id {serial} PRIMARY KEY,
+    study_id INTEGER NOT NULL REFERENCES nas_studies (id) ON DELETE CASCADE,
+    ordinal INTEGER NOT NULL, epoch INTEGER NOT NULL, cache_key VARCHAR(32) NOT NULL,
+    metrics JSON NOT NULL, seconds FLOAT NOT NULL, artifact VARCHAR(64)
+);
 INSERT INTO nas_database VALUES ('0123456789abcdef0123456789abcdef', 1);
 INSERT INTO nas_studies (
     name, state, reason, spec, space, task, dataset, start, artifacts, target, seconds,
@@ -47,6 +53,9 @@ INSERT INTO nas_studies (
 INSERT INTO nas_trials VALUES (
     1, 0, 'complete', NULL, -1, '[]', '{"space": "fake", "choices": {"kind": "plain"}}', 'k',
     NULL, 0, {false}, '{"val_accuracy": 0.5}', 0, 9, 0.5, NULL, NULL
+);
+INSERT INTO nas_evaluations (study_id, ordinal, epoch, cache_key, metrics, seconds) VALUES (
+    1, 0, 9, '', '{"val_accuracy": 0.5}', 0.5
 );
 """
 fork = multiprocessing.get_context("fork")
@@ -102,9 +111,10 @@ class TestOldDatabases:
     def test_one_of_version_1_is_brought_up_to_date(self, storage: str) -> None:
         old_database(storage)
         store = Store.open_existing(storage)
-        assert version(storage) == schema.VERSION == 2
+        assert version(storage) == schema.VERSION == 3
         (trial,) = store.trials("old")
-        assert (trial.state, dict(trial.note)) == ("complete", {})
+        assert (trial.state, dict(trial.note), dict(trial.evaluated)) == ("complete", {}, {})
+        assert [rung["notes"] for rung in store.evaluations("old", 0)] == [{}]
         search(fake_spec(3, "fakes.noting"), storage=storage, data_root=Path())
         assert Store(storage).trials("fake")[2].note["seen"] == 2
         assert sa.inspect(store.engine).has_table("nas_comparisons")
@@ -135,7 +145,7 @@ class TestOldDatabases:
         steps = {1: (*schema.UPGRADES[1], "ALTER TABLE nowhere ADD COLUMN x JSON")}
         with monkeypatch.context() as patch:
             patch.setattr(schema, "UPGRADES", steps)
-            with pytest.raises(StoreError, match="could not be brought up to version 2"):
+            with pytest.raises(StoreError, match="could not be brought up to version 3"):
                 Store(storage)
         engine = sa.create_engine(storage)
         assert "note" not in [c["name"] for c in sa.inspect(engine).get_columns("nas_trials")]
@@ -162,8 +172,8 @@ class TestOldDatabases:
     def test_one_of_a_later_program_is_refused(self, storage: str) -> None:
         Store(storage)
         with sa.create_engine(storage).begin() as connection:
-            connection.execute(sa.text("update nas_database set version = 3"))
-        with pytest.raises(StoreError, match="tables of version 3, this program knows 2"):
+            connection.execute(sa.text("update nas_database set version = 4"))
+        with pytest.raises(StoreError, match="tables of version 4, this program knows 3"):
             Store(storage)
 
 
@@ -191,7 +201,7 @@ def test_of_many_that_open_an_old_database_at_once_all_are_served(tmp_path: Path
         url = f"sqlite:///{tmp_path / str(attempt)}.db"
         old_database(url)
         assert _open_at_once(url) == ["complete"] * 4
-        assert version(url) == 2
+        assert version(url) == 3
 
 
 def test_postgresql(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +217,7 @@ def test_postgresql(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             connection.exec_driver_sql(f"CREATE DATABASE {name}{attempt}")
         old_database(url)
         assert _open_at_once(url) == ["complete"] * 4
-        assert version(url) == 2
+        assert version(url) == 3
     search(fake_spec(3, "fakes.noting"), storage=url, data_root=Path())
     resume("fake", storage=url, data_root=Path(), trials=4)
     notes = [dict(trial.note) for trial in Store(url).trials("fake")]

@@ -14,9 +14,12 @@ SMALL_POPULATION: Mapping[str, Mapping[str, int]] = {
 
 
 def fake_spec(trials: int | None = 12, strategy: str = "random", **tables: Any) -> StudySpec:
-    """A study over `tests/outside/fakes`; keyword arguments are merged into its tables."""
+    """A study over `tests/outside/fakes`; keyword arguments are merged into its tables.
+
+    Its trials are proposed one by one, also by strategies that would rather have batches.
+    """
     spec: dict[str, dict[str, Any]] = {
-        "study": {"name": "fake", "objectives": {"val_accuracy": "maximize"}},
+        "study": {"name": "fake", "objectives": {"val_accuracy": "maximize"}, "batch": 1},
         "space": {"name": "fakes.space"},
         "dataset": {"name": "fakes.graph"},
         "strategy": {"name": strategy, **SMALL_POPULATION.get(strategy, {})},

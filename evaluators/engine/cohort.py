@@ -1,0 +1,172 @@
+"""A cohort: runs whose programs are alike, trained side by side.
+
+An epoch is one step on the training loss and one pass for validation, for all runs at once. A run's
+numbers do not depend on the others: not its random numbers, not its gradients, not its steps, and
+on one machine not a bit of any of them (`tests/evaluators/engine/test_company.py`).
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from evaluators import metrics
+from evaluators._faults import network_fault
+from evaluators._runs import Run
+from evaluators.checkpoint import Weights
+from evaluators.engine.dropout import Draws
+from evaluators.engine.graph import Graph, View
+from evaluators.engine.kernels._base import Pass
+from evaluators.engine.optimizers import Optimizers
+from evaluators.engine.program import Compiled, Program
+from evaluators.engine.stack import Stack
+from evaluators.engine.values import Input
+
+# A fault in the backward pass of our own kernels is no candidate's.
+_OURS = nullcontext()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A run with the program of its network."""
+
+    run: Run
+    program: Program
+
+
+class Cohort:
+    """Runs in training; their networks have the weights when `close` is called, not before."""
+
+    def __init__(
+        self, graph: Graph, candidates: Sequence[Candidate], *, share_input_dropout: bool
+    ) -> None:
+        """Args: candidates with equal signatures, the same fold, and one kind of optimizer."""
+        self.graph, self.share_input_dropout = graph, share_input_dropout
+        self.runs = [candidate.run for candidate in candidates]
+        program, fold = candidates[0].program, self.runs[0].fold
+        self.train = graph.view(fold.train, program, training=True)
+        self.val = graph.view(fold.val, program, training=False)
+        networks = [run.network for run in self.runs]
+        self.stack = Stack(networks, graph.dtype, graph.device)
+        self.compiled = Compiled([candidate.program for candidate in candidates], self.stack)
+        self.optimizers = Optimizers(
+            self.stack,
+            [run.recipe for run in self.runs],
+            [run.state.optimizer for run in self.runs],
+        )
+        # The best weights of each run, once it has some of its own: its slices of the leaves.
+        self._best: dict[int, list[Tensor]] = {}
+
+    def advance(self) -> None:
+        """Epochs, until one of the runs is done."""
+        while not any(run.is_done for run in self.runs):
+            started = time.perf_counter()
+            self._epoch()
+            share = (time.perf_counter() - started) / len(self.runs)
+            for run in self.runs:
+                run.charge(share)
+                if not run.is_done:
+                    run.check_time()
+
+    def _epoch(self) -> None:
+        losses = self._step()
+        logits = self._validate()
+        values = metrics.selecting_each(self.graph.dataset.metric, logits, self.val.y)
+        val_losses = self._losses(logits, self.val.y, None).tolist()
+        for number, run in enumerate(self.runs):
+            if run.fault is not None:
+                continue
+            # Finite logits may still be so far apart that their loss is infinite.
+            if not math.isfinite(val_losses[number]):
+                run.diverged(val_losses[number], "validation")
+                continue
+            # A slice would keep the logits of all runs alive.
+            if run.complete_epoch(values[number], losses[number], logits[number].clone()):
+                self._keep(number)
+
+    def _step(self) -> list[float]:
+        """One step of each run; the training losses, each run's mean over its units."""
+        logits = self.compiled(self._pass(self.train, training=True), self._input(self.train))
+        losses = self._losses(logits, self.train.y, self.graph.class_weights)
+        values: list[float] = losses.detach().tolist()
+        for run, value in zip(self.runs, values, strict=True):
+            if not math.isfinite(value):
+                run.diverged(value, "training")
+        if losses.requires_grad:
+            self.optimizers.zero_grad()
+            with network_fault("training the network") if self.compiled.program.stock else _OURS:
+                losses.sum().backward()  # type: ignore[no-untyped-call]
+            sound = [number for number, run in enumerate(self.runs) if run.fault is None]
+            self.optimizers.step(sound)
+        return values
+
+    def _validate(self) -> Tensor:
+        """The logits of the validation units [K, U, C]."""
+        with torch.no_grad():
+            at = self._pass(self.val, training=False)
+            return self.val.field.of_units(self.compiled(at, self._input(self.val)))
+
+    def _pass(self, view: View, *, training: bool) -> Pass:
+        draws = None
+        if training:
+            draws = Draws(
+                [(run.seed, run.index) for run in self.runs],
+                [run.state.epoch + 1 for run in self.runs],
+                [float(run.recipe.dropout) for run in self.runs],
+                share_input=self.share_input_dropout,
+                dtype=self.graph.dtype,
+                device=self.graph.device,
+            )
+        return Pass(view.field, len(self.runs), draws)
+
+    def _input(self, view: View) -> Input:
+        return Input(view.features, view.field.rows(self.compiled.program.hops))
+
+    def _losses(self, logits: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+        """The mean cross entropy of each run [K], weighted by class."""
+        runs, units, classes = logits.shape
+        each = F.cross_entropy(
+            logits.reshape(runs * units, classes), y.repeat(runs), weights, reduction="none"
+        ).view(runs, units)
+        return each.mean(1) if weights is None else each.sum(1) / weights[y].sum()
+
+    def _keep(self, number: int) -> None:
+        """The weights of a run are its best so far."""
+        leaves = [leaf.detach()[number] for leaf in self.stack.leaves]
+        leaves += self._own(number)
+        kept = self._best.get(number)
+        if kept is None:
+            self._best[number] = [leaf.clone() for leaf in leaves]
+            return
+        for old, new in zip(kept, leaves, strict=True):
+            old.copy_(new)
+
+    def _own(self, number: int) -> list[Tensor]:
+        """What the modules of a run's network keep to themselves."""
+        state = self.stack.networks[number].state_dict()
+        return [state[name] for name in sorted(self.stack.kept)]
+
+    def close(self) -> None:
+        """Give each run its weights, the best ones, and the state of its optimizer."""
+        for number, run in enumerate(self.runs):
+            leaves = [leaf.detach()[number] for leaf in self.stack.leaves] + self._own(number)
+            run.network.load_state_dict(self._weights(number, leaves))
+            run.state.optimizer = self.optimizers.freeze(number)
+            best = self._best.get(number)
+            if best is not None:
+                run.state.best = self._weights(number, best)
+
+    def _weights(self, number: int, leaves: Sequence[Tensor]) -> Weights:
+        """As the network's state dict has them."""
+        own = dict(zip(sorted(self.stack.kept), leaves[len(self.stack.leaves) :], strict=True))
+        found: Weights = {}
+        for name, tensor in self.stack.networks[number].state_dict().items():
+            part = self.stack.parts.get(name)
+            value = own.get(name, tensor) if part is None else part.read(number, leaves[part.leaf])
+            found[name] = value.detach().to(device="cpu", dtype=tensor.dtype).clone()
+        return found

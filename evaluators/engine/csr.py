@@ -1,0 +1,161 @@
+"""Sparse matrices in rows (CSR), and their products with a gradient.
+
+Indices are int32: half the memory traffic of torch's default. A product with a constant matrix
+keeps the transposed matrix for its backward pass, which torch would make anew each time.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+
+@dataclass(frozen=True, eq=False)
+class Csr:
+    """A sparse matrix [rows, columns].
+
+    Attributes:
+        crow: [rows + 1] int32, where each row begins in `col`.
+        col: [nnz] int32.
+        values: [nnz] floating point.
+        columns: how many.
+    """
+
+    crow: Tensor
+    col: Tensor
+    values: Tensor
+    columns: int
+
+    @property
+    def rows(self) -> int:
+        return self.crow.numel() - 1
+
+    @classmethod
+    def of(cls, row: Tensor, col: Tensor, values: Tensor, shape: tuple[int, int]) -> "Csr":
+        """From entries in any order; entries of one place stay apart."""
+        order = row.argsort(stable=True)
+        crow = torch.zeros(shape[0] + 1, dtype=torch.int64, device=row.device)
+        crow[1:] = row.bincount(minlength=shape[0]).cumsum(0)
+        return cls(crow.int(), col[order].int(), values[order].contiguous(), shape[1])
+
+    @cached_property
+    def row(self) -> Tensor:
+        """[nnz] int64: the row of each entry."""
+        counts = self.crow.diff().long()
+        return torch.arange(self.rows, device=self.crow.device).repeat_interleave(counts)
+
+    def head(self, rows: int) -> "Csr":
+        """The first rows; nothing is copied."""
+        if rows == self.rows:
+            return self
+        end = int(self.crow[rows])
+        return Csr(self.crow[: rows + 1], self.col[:end], self.values[:end], self.columns)
+
+    def to(self, device: torch.device) -> "Csr":
+        if self.crow.device == device:
+            return self
+        moved = [tensor.to(device) for tensor in (self.crow, self.col, self.values)]
+        return Csr(moved[0], moved[1], moved[2], self.columns)
+
+    def with_columns(self, columns: int) -> "Csr":
+        return Csr(self.crow, self.col, self.values, columns)
+
+    def transposed(self) -> tuple["Csr", Tensor]:
+        """The transposed matrix, and which entry of this one each of its entries is [nnz]."""
+        order = self.col.argsort(stable=True)
+        crow = torch.zeros(self.columns + 1, dtype=torch.int64, device=self.crow.device)
+        crow[1:] = self.col.bincount(minlength=self.columns).cumsum(0)
+        return Csr(crow.int(), self.row[order].int(), self.values[order], self.rows), order
+
+    def tiled(self, copies: int) -> "Csr":
+        """So many copies along the diagonal."""
+        if copies == 1:
+            return self
+        nnz, steps = self.col.numel(), torch.arange(copies, device=self.crow.device)
+        crow = (self.crow[1:].long() + steps[:, None] * nnz).reshape(-1)
+        crow = torch.cat([crow.new_zeros(1), crow])
+        # MKL takes 32 bits; a cohort is small enough that this holds (see `cohorts.largest`).
+        col = (self.col.long() + steps[:, None] * self.columns).reshape(-1)
+        values = self.values.repeat(copies)
+        return Csr(crow.int(), col.int(), values, copies * self.columns)
+
+    def tensor(self, values: Tensor | None = None) -> Tensor:
+        """As torch's own type, with other values where given."""
+        return torch.sparse_csr_tensor(
+            self.crow,
+            self.col,
+            self.values if values is None else values,
+            (self.rows, self.columns),
+            check_invariants=False,
+        )
+
+
+class Product:
+    """A constant matrix times [columns, H], with a gradient to the latter.
+
+    The transposed matrix is made when the first gradient asks for it.
+    """
+
+    def __init__(self, matrix: Csr) -> None:
+        self.matrix = matrix
+        self._forward = matrix.tensor()
+
+    @cached_property
+    def _backward(self) -> Tensor:
+        return self.matrix.transposed()[0].tensor()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            return self._forward @ x
+        product: Tensor = _Multiply.apply(x, self)  # type: ignore[no-untyped-call]
+        return product
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._forward @ x
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        return self._backward @ gradient.contiguous()
+
+
+class _Multiply(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, product: Product) -> Tensor:
+        ctx.product = product
+        return product.forward(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return ctx.product.backward(gradient), None
+
+
+class Pattern:
+    """A matrix whose values change from call to call, times weights that have a gradient."""
+
+    def __init__(self, matrix: Csr) -> None:
+        self.matrix = matrix
+
+    @cached_property
+    def transposed(self) -> tuple[Csr, Tensor]:
+        return self.matrix.transposed()
+
+    def __call__(self, values: Tensor, weight: Tensor) -> Tensor:
+        """`values` [nnz] in the places of the matrix, times `weight` [columns, H]."""
+        if not (torch.is_grad_enabled() and weight.requires_grad):
+            return self.matrix.tensor(values) @ weight
+        product: Tensor = _WeightedBy.apply(weight, values, self)  # type: ignore[no-untyped-call]
+        return product
+
+
+class _WeightedBy(Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, values: Tensor, pattern: Pattern) -> Tensor:
+        ctx.pattern, ctx.values = pattern, values
+        return pattern.matrix.tensor(values) @ weight
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        matrix, order = ctx.pattern.transposed
+        return matrix.tensor(ctx.values[order]) @ gradient.contiguous(), None, None

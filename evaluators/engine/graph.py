@@ -1,0 +1,94 @@
+"""A node task as the engine sees it: matrices, sparse features, and the fields of its losses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from evaluators.datasets._base import Dataset
+from evaluators.engine.csr import Csr
+from evaluators.engine.fields import Field
+from evaluators.engine.matrices import Matrices, prepare
+from evaluators.engine.program import Program
+from evaluators.engine.values import DENSITY, Features
+
+# A field that saves less than this share of the work is not worth its reordering.
+_WORTHWHILE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What one loss sees of the graph.
+
+    Attributes:
+        field: the rows that are computed.
+        features: of them.
+        y: [U] the labels of its units.
+        share: of the work on the whole graph, in (0, 1].
+    """
+
+    field: Field
+    features: Features
+    y: Tensor
+    share: float
+
+
+class Graph:
+    """One dataset, in one floating-point type, on one device."""
+
+    def __init__(self, dataset: Dataset, dtype: torch.dtype, device: torch.device) -> None:
+        self.dataset, self.dtype, self.device = dataset, dtype, device
+        tensors: Mapping[str, Tensor] = dataset.matrices
+        if not tensors or dtype != torch.float32:
+            tensors = prepare(dataset.edge_index, dataset.x.size(0), dtype)
+        self.matrices = Matrices(tensors, dataset.x.size(0))
+        self._x = dataset.x.to(dtype)
+        self._sparse = _sparse(self._x)
+        weights = dataset.class_weights
+        self.class_weights = None if weights is None else weights.to(device=device, dtype=dtype)
+        self._views = lru_cache(maxsize=16)(self._view)
+
+    def view(self, units: Tensor, program: Program, *, training: bool) -> View:
+        """What a program must compute for a loss over these units, at least.
+
+        The whole graph where a smaller part would change the result (rows that depend on all
+        others, or on an unknown number of steps), or would hardly be smaller.
+        """
+        exact = program.is_local and not (training and program.mixes_rows)
+        return self._views(units.numpy().tobytes(), program.hops if exact else None)
+
+    def _view(self, units: bytes, hops: int | None) -> View:
+        chosen = torch.frombuffer(bytearray(units), dtype=torch.int64)
+        y = self.dataset.y[chosen].to(self.device)
+        if hops is not None:
+            field = Field.around(self.matrices, chosen, hops, self.device)
+            share = self._share(field, hops)
+            if share < 1 - _WORTHWHILE:
+                return View(field, self._features(field), y, share)
+        field = Field.whole(self.matrices, chosen, self.device)
+        return View(field, self._features(field), y, 1.0)
+
+    def _features(self, field: Field) -> Features:
+        return Features(field, self._x, self._sparse)
+
+    def _share(self, field: Field, hops: int) -> float:
+        """Nodes and edges that the layers compute, of those of the whole graph."""
+        crow = self.matrices.of("sum").crow.long()
+        if field.order is None:
+            return 1.0
+        received = (crow[field.order + 1] - crow[field.order]).cumsum(0)
+        steps = range(max(1, hops))
+        rows = [field.rows(need) for need in steps]
+        work = sum(row + int(received[row - 1]) for row in rows)
+        whole = len(rows) * (self.matrices.n_nodes + int(crow[-1]))
+        return (work + field.rows(hops)) / (whole + self.matrices.n_nodes)
+
+
+def _sparse(x: Tensor) -> Csr | None:
+    """Features as a sparse matrix, or None where more than a quarter of them are not zero."""
+    if x.numel() == 0 or int(x.count_nonzero()) > DENSITY * x.numel():
+        return None
+    row, col = x.nonzero().unbind(1)
+    return Csr.of(row, col, x[row, col], (x.size(0), x.size(1)))

@@ -1,0 +1,108 @@
+"""Which runs train together, and what becomes of them when that fails."""
+
+import copy
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from evaluators._faults import CandidateError, memory_fault
+from evaluators._runs import Run
+from evaluators.engine.cohort import Candidate, Cohort
+from evaluators.engine.graph import Graph, View
+
+# Columns of all runs of a cohort side by side: beyond that, weights leave the processor's cache.
+_COLUMNS_CPU = 512
+_COLUMNS_GPU = 8192
+# Numbers in one value of a cohort; a graph that is large keeps the processor busy alone.
+_NUMBERS_CPU = 2**22
+# Values that a training step keeps for its backward pass, per step of the program.
+_KEPT = 4
+
+
+def train(graph: Graph, candidates: Sequence[Candidate], *, share_input_dropout: bool) -> None:
+    """Train runs until they are done, in cohorts where they can be; see `Run.fault`."""
+    groups: dict[tuple[object, ...], list[Candidate]] = {}
+    for candidate in candidates:
+        groups.setdefault(_alike(candidate), []).append(candidate)
+    for group in groups.values():
+        for cohort in _split(group, _largest(graph, group[0])):
+            _train(graph, cohort, share_input_dropout)
+
+
+def _alike(candidate: Candidate) -> tuple[object, ...]:
+    """Equal for candidates that can be a cohort."""
+    run = candidate.run
+    units = (run.fold.train.numpy().tobytes(), run.fold.val.numpy().tobytes())
+    return (candidate.program.signature, run.recipe.optimizer, *units)
+
+
+def _largest(graph: Graph, candidate: Candidate) -> int:
+    """How many such runs a cohort may have."""
+    program = candidate.program
+    view = graph.view(candidate.run.fold.val, program, training=False)
+    numbers = view.field.rows(program.hops) * program.width
+    if graph.device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(graph.device)
+        needed = numbers * _KEPT * len(program.steps) * graph.dtype.itemsize
+        return max(1, min(_COLUMNS_GPU // program.width, free // (2 * needed)))
+    return max(1, min(_COLUMNS_CPU // program.width, _NUMBERS_CPU // numbers))
+
+
+def _split(group: Sequence[Candidate], largest: int) -> Iterator[Sequence[Candidate]]:
+    """Cohorts of nearly equal size, none over the largest."""
+    pieces = -(-len(group) // largest)
+    bounds = [len(group) * i // pieces for i in range(pieces + 1)]
+    for start, end in zip(bounds, bounds[1:], strict=False):
+        yield group[start:end]
+
+
+def _train(graph: Graph, candidates: Sequence[Candidate], share_input_dropout: bool) -> None:
+    """Train a cohort; whoever is done leaves it, and one that fails as a whole is halved."""
+    remaining = [c for c in candidates if not c.run.is_done]
+    while remaining:
+        before = [(copy.copy(c.run.state), c.run.allowance.spent) for c in remaining]
+        try:
+            with memory_fault("training the network"):
+                cohort = Cohort(graph, remaining, share_input_dropout=share_input_dropout)
+                cohort.advance()
+                cohort.close()
+        except CandidateError as error:
+            for candidate, (state, spent) in zip(remaining, before, strict=True):
+                candidate.run.state, candidate.run.allowance.spent = state, spent
+                candidate.run.fault = None
+            _blame(graph, remaining, error, share_input_dropout)
+            return
+        for candidate in remaining:
+            candidate.run.notes |= _notes(cohort, candidate, share_input_dropout)
+        remaining = [c for c in remaining if not c.run.is_done]
+
+
+def _blame(
+    graph: Graph, candidates: Sequence[Candidate], error: CandidateError, share: bool
+) -> None:
+    """A failure of one run alone is its own; of several, that of whoever fails again."""
+    if len(candidates) == 1:
+        run = candidates[0].run
+        run.fault = CandidateError(error.failure, run.state.epoch)
+        return
+    if graph.device.type == "cuda":
+        torch.cuda.empty_cache()
+    middle = len(candidates) // 2
+    for half in (candidates[:middle], candidates[middle:]):
+        _train(graph, half, share)
+
+
+def _notes(cohort: Cohort, candidate: Candidate, share: bool) -> dict[str, str]:
+    found = {
+        "path": "fast",
+        "receptive_field": f"train {_extent(cohort.train)}, val {_extent(cohort.val)}",
+        "device": str(cohort.graph.device),
+        "precision": str(cohort.graph.dtype).removeprefix("torch."),
+    }
+    if candidate.run.recipe.dropout:
+        found["input_dropout"] = "shared" if share else "independent"
+    return found
+
+
+def _extent(view: View) -> str:
+    return "whole graph" if view.field.is_whole else f"{view.share:.2f} of the work"

@@ -1,0 +1,152 @@
+"""What a kernel is, and how the kernel of a module is found."""
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from evaluators.engine.dropout import Draws
+from evaluators.engine.fields import Field
+from evaluators.engine.matrices import Kind
+from evaluators.engine.stack import Columns, Stack
+from evaluators.engine.values import Input, Value, dense, head, project, width
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One forward pass of K networks over a field.
+
+    Attributes:
+        field: whose rows are computed.
+        runs: K.
+        draws: the random numbers of training; None in evaluation mode.
+    """
+
+    field: Field
+    runs: int
+    draws: Draws | None = None
+
+    @property
+    def training(self) -> bool:
+        return self.draws is not None
+
+    def propagate(self, kind: Kind, value: Value, need: int) -> Value:
+        """A matrix times a value: [K or 1, rows, H] of the rows that are `need` steps from the loss.
+
+        A dense input that nothing was dropped of stays one: its product is a constant, computed
+        once for all runs and epochs.
+        """
+        rows, columns = self.field.rows(need), self.field.rows(need + 1)
+        value = head(value, columns)
+        if isinstance(value, Input) and value.is_constant:
+            return replace(value, rows=rows, kinds=(*value.kinds, kind), need=need)
+        x = dense(value)
+        copies, _, width = x.shape
+        product = self.field.product(kind, rows, columns, copies)
+        return product(x.reshape(copies * columns, width)).view(copies, rows, width)
+
+
+class Kernel:
+    """The modules of one place in K networks that train together.
+
+    A kernel computes what its modules compute, with columns beyond the modules' own staying 0, and
+    each run's slice bit for bit what it would be alone.
+    """
+
+    # The kinds of modules that it stands for, exactly these, without subclasses.
+    types: ClassVar[tuple[type[nn.Module], ...]] = ()
+    # Whether in training a row depends on all other rows: there the whole graph is computed.
+    mixes_rows: ClassVar[bool] = False
+
+    @classmethod
+    def accepts(cls, module: nn.Module) -> bool:  # noqa: ARG003 - for those that do not accept all
+        """Whether it computes a module of these options."""
+        return True
+
+    @classmethod
+    def hops(cls, module: nn.Module) -> int:  # noqa: ARG003 - 0 for what does not propagate
+        """From how many steps away a node receives."""
+        return 0
+
+    @classmethod
+    def columns(cls, module: nn.Module, columns: Columns) -> Columns:  # noqa: ARG003
+        """The columns of its output, from those of its input."""
+        return columns
+
+    @classmethod
+    def signature(cls, module: nn.Module) -> str:  # noqa: ARG003 - where columns say all
+        """Equal for modules that can be stacked when their columns are as wide."""
+        return ""
+
+    def __init__(
+        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
+    ) -> None:
+        """Args: columns of each run's input."""
+        self.modules = modules
+
+    def __call__(self, at: Pass, value: Value, need: int) -> Value:
+        """The output's rows that are `need` steps from the loss."""
+        raise NotImplementedError
+
+
+@cache
+def kernels() -> dict[type[nn.Module], type[Kernel]]:
+    """All kernels in this package, by the type of module."""
+    package = importlib.import_module("evaluators.engine.kernels")
+    found: dict[type[nn.Module], type[Kernel]] = {}
+    for entry in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"evaluators.engine.kernels.{entry.name}")
+        for item in vars(module).values():
+            if isinstance(item, type) and issubclass(item, Kernel):
+                found |= dict.fromkeys(item.types, item)
+    return found
+
+
+def kernel_of(module: nn.Module) -> type[Kernel] | None:
+    """The kernel of a module, or None where it has none of its type and options."""
+    for kind in type(module).__mro__[:2]:  # a class of our own may only name what it inherits
+        kernel = kernels().get(kind)
+        if kernel is not None and (kind is type(module) or not _overrides(module, kind)):
+            return kernel if kernel.accepts(module) else None
+    return None
+
+
+def _overrides(module: nn.Module, base: type[nn.Module]) -> bool:
+    return type(module).forward is not base.forward
+
+
+def biased(x: Tensor, bias: Tensor | None) -> Tensor:
+    return x if bias is None else x + bias
+
+
+def plus(left: Tensor, right: Tensor) -> Tensor:
+    """The sum of two values, over the rows that both have."""
+    rows = min(left.size(1), right.size(1))
+    return torch.add(left[:, :rows], right[:, :rows])
+
+
+def propagates_first(value: Value, columns: int) -> bool:
+    """Whether A x is cheaper than A (x W), for x W that wide: x is no wider, or A x a constant.
+
+    Of equal widths too, since fewer rows are then left to project. Sparse features would fill up.
+    """
+    if isinstance(value, Input) and value.features.sparse is not None:
+        return False
+    return (isinstance(value, Input) and value.is_constant) or width(value) <= columns
+
+
+def propagate_and_project(
+    at: Pass, kind: Kind, value: Value, weight: Tensor, need: int, hops: int = 1
+) -> Tensor:
+    """A^hops x W, in the cheaper order."""
+    first = propagates_first(value, weight.size(2))
+    if not first:
+        value = project(head(value, at.field.rows(need + hops)), weight)
+    for hop in reversed(range(hops)):
+        value = at.propagate(kind, value, need + hop)
+    return project(value, weight) if first else dense(value)

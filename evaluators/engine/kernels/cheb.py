@@ -1,0 +1,97 @@
+"""Chebyshev filter on CSR: a polynomial of the scaled Laplacian."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import ChebConv
+
+from evaluators.engine.kernels._base import Kernel, Pass, biased
+from evaluators.engine.stack import Columns, Stack, rounded
+from evaluators.engine.values import Input, Value, dense, head, project, width
+
+
+class Cheb(Kernel):
+    """sum over k = 0..K of T_k(A) x W_k + b, for A = - D^-1/2 A D^-1/2.
+
+    Wide x is projected first, and the sum evaluated from its last term:
+
+        b_k = x W_k + 2 A b_k+1 - b_k+2,    sum = x W_0 + A b_1 - b_2
+
+    C. W. Clenshaw: A note on the summation of Chebyshev series (1955).
+    """
+
+    types = (ChebConv,)
+
+    @classmethod
+    def accepts(cls, module: nn.Module) -> bool:
+        return (
+            isinstance(module, ChebConv)
+            and module.normalization == "sym"
+            and module.aggr == "add"
+            and module.flow == "source_to_target"
+        )
+
+    @classmethod
+    def hops(cls, module: nn.Module) -> int:
+        return len(module.lins) - 1  # type: ignore[arg-type]
+
+    @classmethod
+    def columns(cls, module: nn.Module, columns: Columns) -> Columns:  # noqa: ARG003 - its input's
+        return rounded(int(module.out_channels))  # type: ignore[arg-type]
+
+    @classmethod
+    def signature(cls, module: nn.Module) -> str:
+        return f"hops={cls.hops(module)}, bias={module.bias is not None}"
+
+    def __init__(
+        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
+    ) -> None:
+        super().__init__(stack, path, modules, columns)
+        outs = [self.columns(module, own) for module, own in zip(modules, columns, strict=True)]
+        names = [f"{path}.lins.{k}.weight" for k in range(self.hops(modules[0]) + 1)]
+        self.weights = [stack.matrix(name, columns, outs) for name in names]
+        name = f"{path}.bias"
+        self.bias = stack.vector(name, outs) if stack.has(name) else None
+
+    def __call__(self, at: Pass, value: Value, need: int) -> Value:
+        is_sparse = isinstance(value, Input) and value.features.sparse is not None
+        if is_sparse or width(value) > self.weights[0].size(2):
+            return biased(self._backward(at, value, need), self.bias)
+        return biased(self._forward(at, dense(value), need), self.bias)
+
+    def _forward(self, at: Pass, value: Tensor, need: int) -> Tensor:
+        """T_k is needed `K - k` steps further away than the sum."""
+        rows, last = at.field.rows(need), need + len(self.weights) - 1
+        before, now = value, value
+        total = project(head(now, rows), self.weights[0])
+        for k, weight in enumerate(self.weights[1:], start=1):
+            after = _times(at, now, last - k)
+            if k > 1:
+                after = _twice_minus(after, before)
+            before, now = now, after
+            total = total + project(head(now, rows), weight)
+        return total
+
+    def _backward(self, at: Pass, value: Value, need: int) -> Tensor:
+        """b_k is needed `k` steps further away than the sum."""
+        after: Tensor | None = None
+        now: Tensor | None = None
+        for k in reversed(range(len(self.weights))):
+            term = project(head(value, at.field.rows(need + k)), self.weights[k])
+            if now is not None:
+                term = torch.add(term, _times(at, now, need + k), alpha=2 if k else 1)
+            if after is not None:
+                term = term - dense(head(after, term.size(1)))
+            after, now = now, term
+        if now is None:
+            raise ValueError("expected a filter with at least one term")
+        return now
+
+
+def _times(at: Pass, x: Tensor, need: int) -> Tensor:
+    return dense(at.propagate("chebyshev", x, need))
+
+
+def _twice_minus(x: Tensor, before: Tensor) -> Tensor:
+    return 2 * x - dense(head(before, x.size(1)))

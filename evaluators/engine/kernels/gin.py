@@ -1,0 +1,80 @@
+"""Graph isomorphism network on CSR."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GINConv
+
+from evaluators.engine.kernels._base import Kernel, Pass, biased
+from evaluators.engine.stack import Columns, Stack, exact, rounded, wide
+from evaluators.engine.values import Input, Value, dense, head, project, width
+
+
+class Gin(Kernel):
+    """relu(((1 + eps) x + A x) W + b) V + c, for A that counts edges."""
+
+    types = (GINConv,)
+
+    @classmethod
+    def accepts(cls, module: nn.Module) -> bool:
+        return (
+            isinstance(module, GINConv)
+            and isinstance(module.nn, nn.Sequential)
+            and [type(part) for part in module.nn] == [nn.Linear, nn.ReLU, nn.Linear]
+            and module.aggr == "add"
+            and module.flow == "source_to_target"
+        )
+
+    @classmethod
+    def hops(cls, module: nn.Module) -> int:  # noqa: ARG003 - always
+        return 1
+
+    @classmethod
+    def columns(cls, module: nn.Module, columns: Columns) -> Columns:  # noqa: ARG003 - its input's
+        return rounded(_linear(module, 2).out_features)
+
+    @classmethod
+    def signature(cls, module: nn.Module) -> str:
+        first, second = _linear(module, 0), _linear(module, 2)
+        biases = [first.bias is not None, second.bias is not None]
+        trained = isinstance(module.eps, nn.Parameter)
+        return f"hidden={wide(rounded(first.out_features))}, biases={biases}, trained={trained}"
+
+    def __init__(
+        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
+    ) -> None:
+        super().__init__(stack, path, modules, columns)
+        hidden = [rounded(_linear(module, 0).out_features) for module in modules]
+        outs = [self.columns(module, own) for module, own in zip(modules, columns, strict=True)]
+        self.eps = stack.vector(f"{path}.eps", [exact(1)] * len(modules))
+        self.weights = [
+            stack.matrix(f"{path}.nn.0.weight", columns, hidden),
+            stack.matrix(f"{path}.nn.2.weight", hidden, outs),
+        ]
+        self.biases = [
+            stack.vector(name, own) if stack.has(name) else None
+            for name, own in ((f"{path}.nn.0.bias", hidden), (f"{path}.nn.2.bias", outs))
+        ]
+
+    def __call__(self, at: Pass, value: Value, need: int) -> Value:
+        mapped = biased(self._first(at, value, need), self.biases[0])
+        return biased(project(torch.relu(mapped), self.weights[1]), self.biases[1])
+
+    def _first(self, at: Pass, value: Value, need: int) -> Tensor:
+        """The first linear map, of the sum or within it. eps is not the same for all runs."""
+        weight = self.weights[0]
+        is_sparse = isinstance(value, Input) and value.features.sparse is not None
+        if is_sparse or width(value) > weight.size(2):
+            value = project(head(value, at.field.rows(need + 1)), weight)
+            return self._sum(at, value, need)
+        return project(self._sum(at, value, need), weight)
+
+    def _sum(self, at: Pass, value: Value, need: int) -> Tensor:
+        received = dense(at.propagate("sum", value, need))
+        return torch.addcmul(received, dense(head(value, received.size(1))), 1 + self.eps)
+
+
+def _linear(module: nn.Module, place: int) -> nn.Linear:
+    part: nn.Linear = module.nn[place]  # type: ignore[index, operator, assignment]
+    return part

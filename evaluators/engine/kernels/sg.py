@@ -1,0 +1,53 @@
+"""Simplified graph convolution on CSR."""
+
+from collections.abc import Sequence
+
+from torch import nn
+from torch_geometric.nn import SGConv
+
+from evaluators.engine.kernels._base import Kernel, Pass, biased, propagate_and_project
+from evaluators.engine.stack import Columns, Stack, rounded
+from evaluators.engine.values import Value
+
+
+class Sg(Kernel):
+    """A^K x W + b, for A = D^-1/2 (A + I) D^-1/2."""
+
+    types = (SGConv,)
+
+    @classmethod
+    def accepts(cls, module: nn.Module) -> bool:
+        return (
+            isinstance(module, SGConv)
+            and module.add_self_loops
+            and not module.cached
+            and module.aggr == "add"
+            and module.flow == "source_to_target"
+        )
+
+    @classmethod
+    def hops(cls, module: nn.Module) -> int:
+        return int(module.K)  # type: ignore[arg-type]
+
+    @classmethod
+    def columns(cls, module: nn.Module, columns: Columns) -> Columns:  # noqa: ARG003 - its input's
+        return rounded(int(module.out_channels))  # type: ignore[arg-type]
+
+    @classmethod
+    def signature(cls, module: nn.Module) -> str:
+        bias = module.lin.bias is not None  # type: ignore[union-attr]
+        return f"hops={module.K}, bias={bias}"
+
+    def __init__(
+        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
+    ) -> None:
+        super().__init__(stack, path, modules, columns)
+        outs = [self.columns(module, own) for module, own in zip(modules, columns, strict=True)]
+        self.weight = stack.matrix(f"{path}.lin.weight", columns, outs)
+        name = f"{path}.lin.bias"
+        self.bias = stack.vector(name, outs) if stack.has(name) else None
+        self.count = self.hops(modules[0])
+
+    def __call__(self, at: Pass, value: Value, need: int) -> Value:
+        mapped = propagate_and_project(at, "gcn", value, self.weight, need, self.count)
+        return biased(mapped, self.bias)

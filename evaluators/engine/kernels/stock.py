@@ -1,0 +1,64 @@
+"""Modules that have no kernel of their own: each network's own module, one after the other."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+
+from evaluators._faults import network_fault
+from evaluators.engine.kernels._base import Kernel, Pass
+from evaluators.engine.stack import Columns, Stack, exact, places
+from evaluators.engine.values import Value, dense, head
+
+
+class Stock(Kernel):
+    """A module as it is, on the field's own edges.
+
+    Of message passing it is known for some types only that a node's output depends on nothing but
+    the edges it receives by; where it is not, the program computes the whole graph.
+    """
+
+    @classmethod
+    def hops(cls, module: nn.Module) -> int:
+        return 1 if isinstance(module, MessagePassing) else 0
+
+    @classmethod
+    def columns(cls, module: nn.Module, columns: Columns) -> Columns:
+        """By a trial run on one node without edges."""
+        parameter = next(module.parameters(), torch.empty(0))
+        x = torch.zeros(1, sum(own for own, _ in columns), dtype=parameter.dtype)
+        was_training = module.training
+        with torch.no_grad():
+            out = module.eval()(*_arguments(module, x, torch.empty(2, 0, dtype=torch.int64)))
+        module.train(was_training)
+        return exact(out.size(1))
+
+    @classmethod
+    def signature(cls, module: nn.Module) -> str:
+        return repr(module)
+
+    def __init__(
+        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
+    ) -> None:
+        super().__init__(stack, path, modules, columns)
+        stack.keep(path)
+        self._places = [places(own).to(stack.device) for own in columns]
+
+    def __call__(self, at: Pass, value: Value, need: int) -> Value:
+        module = self.modules[0]
+        hops = self.hops(module)
+        rows = at.field.rows(need)
+        x = dense(head(value, at.field.rows(need + hops))).expand(at.runs, -1, -1)
+        edges = at.field.edge_index(rows) if hops else torch.empty(0)
+        outputs = []
+        for run, module in enumerate(self.modules):
+            module.train(at.training)
+            own = x[run][:, self._places[run]]
+            with network_fault("running the network"):
+                outputs.append(module(*_arguments(module, own, edges))[:rows])
+        return torch.stack(outputs)
+
+
+def _arguments(module: nn.Module, x: Tensor, edge_index: Tensor) -> tuple[Tensor, ...]:
+    return (x, edge_index) if isinstance(module, MessagePassing) else (x,)

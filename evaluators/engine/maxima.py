@@ -1,0 +1,135 @@
+"""Maxima over neighbors: the largest value that a node receives, column by column.
+
+A node that receives nothing has 0. The gradient of a maximum is shared among those that reach it
+as PyTorch Geometric shares it: evenly, where a maximum of 0 counts the 0 it began with as one more.
+"""
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from evaluators.engine.csr import Csr, Pattern
+
+
+class Maximum:
+    """The maxima over the columns at which a row of a matrix has entries."""
+
+    def __init__(self, matrix: Csr) -> None:
+        """Args: matrix, of which only the places of entries count."""
+        self.matrix = matrix
+
+    @cached_property
+    def _sums(self) -> tuple[Csr, Csr]:
+        """Sums over the entries of each row, and of each column: [rows, nnz], [columns, nnz]."""
+        matrix, entries = self.matrix, self.matrix.col.numel()
+        each = torch.arange(entries, dtype=torch.int32, device=matrix.col.device)
+        columns, order = matrix.transposed()
+        ones = torch.ones_like(matrix.values)
+        return Csr(matrix.crow, each, ones, entries), Csr(columns.crow, order.int(), ones, entries)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[K, columns, H] -> [K, rows, H]."""
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            return self.forward(x)
+        maxima: Tensor = _Maximum.apply(x, self)  # type: ignore[no-untyped-call]
+        return maxima
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([_largest(self.matrix, of_run) for of_run in x.detach()])
+
+    def backward(self, x: Tensor, maxima: Tensor, gradient: Tensor) -> Tensor:
+        """Run by run, since there are as many numbers as entries times columns."""
+        by_row, by_column = (matrix.tensor() for matrix in self._sums)
+        found = []
+        for of_run, largest, upstream in zip(x, maxima, gradient, strict=True):
+            reached = of_run.index_select(0, self.matrix.col)
+            reached.eq_(largest.index_select(0, self.matrix.row))
+            share = upstream / (by_row @ reached).add_(largest == 0)
+            found.append(by_column @ reached.mul_(share.index_select(0, self.matrix.row)))
+        return torch.stack(found)
+
+
+class _Maximum(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, maximum: Maximum) -> Tensor:
+        maxima = maximum.forward(x)
+        ctx.maximum = maximum
+        ctx.save_for_backward(x, maxima)
+        return maxima
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        x, maxima = ctx.saved_tensors
+        return ctx.maximum.backward(x, maxima, gradient), None
+
+
+class Union:
+    """The maxima over the sparse rows that a node receives: a sparse matrix again.
+
+    A place has an entry where one of those rows has one. Where another lacks it, 0 takes part.
+
+    Attributes:
+        pattern: of the places [rows, F].
+    """
+
+    def __init__(self, edges: Csr, rows: Csr) -> None:
+        """Args: edges, of which only the places count, and the rows that are received."""
+        starts, ends = rows.crow.long()[edges.col], rows.crow.long()[edges.col + 1]
+        entry = ranges(starts, ends)
+        node = edges.row.repeat_interleave(ends - starts)
+        place, order = (node * rows.columns + rows.col[entry]).sort(stable=True)
+        place, counts = place.unique_consecutive(return_counts=True)
+        node, word = place // rows.columns, place % rows.columns
+        crow = torch.zeros(edges.rows + 1, dtype=torch.int64, device=place.device)
+        crow[1:] = node.bincount(minlength=edges.rows).cumsum(0)
+        ones = rows.values.new_ones(1).expand(word.numel())
+        self.pattern = Pattern(Csr(crow.int(), word.int(), ones, rows.columns))
+        entry = entry[order]
+        first = counts.cumsum(0) - counts
+        # Most places have one candidate. The others are reduced apart.
+        self._first = entry[first].int()
+        lacks_some = counts < edges.crow.diff()[node]
+        self._several = (counts + lacks_some > 1).nonzero().squeeze(1)
+        self._candidates = _candidates(
+            entry, first[self._several], counts[self._several], lacks_some[self._several], rows
+        )
+
+    def maxima(self, values: Tensor) -> Tensor:
+        """[K, nnz of the rows] -> [K, nnz of the pattern]."""
+        found = values.index_select(1, self._first)
+        with_zero = torch.cat([values, values.new_zeros(values.size(0), 1)], dim=1)
+        reduced = _largest(self._candidates, with_zero.T.contiguous())
+        return found.index_copy_(1, self._several, reduced.T)
+
+
+def _candidates(entry: Tensor, first: Tensor, counts: Tensor, with_zero: Tensor, rows: Csr) -> Csr:
+    """[places, entries + 1], where the last column stands for 0."""
+    places = torch.arange(counts.numel(), device=entry.device)
+    row = torch.cat([places.repeat_interleave(counts), places[with_zero]])
+    zero = rows.col.numel()
+    zeros = entry.new_full((int(with_zero.sum()),), zero)
+    col = torch.cat([entry[ranges(first, first + counts)], zeros])
+    ones = torch.ones(row.numel(), dtype=rows.values.dtype, device=entry.device)
+    return Csr.of(row, col, ones, (counts.numel(), zero + 1))
+
+
+def _largest(matrix: Csr, x: Tensor) -> Tensor:
+    """[columns, H] -> [rows, H], over the places where a matrix has entries."""
+    if x.device.type == "cpu":
+        ones = torch.ones_like(matrix.values)
+        with torch.no_grad():
+            return torch.sparse.mm(matrix.tensor(ones), x, reduce="amax")
+    row = matrix.row[:, None].expand(-1, x.size(1))
+    nothing = x.new_zeros(matrix.rows, x.size(1))
+    chosen = x.index_select(0, matrix.col)
+    return nothing.scatter_reduce_(0, row, chosen, "amax", include_self=False)
+
+
+def ranges(starts: Tensor, ends: Tensor) -> Tensor:
+    """Concatenated `arange(start, end)`."""
+    counts = ends - starts
+    shift = starts - (counts.cumsum(0) - counts)
+    return torch.arange(int(counts.sum()), device=starts.device) + shift.repeat_interleave(counts)

@@ -1,0 +1,165 @@
+"""The weights of K networks side by side, and the way back to each of them.
+
+A leaf is one tensor [K, ...] that is trained; each run's slice is contiguous. A network's own
+parameter is found in it at `positions`, since leaves may be transposed, hold several parameters, or
+be wider than the parameter: widths are rounded up so that networks of nearly the same width can
+train together. What is beyond the parameter is 0 and stays 0.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+# A value's columns: (columns of the network, columns here), of each piece side by side.
+Columns = tuple[tuple[int, int], ...]
+
+
+def rounded(width: int) -> Columns:
+    """One piece as wide as 16, 32, 64 or the next multiple of 64 that the width fits into."""
+    for size in (16, 32, 64):
+        if width <= size:
+            return ((width, size),)
+    return ((width, -(-width // 64) * 64),)
+
+
+def exact(width: int) -> Columns:
+    return ((width, width),)
+
+
+def wide(columns: Columns) -> int:
+    """How many columns here."""
+    return sum(size for _, size in columns)
+
+
+def places(columns: Columns) -> Tensor:
+    """Where the network's columns are among those here."""
+    found, start = [], 0
+    for own, size in columns:
+        found.append(torch.arange(start, start + own))
+        start += size
+    return torch.cat(found) if found else torch.arange(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A tensor of the networks' state dicts, within a leaf.
+
+    Attributes:
+        leaf: its number.
+        positions: for each run, where its elements are in the run's slice of the leaf.
+    """
+
+    leaf: int
+    positions: tuple[Tensor, ...]
+
+    def read(self, run: int, leaf: Tensor) -> Tensor:
+        """The tensor, out of a run's slice of the leaf."""
+        return leaf.reshape(-1)[self.positions[run].to(leaf.device)]
+
+    def write(self, run: int, leaf: Tensor, value: Tensor) -> None:
+        positions = self.positions[run].to(leaf.device).reshape(-1)
+        leaf.view(-1)[positions] = value.reshape(-1).to(leaf)
+
+
+class Stack:
+    """Leaves and buffers of K networks.
+
+    Attributes:
+        networks: in the order of the runs.
+        leaves: [K, ...] each; they require a gradient where the networks' parameters do.
+        buffers: [K, ...] each, by the number of its leaf.
+        parts: by name in the state dict.
+    """
+
+    def __init__(
+        self, networks: Sequence[nn.Module], dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.networks, self.dtype, self.device = networks, dtype, device
+        self.leaves: list[Tensor] = []
+        self.parts: dict[str, Part] = {}
+        # What modules without a kernel keep to themselves, by the name in the state dict.
+        self.kept: set[str] = set()
+        self._states = [dict(network.state_dict(keep_vars=True)) for network in networks]
+
+    @property
+    def size(self) -> int:
+        return len(self.networks)
+
+    def has(self, name: str) -> bool:
+        return name in self._states[0]
+
+    def leaf(
+        self,
+        shape: Sequence[int],
+        names: Mapping[str, Callable[[Tensor, int], Tensor]],
+    ) -> Tensor:
+        """A tensor [K, *shape] that holds the named tensors of each network.
+
+        Args:
+            names: from a name in the state dicts to a function of (a tensor of the given shape, the
+                number of a run) that selects the tensor's elements.
+        """
+        theirs = [[state[name] for name in names] for state in self._states]
+        first = theirs[0][0]
+        dtype = self.dtype if first.is_floating_point() else first.dtype
+        tensor = torch.zeros(self.size, *shape, dtype=dtype, device=self.device)
+        counted = torch.arange(tensor[0].numel()).view(*shape)
+        for name, select in names.items():
+            positions = tuple(select(counted, run) for run in range(self.size))
+            part = Part(len(self.leaves), positions)
+            self.parts[name] = part
+            for run, state in enumerate(self._states):
+                part.write(run, tensor[run], state[name].detach())
+        tensor.requires_grad_(first.requires_grad)
+        self.leaves.append(tensor)
+        return tensor
+
+    def matrix(
+        self, name: str, rows: Sequence[Columns], columns: Sequence[Columns], *, flip: bool = True
+    ) -> Tensor:
+        """[K, in, out] of weights that the networks keep as [out, in], or as [..., in, out]."""
+        return self.matrices([name], rows, columns, flip=flip)
+
+    def matrices(
+        self,
+        names: Sequence[str],
+        rows: Sequence[Columns],
+        columns: Sequence[Columns],
+        *,
+        flip: bool = True,
+    ) -> Tensor:
+        """[K, in, out * len(names)]: several such weights, for one product."""
+        width = wide(columns[0])
+
+        def block(name: str, start: int) -> Callable[[Tensor, int], Tensor]:
+            def select(leaf: Tensor, run: int) -> Tensor:
+                chosen = leaf[places(rows[run])][:, start + places(columns[run])]
+                shape = self._states[run][name].shape
+                return (chosen.T if flip else chosen).reshape(shape)
+
+            return select
+
+        selectors = {name: block(name, i * width) for i, name in enumerate(names)}
+        return self.leaf((wide(rows[0]), width * len(names)), selectors)
+
+    def vector(self, name: str, columns: Sequence[Columns]) -> Tensor:
+        """[K, 1, H] of biases and the like, which the networks keep as [H], or [1, ..., H]."""
+
+        def select(leaf: Tensor, run: int) -> Tensor:
+            chosen = leaf[0, places(columns[run])]
+            return chosen.view(self._states[run][name].shape)
+
+        return self.leaf((1, wide(columns[0])), {name: select})
+
+    def keep(self, path: str) -> None:
+        """The tensors of a module that is trained as it is, in each of the networks."""
+        for network in self.networks:
+            network.get_submodule(path).to(device=self.device, dtype=self.dtype)
+        self.kept |= {name for name in self._states[0] if name.startswith(f"{path}.")}
+
+    def whole(self, name: str) -> Tensor:
+        """[K, ...] of tensors that have the same shape in all networks."""
+        shape = self._states[0][name].shape
+        return self.leaf(shape, {name: lambda leaf, _: leaf})

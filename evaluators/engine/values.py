@@ -1,0 +1,200 @@
+"""What flows through a program: features as the dataset has them, or what was computed of them.
+
+A computed value is a tensor [K, n, H], one slice for each of the K runs that train together; it is
+[1, n, H] where it is the same for all. The features are the same for all runs and stay as they are - sparse, where they are - until a linear map
+or a propagation makes a tensor of them.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from evaluators.engine.csr import Csr, Pattern
+from evaluators.engine.fields import Field
+from evaluators.engine.matrices import Kind
+from evaluators.engine.maxima import Union
+
+# Above this share of non-zeros, features are multiplied as a dense matrix.
+DENSITY = 0.25
+
+
+class Features:
+    """The features of a field's nodes, in its order.
+
+    Attributes:
+        sparse: them as a sparse matrix, or None where they are dense.
+        columns: F.
+    """
+
+    def __init__(self, field: Field, x: Tensor, sparse: Csr | None) -> None:
+        """Args: x [N, F] and sparse, of the whole graph."""
+        self._field, self._x = field, x
+        self.columns = x.size(1)
+        self.sparse = None if sparse is None else _gathered(sparse, field.order).to(field.device)
+        self.pattern = cache(self._pattern)
+        self.propagated = cache(self._propagated)
+        self.maximum = cache(self._maximum)
+        self.union = cache(self._union)
+        self._dense: Tensor | None = None
+
+    def dense(self, rows: int) -> Tensor:
+        """[rows, F]."""
+        if self._dense is None:
+            self._dense = self._field.gathered(self._x).to(self._field.device)
+        return self._dense[:rows]
+
+    def _pattern(self, rows: int, copies: int) -> Pattern:
+        if self.sparse is None:
+            raise ValueError("dense features have no pattern")
+        return Pattern(self.sparse.head(rows).tiled(copies))
+
+    def _propagated(self, kinds: tuple[Kind, ...], need: int) -> Tensor:
+        """Matrices times the features, the first one first: constants, computed once.
+
+        [rows, F] of the nodes that are `need` steps from the loss.
+        """
+        rows = self._field.rows(need)
+        if not kinds:
+            return self.dense(rows)
+        before = self.propagated(kinds[:-1], need + 1)
+        return self._field.product(kinds[-1], rows, before.size(0), 1).forward(before)
+
+    def _maximum(self, need: int) -> Tensor:
+        """[1, rows, F]: the largest features among those that a node receives, a constant."""
+        rows, columns = self._field.rows(need), self._field.rows(need + 1)
+        return self._field.maximum(rows, columns)(self.dense(columns)[None])
+
+    def _union(self, need: int) -> Union:
+        """Where the maxima of sparse features may differ from 0."""
+        if self.sparse is None:
+            raise ValueError("dense features have no pattern")
+        edges = self._field.matrix("sum").head(self._field.rows(need))
+        return Union(edges, self.sparse.head(self._field.rows(need + 1)))
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """Features on their way to the first map of a network.
+
+    Attributes:
+        features: of the field.
+        rows: how many of its nodes.
+        kept: what dropout multiplies their entries by: [K or 1, nnz] where sparse, else
+            [K or 1, rows, F]; None for nothing.
+        rest: [K, rows, H] more columns, to the right of the features.
+        kinds, need: by which matrices dense features were multiplied, and for which rows.
+    """
+
+    features: Features
+    rows: int
+    kept: Tensor | None = None
+    rest: Tensor | None = None
+    kinds: tuple[Kind, ...] = ()
+    need: int = 0
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether propagating it gives a constant that is worth keeping."""
+        return self.kept is None and self.rest is None and self.features.sparse is None
+
+    def head(self, rows: int) -> "Input":
+        kept, sparse = self.kept, self.features.sparse
+        if kept is not None:
+            kept = kept[:, : int(sparse.crow[rows])] if sparse is not None else kept[:, :rows]
+        rest = None if self.rest is None else self.rest[:, :rows]
+        return replace(self, rows=rows, kept=kept, rest=rest)
+
+    def without_rest(self) -> "Input":
+        """The features alone."""
+        return replace(self, rest=None)
+
+    def _own(self) -> Tensor:
+        """The features [rows, F], as a dense matrix."""
+        if not self.kinds:
+            return self.features.dense(self.rows)
+        return self.features.propagated(self.kinds, self.need)[: self.rows]
+
+    def dense(self) -> Tensor:
+        """[K or 1, rows, F + H]."""
+        x = self._own()[None]
+        if self.kept is not None:
+            x = x * (self.kept if self.features.sparse is None else self._scattered())
+        if self.rest is None:
+            return x
+        return torch.cat([x.expand(self.rest.size(0), -1, -1), self.rest], dim=2)
+
+    def _scattered(self) -> Tensor:
+        if self.kept is None or self.features.sparse is None:
+            raise ValueError("only what dropout kept of sparse features is scattered")
+        matrix = self.features.sparse.head(self.rows)
+        places = matrix.row * matrix.columns + matrix.col
+        dense = self.kept.new_zeros(self.kept.size(0), self.rows * matrix.columns)
+        dense[:, places] = self.kept
+        return dense.view(-1, self.rows, matrix.columns)
+
+    def project(self, weight: Tensor) -> Tensor:
+        """Times weights [K, F + H, out]: [K, rows, out]."""
+        features = self.features.columns
+        mapped = self._project_features(weight if self.rest is None else weight[:, :features])
+        if self.rest is None:
+            return mapped
+        return mapped + project(self.rest, weight[:, features:])
+
+    def _project_features(self, weight: Tensor) -> Tensor:
+        copies, columns, width = weight.shape
+        if self.features.sparse is None:
+            x = self._own()[None]
+            return project(x if self.kept is None else x * self.kept, weight)
+        pattern = self.features.pattern(self.rows, copies)
+        values = pattern.matrix.values
+        if self.kept is not None:
+            values = (values.view(copies, -1) * self.kept).view(-1)
+        stacked = weight.reshape(copies * columns, width)
+        return pattern(values, stacked).view(copies, self.rows, width)
+
+
+Value: TypeAlias = Tensor | Input
+
+
+def head(value: Value, rows: int) -> Value:
+    """The first rows of a value."""
+    if isinstance(value, Input):
+        return value if value.rows == rows else value.head(rows)
+    # A slice of all rows would cost its backward pass a copy.
+    return value if value.size(1) == rows else value[:, :rows]
+
+
+def dense(value: Value) -> Tensor:
+    """A value as a tensor [K or 1, n, H]."""
+    return value.dense() if isinstance(value, Input) else value
+
+
+def project(value: Value, weight: Tensor) -> Tensor:
+    """A value times weights [K, H, out]."""
+    if isinstance(value, Input):
+        return value.project(weight)
+    if value.size(0) == weight.size(0):
+        return torch.bmm(value, weight)
+    return torch.matmul(value, weight)
+
+
+def width(value: Value) -> int:
+    """How many columns a value has."""
+    if isinstance(value, Tensor):
+        return value.size(2)
+    return value.features.columns + (0 if value.rest is None else value.rest.size(2))
+
+
+def _gathered(matrix: Csr, order: Tensor | None) -> Csr:
+    """The rows of a matrix in another order."""
+    if order is None:
+        return matrix
+    crow = matrix.crow.long()
+    counts = crow[order + 1] - crow[order]
+    starts = crow[order] - (counts.cumsum(0) - counts)
+    entries = torch.arange(int(counts.sum())) + starts.repeat_interleave(counts)
+    places = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    return Csr(places.int(), matrix.col[entries], matrix.values[entries], matrix.columns)

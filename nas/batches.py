@@ -1,0 +1,75 @@
+"""Which of the trials under way are evaluated together, as one batch of jobs."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from evaluators import Artifact, Evaluation
+from nas.judging import Verdict
+from search_spaces import Architecture
+
+
+@dataclass
+class Flying:
+    """A trial under way: what is known of it, and at which rung it is.
+
+    Attributes:
+        verdict: by its facts alone: there is nothing to evaluate.
+        known: of the next rung, what the record answers.
+        seconds, trained: of the rungs so far.
+        checkpoint: of the last rung.
+    """
+
+    ordinal: int
+    architecture: Architecture
+    inherit: int | None = None
+    facts: Mapping[str, float] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    known: Evaluation | None = None
+    level: int = 0
+    seconds: float = 0.0
+    trained: bool = False
+    checkpoint: Artifact | None = None
+
+
+class Ready:
+    """The trials that wait for a worker, in the order in which they are to be recorded.
+
+    That order is a function of the trials alone: the lowest level first, then by ordinal. So those
+    that a killed driver had not come to catch up before the others go on, as they had before.
+
+    Args:
+        size: of a batch.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._trials: list[Flying] = []
+
+    def __iter__(self) -> Iterator[Flying]:
+        return iter(self._trials)
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def add(self, trial: Flying) -> None:
+        self._trials.append(trial)
+        self._trials.sort(key=lambda trial: (trial.level, trial.ordinal))
+
+    @property
+    def level(self) -> int | None:
+        """The lowest level that a trial waits for; None where none waits."""
+        return self._trials[0].level if self._trials else None
+
+    def take(self) -> list[Flying]:
+        """The next batch: trials of one level, no architecture twice.
+
+        An architecture that is there already ends the batch: it waits to be answered from the
+        record, whoever is killed meanwhile.
+        """
+        taken: dict[str, Flying] = {}
+        for trial in self._trials[: self._size]:
+            if trial.level != self.level or trial.architecture.key in taken:
+                break
+            taken[trial.architecture.key] = trial
+        del self._trials[: len(taken)]
+        return list(taken.values())

@@ -1,0 +1,64 @@
+"""What the next rung of a trial takes: an answer from the record, or a job for a worker."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from evaluators import Artifact, Evaluation, Job
+from evaluators.artifacts import intact
+from nas.batches import Flying
+from nas.setup import Setup
+from nas.store import Store
+from nas.store.ledger import Ledger
+
+
+class Jobs:
+    """Makes the jobs of a study.
+
+    Args:
+        dataset: prepared; None where the evaluator looks results up.
+        artifacts: URL of the store that results are written to.
+    """
+
+    def __init__(
+        self, store: Store, setup: Setup, book: Ledger, dataset: Artifact | None, artifacts: str
+    ) -> None:
+        self._store = store
+        self._setup = setup
+        self._book = book
+        self._dataset = dataset
+        self._artifacts = artifacts
+
+    def key(self, trial: Flying) -> str:
+        """Of the next rung; empty when weights are inherited, since such results are not shared."""
+        until = self._setup.levels[trial.level]
+        return "" if trial.inherit is not None else self._setup.cache_key(trial.architecture, until)
+
+    def known(self, trial: Flying) -> Evaluation | None:
+        """What the record has of the next rung; it costs nothing."""
+        key = self.key(trial)
+        row = self._book.known(key) if key else None
+        if row is None:
+            return None
+        until, notes = self._setup.levels[trial.level], row["notes"] or {}
+        return Evaluation(until, row["metrics"], 0.0, self.checkpoint(row), notes=notes)
+
+    def job(self, trial: Flying) -> Job:
+        """The job of the next rung, from the trial's last checkpoint."""
+        until = self._setup.levels[trial.level]
+        job = self._setup.job(trial.architecture, self._dataset, self._artifacts, until)
+        # A lost checkpoint costs time and nothing else: a shorter run is a prefix of a longer one.
+        checkpoint = trial.checkpoint
+        resume = checkpoint if checkpoint and intact(checkpoint) else None
+        return replace(job, resume=resume, inherit=self._inherited(trial))
+
+    def checkpoint(self, row: Mapping[str, Any]) -> Artifact | None:
+        """The checkpoint of a recorded rung."""
+        return Artifact(self._artifacts, row["artifact"]) if row["artifact"] else None
+
+    def _inherited(self, trial: Flying) -> Artifact | None:
+        """The checkpoint of the trial whose weights this one starts from."""
+        if trial.inherit is None:
+            return None
+        parent = self._store.trial(self._setup.spec.study.name, trial.inherit)
+        return Artifact(self._artifacts, parent.artifact) if parent.artifact else None

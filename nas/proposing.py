@@ -1,0 +1,65 @@
+"""From ordinals to proposals: a batch is reserved at once, and proposed for one by one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from nas.fold import RecordFold
+from nas.setup import Setup
+from nas.store import Store
+from nas.store.ledger import Ledger, Reserved
+from nas.strategies import Proposal
+from search_spaces import Architecture
+
+
+class Proposer:
+    """Begins the trials of a study.
+
+    The trials of a batch see the same record: what had ended when their ordinals were reserved. Of
+    each other they know that they are pending.
+
+    Attributes:
+        begun: how many ordinals have been given out.
+        exhausted: whether nothing is left to propose.
+    """
+
+    def __init__(self, store: Store, setup: Setup, book: Ledger, fold: RecordFold) -> None:
+        self._book = book
+        self._fold = fold
+        self._trials = setup.spec.budget.trials
+        self._batch = setup.batch
+        with store.reading() as connection:
+            row = store.row(connection, setup.spec.study.name)
+        self._start = [Architecture.from_json(value) for value in row["start"]]
+        self.begun = int(row["next_ordinal"])
+        self.exhausted = False
+
+    def fresh(self) -> list[Reserved]:
+        """The next batch with its architectures, recorded; empty when there is nothing to start."""
+        reserved = self._book.reserve(self._batch, self._trials)
+        if reserved:
+            self.begun = reserved[-1].ordinal + 1
+        return self.proposed(reserved)
+
+    def proposed(self, reserved: Sequence[Reserved]) -> list[Reserved]:
+        """The same with architectures; those that nothing is left for are given back.
+
+        Args:
+            reserved: in the order of what they may see, and then of their ordinals.
+        """
+        found: list[Reserved] = []
+        for one in reserved:
+            proposal = self._proposal(one)
+            if proposal is None:
+                self.exhausted = True
+                self.begun = self._book.withdraw([r.ordinal for r in reserved[len(found) :]])
+                break
+            architecture, inherit = proposal.architecture, proposal.inherit
+            self._book.propose(one.ordinal, architecture, inherit, proposal.note)
+            found.append(replace(one, architecture=architecture, inherit=inherit))
+        return found
+
+    def _proposal(self, reserved: Reserved) -> Proposal | None:
+        if reserved.ordinal < len(self._start):
+            return Proposal(reserved.ordinal, self._start[reserved.ordinal])
+        pending = self._book.architectures(reserved.pending)
+        return self._fold.propose(self._book, reserved, pending)
