@@ -1,64 +1,80 @@
-"""The levers of fast evaluation as benchmarks/evaluation.py times them: one by one, and together.
+"""The ways of benchmarks/evaluation.py beside the naive loop: levers alone, and the engine.
 
-Each is a way of training: it prepares itself for a dataset and a model and returns what trains for
-so many epochs, validating after each; None where it has nothing to do on this dataset.
+Each prepares itself for a dataset and a model and returns what trains for so many epochs,
+validating after each; None where it has nothing to do on this dataset.
 """
 
-from evaluation_measure import Line, Model, Trains, jobs_of
+from functools import lru_cache
 
+import torch
+from evaluation_alone import fast_operators, receptive_fields, sparse_features
+from evaluation_measure import DROPOUT, LR, WEIGHT_DECAY, Line, Model, Trains, jobs_of
+
+from evaluators._folds import run_folds
+from evaluators._recipe import Recipe
+from evaluators._runs import Allowance, Run
 from evaluators.datasets import Dataset
+from evaluators.engine.cohort import Candidate, Cohort
+from evaluators.engine.graph import Graph
+from evaluators.engine.program import read
 from evaluators.run import run
 
-
-# FILL (1 of 5)
-def sparse_features(dataset: Dataset, model: Model, epochs: int) -> Trains | None:
-    """Sparse features alone: dropout and the first product on non-zeros; None where dense."""
-    return None
+# Of the runs alone: no patience, the whole graph in one batch.
+RECIPE = Recipe(LR, WEIGHT_DECAY, DROPOUT, "adam", None, 1)
 
 
-# FILL (2 of 5)
-def receptive_fields(dataset: Dataset, model: Model, epochs: int) -> Trains | None:
-    """Exact receptive fields alone: only the nodes that the losses see."""
-    return None
+@lru_cache(maxsize=1)
+def _graph(dataset: Dataset) -> Graph:
+    """What is prepared once for all candidates."""
+    return Graph(dataset, torch.float32, torch.device("cpu"))
 
 
-# FILL (3 of 5)
-def fast_operators(dataset: Dataset, model: Model, epochs: int) -> Trains | None:
-    """Operators on CSR with stored transposes alone."""
-    return None
-
-
-# FILL (4 of 5)
-def together(dataset: Dataset, model: Model, epochs: int) -> Trains | None:
-    """All levers, one candidate at a time."""
-    return None
-
-
-# FILL (5 of 5)
 def _cohort(
-    dataset: Dataset, model: Model, epochs: int, *, candidates: int, shared_mask: bool
-) -> Trains | None:
+    dataset: Dataset, model: Model, epochs: int, *, candidates: int, shared_mask: bool = False
+) -> Trains:
     """All levers, so many candidates at a time, with one mask of the input for all or not."""
-    return None
+    space, architecture = model.candidate(dataset.task)
+    (fold,) = run_folds(dataset, 0, seeds=1, folds=0)
+    members = []
+    for index in range(candidates):
+        torch.manual_seed(index)
+        network = space.network(architecture, dataset.task)
+        one = Run(network, RECIPE, fold, 0, index, epochs, Allowance(None))
+        members.append(Candidate(one, read(network, dataset.x.size(1))))
+    cohort = Cohort(_graph(dataset), members, share_input_dropout=shared_mask)
+
+    def train() -> None:
+        cohort.advance()
+        cohort.close()
+        faults = [str(member.run.fault) for member in members if member.run.fault is not None]
+        if faults:
+            raise RuntimeError(f"expected no fault of {model}, got: {faults[0]}")
+
+    return train
 
 
-def cohort_of_8(dataset: Dataset, model: Model, epochs: int) -> Trains | None:
-    return _cohort(dataset, model, epochs, candidates=8, shared_mask=False)
+def together(dataset: Dataset, model: Model, epochs: int) -> Trains:
+    """All levers, one candidate at a time."""
+    return _cohort(dataset, model, epochs, candidates=1)
 
 
-def cohort_of_8_shared(dataset: Dataset, model: Model, epochs: int) -> Trains | None:
+def cohort_of_8(dataset: Dataset, model: Model, epochs: int) -> Trains:
+    return _cohort(dataset, model, epochs, candidates=8)
+
+
+def cohort_of_8_shared(dataset: Dataset, model: Model, epochs: int) -> Trains:
     return _cohort(dataset, model, epochs, candidates=8, shared_mask=True)
 
 
-def cohort_of_32(dataset: Dataset, model: Model, epochs: int) -> Trains | None:
-    return _cohort(dataset, model, epochs, candidates=32, shared_mask=False)
+def cohort_of_32(dataset: Dataset, model: Model, epochs: int) -> Trains:
+    return _cohort(dataset, model, epochs, candidates=32)
 
 
-def cohort_of_32_shared(dataset: Dataset, model: Model, epochs: int) -> Trains | None:
+def cohort_of_32_shared(dataset: Dataset, model: Model, epochs: int) -> Trains:
     return _cohort(dataset, model, epochs, candidates=32, shared_mask=True)
 
 
-def as_a_study(dataset: Dataset, model: Model, epochs: int) -> Trains | None:
+def as_a_study(dataset: Dataset, model: Model, epochs: int) -> Trains:
     """Eight jobs handed to the evaluator, as a study does: with checkpoints and all metrics."""
     space, architecture = model.candidate(dataset.task)
     jobs = jobs_of(dataset, [(space, architecture, seed) for seed in range(8)], epochs)
@@ -84,7 +100,7 @@ LEVERS = (
     Line("8 jobs of a study, everything included", as_a_study, 8),
 )
 NARROW = (
-    Line("all together, one at a time", together),
+    TOGETHER,
     Line("cohort of 32, independent masks", cohort_of_32, 32),
     Line("cohort of 32, shared input mask", cohort_of_32_shared, 32),
 )

@@ -1,49 +1,54 @@
 """Edges once for each head of each run: what attention over sparse matrices is made of.
 
 Node i of run k with head h is row (k * n + i) * heads + h, so [K, n, heads * c] is [rows, c] without
-a copy, and scores are one number an entry. No message of a width is ever written to memory.
+a copy, and scores are one number an entry. No message of a width is written to memory.
 """
 
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
 
 from evaluators.engine.csr import Csr
 
+# So many numbers at once, where vectors at edges are needed: they fit in a core's own cache.
+BLOCK = 1 << 16
 
 class Edges:
     """Entries sorted by the row that receives, with products and sums over them, without gradient.
 
     Attributes:
-        matrix: [rows, columns] of `nnz` entries; its values do not matter.
+        plain: [rows, columns] of one head and one run, of E entries.
+        matrix: [rows * heads * copies, columns * heads * copies]; its values do not matter.
+        heads, copies: how many.
     """
 
-    def __init__(self, matrix: Csr) -> None:
-        self.matrix = matrix
+    def __init__(self, plain: Csr, matrix: Csr, heads: int = 1, copies: int = 1) -> None:
+        self.plain, self.matrix, self.heads, self.copies = plain, matrix, heads, copies
+        self.blocks = cache(self._blocks)
+        self.transposed_blocks = cache(self._transposed_blocks)
 
     @classmethod
-    def of(cls, matrix: Csr, heads: int) -> "Edges":
+    def of(cls, plain: Csr, heads: int) -> "Edges":
         """The entries of a matrix, once for each head."""
         if heads == 1:
-            return cls(matrix)
-        counts = matrix.crow.diff().long().repeat_interleave(heads)
-        each = torch.arange(heads, device=matrix.col.device)
-        row = (matrix.row[:, None] * heads + each).reshape(-1)
-        col = (matrix.col.long()[:, None] * heads + each).reshape(-1)
-        values = matrix.values.repeat_interleave(heads)
-        return cls(Csr.of(row, col, values, (counts.numel(), matrix.columns * heads)))
+            return cls(plain, plain)
+        row, col = _each(plain.row, heads), _each(plain.col, heads)
+        shape = (plain.rows * heads, plain.columns * heads)
+        values = plain.values.repeat_interleave(heads)
+        return cls(plain, Csr.of(row, col, values, shape), heads)
 
     def tiled(self, copies: int) -> "Edges":
         """For so many runs."""
-        if copies == 1:
-            return self
-        tiled = Edges(self.matrix.tiled(copies))
+        tiled = Edges(self.plain, self.matrix.tiled(copies), self.heads, copies)
         transposed, order = self.transposed
         steps = torch.arange(copies, device=order.device, dtype=order.dtype)[:, None]
+        # What sorting the copies would give, for less.
         places = (order + steps * order.numel()).reshape(-1)
-        # What a sort would give, for less.
         tiled.transposed = (transposed.tiled(copies), places)
+        tiled.blocks, tiled.transposed_blocks = self.blocks, self.transposed_blocks
         return tiled
 
     @cached_property
@@ -58,8 +63,16 @@ class Edges:
         return matrix, order.int()
 
     @cached_property
-    def _empty(self) -> Tensor:
+    def _zeros(self) -> Tensor:
         return self.matrix.tensor(torch.zeros_like(self.matrix.values))
+
+    def _blocks(self, width: int) -> Sequence["Block"]:
+        """For vectors so wide at the edges of one run."""
+        return _blocks(self.plain, self.heads, max(1, BLOCK // width))
+
+    def _transposed_blocks(self, width: int) -> Sequence["Block"]:
+        """The same of the transposed matrix."""
+        return _blocks(self.plain.transposed()[0], self.heads, max(1, BLOCK // width))
 
     def product(self, values: Tensor, x: Tensor) -> Tensor:
         """[rows, c] of `values` [nnz] in the places of the entries, times x [columns, c]."""
@@ -87,5 +100,60 @@ class Edges:
         return x.index_select(0, self.row)
 
     def dots(self, left: Tensor, right: Tensor) -> Tensor:
-        """[nnz]: at each entry, its row of left [rows, c] times its column's of right [columns, c]."""
-        return torch.sparse.sampled_addmm(self._empty, left, right.T, beta=0.0).values()
+        """[nnz]: its row of left [rows, c] times its column of right [columns, c], at each entry."""
+        return torch.sparse.sampled_addmm(self._zeros, left, right.T, beta=0.0).values()
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some rows of a matrix with their E entries.
+
+    Attributes:
+        rows: which.
+        entries: which, when each row has its heads in turn.
+        row, col: [E] of each entry.
+        order: [E * heads] which of (entry, head) is next in that order.
+        crow: [rows * heads + 1] where they begin.
+    """
+
+    rows: slice
+    entries: slice
+    row: Tensor
+    col: Tensor
+    order: Tensor
+    crow: Tensor
+
+    def ends(self, at_rows: Tensor, at_columns: Tensor) -> Tensor:
+        """[E, H]: of each entry, what its row has of [rows, H], plus its column of [columns, H]."""
+        return at_columns.index_select(0, self.col).add_(at_rows.index_select(0, self.row))
+
+    def sums(self, values: Tensor, x: Tensor) -> Tensor:
+        """[rows * heads, c]: over each row's entries, `values` [E * heads] in order times x."""
+        shape = (self.crow.numel() - 1, self.order.numel())
+        matrix = torch.sparse_csr_tensor(
+            self.crow, self.order, values, shape, check_invariants=False
+        )
+        return matrix @ x
+
+
+def _blocks(matrix: Csr, heads: int, size: int) -> Sequence[Block]:
+    """Rows together, as many as have so many entries, or one row with more."""
+    crow = matrix.crow.long()
+    bounds = torch.searchsorted(crow, torch.arange(0, int(crow[-1]), size, device=crow.device))
+    cuts = sorted({0, *bounds.tolist(), matrix.rows})
+    found = []
+    for first, last in zip(cuts, cuts[1:], strict=False):
+        start, end = int(crow[first]), int(crow[last])
+        row, counts = matrix.row[start:end], crow[first : last + 1].diff()
+        order = _each(row, heads).argsort(stable=True).int()
+        begins = torch.cat([crow.new_zeros(1), counts.repeat_interleave(heads).cumsum(0)]).int()
+        col = matrix.col[start:end]
+        parts = slice(first, last), slice(start * heads, end * heads)
+        found.append(Block(*parts, row.int(), col, order, begins))
+    return found
+
+
+def _each(numbers: Tensor, heads: int) -> Tensor:
+    """[E * heads]: the row or column of each head, of each entry's."""
+    each = torch.arange(heads, device=numbers.device)
+    return (numbers.long()[:, None] * heads + each).reshape(-1)

@@ -103,10 +103,9 @@ class Field:
         values, size = whole.values[entries][inside], self.order.numel()
         return Csr.of(row[inside], col[inside], values, (size, size)).to(self.device)
 
-    def _product(self, kind: Kind, rows: int, columns: int, copies: int) -> Product:
-        """The first rows and columns of a matrix, as many times along the diagonal."""
-        matrix = self.matrix(kind).head(rows).with_columns(columns)
-        return Product(matrix.tiled(copies))
+    def _product(self, kind: Kind, rows: int, columns: int) -> Product:
+        """By the first rows and columns of a matrix."""
+        return Product(self.matrix(kind).head(rows).with_columns(columns))
 
     def _maximum(self, rows: int, columns: int) -> Maximum:
         """Over those from which the first rows receive."""

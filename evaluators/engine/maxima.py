@@ -18,7 +18,7 @@ class Maximum:
     """The maxima over the columns at which a row of a matrix has entries."""
 
     def __init__(self, matrix: Csr) -> None:
-        """Args: matrix, of which only the places of entries count."""
+        """Args: matrix, all of whose entries are 1."""
         self.matrix = matrix
 
     @cached_property
@@ -26,8 +26,7 @@ class Maximum:
         """Sums over the entries of each row, and of each column: [rows, nnz], [columns, nnz]."""
         matrix, entries = self.matrix, self.matrix.col.numel()
         each = torch.arange(entries, dtype=torch.int32, device=matrix.col.device)
-        columns, order = matrix.transposed()
-        ones = torch.ones_like(matrix.values)
+        ones, (columns, order) = matrix.values, matrix.transposed()
         return Csr(matrix.crow, each, ones, entries), Csr(columns.crow, order.int(), ones, entries)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -61,7 +60,7 @@ class _Maximum(Function):
         return maxima
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         x, maxima = ctx.saved_tensors
         return ctx.maximum.backward(x, maxima, gradient), None
 
@@ -81,7 +80,7 @@ class Union:
         entry = ranges(starts, ends)
         node = edges.row.repeat_interleave(ends - starts)
         place, order = (node * rows.columns + rows.col[entry]).sort(stable=True)
-        place, counts = place.unique_consecutive(return_counts=True)
+        place, counts = torch.unique_consecutive(place, return_counts=True)
         node, word = place // rows.columns, place % rows.columns
         crow = torch.zeros(edges.rows + 1, dtype=torch.int64, device=place.device)
         crow[1:] = node.bincount(minlength=edges.rows).cumsum(0)
@@ -117,11 +116,11 @@ def _candidates(entry: Tensor, first: Tensor, counts: Tensor, with_zero: Tensor,
 
 
 def _largest(matrix: Csr, x: Tensor) -> Tensor:
-    """[columns, H] -> [rows, H], over the places where a matrix has entries."""
+    """[columns, H] -> [rows, H], over the places where a matrix has entries, all of them 1."""
     if x.device.type == "cpu":
-        ones = torch.ones_like(matrix.values)
         with torch.no_grad():
-            return torch.sparse.mm(matrix.tensor(ones), x, reduce="amax")
+            largest: Tensor = torch.sparse.mm(matrix.tensor(), x, reduce="amax")
+        return largest
     row = matrix.row[:, None].expand(-1, x.size(1))
     nothing = x.new_zeros(matrix.rows, x.size(1))
     chosen = x.index_select(0, matrix.col)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch_geometric.nn import GATConv, GATv2Conv, MessagePassing, TransformerConv
 
-from evaluators.engine.kernels._base import Kernel, Pass, kernel_of
+from evaluators.engine.kernels._base import Kernel, Pass, kernel_of, kernels
 from evaluators.engine.kernels.stock import Stock
 from evaluators.engine.stack import Columns, Stack, exact, wide
 from evaluators.engine.values import Input, Value, dense, head
@@ -88,6 +88,7 @@ def read(network: nn.Module, n_features: int) -> Program:
     Raises:
         UnreadableError: it cannot be read as one.
     """
+    kernels()  # a fault of theirs is none of the network's
     names = [name for name, _ in network.named_parameters(remove_duplicate=False)]
     if len(names) != len(list(network.parameters())):
         raise UnreadableError("it has one parameter in two places")
@@ -101,17 +102,17 @@ class Compiled:
         """Args: of each network; their signatures are equal."""
         self.program = programs[0]
         self.runs = len(programs)
-        kernels: dict[str, Kernel] = {}
+        made: dict[str, Kernel] = {}
         self._calls: list[Kernel | Callable[[Sequence[Value], int], Value]] = []
         for i, step in enumerate(self.program.steps):
             if step.kernel is None:
                 self._calls.append(_FUNCTIONS[step.path])
                 continue
-            if step.path not in kernels:
+            if step.path not in made:
                 modules = [network.get_submodule(step.path) for network in stack.networks]
                 columns = [program.steps[i].reads for program in programs]
-                kernels[step.path] = step.kernel(stack, step.path, modules, columns)
-            self._calls.append(kernels[step.path])
+                made[step.path] = step.kernel(stack, step.path, modules, columns)
+            self._calls.append(made[step.path])
 
     def __call__(self, at: Pass, features: Value) -> Tensor:
         """The output at the rows of the loss [K, n, C]."""

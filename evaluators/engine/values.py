@@ -46,10 +46,10 @@ class Features:
             self._dense = self._field.gathered(self._x).to(self._field.device)
         return self._dense[:rows]
 
-    def _pattern(self, rows: int, copies: int) -> Pattern:
+    def _pattern(self, rows: int) -> Pattern:
         if self.sparse is None:
             raise ValueError("dense features have no pattern")
-        return Pattern(self.sparse.head(rows).tiled(copies))
+        return Pattern(self.sparse.head(rows))
 
     def _propagated(self, kinds: tuple[Kind, ...], need: int) -> Tensor:
         """Matrices times the features, the first one first: constants, computed once.
@@ -60,7 +60,7 @@ class Features:
         if not kinds:
             return self.dense(rows)
         before = self.propagated(kinds[:-1], need + 1)
-        return self._field.product(kinds[-1], rows, before.size(0), 1).forward(before)
+        return self._field.product(kinds[-1], rows, before.size(0)).forward(before[None])[0]
 
     def _maximum(self, need: int) -> Tensor:
         """[1, rows, F]: the largest features among those that a node receives, a constant."""
@@ -144,16 +144,12 @@ class Input:
         return mapped + project(self.rest, weight[:, features:])
 
     def _project_features(self, weight: Tensor) -> Tensor:
-        copies, columns, width = weight.shape
         if self.features.sparse is None:
             x = self._own()[None]
             return project(x if self.kept is None else x * self.kept, weight)
-        pattern = self.features.pattern(self.rows, copies)
-        values = pattern.matrix.values
-        if self.kept is not None:
-            values = (values.view(copies, -1) * self.kept).view(-1)
-        stacked = weight.reshape(copies * columns, width)
-        return pattern(values, stacked).view(copies, self.rows, width)
+        pattern = self.features.pattern(self.rows)
+        values = pattern.matrix.values[None]
+        return pattern(values if self.kept is None else values * self.kept, weight)
 
 
 Value: TypeAlias = Tensor | Input

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
+from torch_geometric.nn import GATConv, GATv2Conv, TransformerConv
 
 from evaluators.engine.edges import Edges
 from evaluators.engine.kernels._base import Pass
@@ -15,13 +16,40 @@ from evaluators.engine.matrices import Kind
 _ENTRIES = 1 << 20
 
 
-def attend(scores: Tensor, values: Tensor, edges: Edges) -> Tensor:
-    """[rows, c]: values [columns, c] of what a row receives, weighted by the softmax of its scores.
+def is_plain(module: nn.Module) -> bool:
+    """Whether an attention layer of PyTorch Geometric has only options that kernels know."""
+    return (
+        isinstance(module, (GATConv, GATv2Conv, TransformerConv))
+        and isinstance(module.in_channels, int)
+        and module.concat
+        and module.dropout == 0
+        and module.edge_dim is None
+        and module.aggr in ("add", "sum")
+        and module.flow == "source_to_target"
+    )
 
-    Args: scores [nnz]. A row without entries gets 0.
+
+def by_head(x: Tensor, heads: int) -> Tensor:
+    """[K, n, heads * c] as [K * n * heads, c], which are the rows and columns of `Edges`."""
+    return x.reshape(-1, x.size(2) // heads)
+
+
+def head_by_head(vector: Tensor, heads: int) -> Tensor:
+    """[K, heads * c, heads] of [K, 1, heads * c]: x times it is each head's part times its own."""
+    runs, _, width = vector.shape
+    own = torch.eye(heads, dtype=vector.dtype, device=vector.device)
+    blocks = vector.view(runs, heads, width // heads, 1) * own[:, None]
+    return blocks.view(runs, width, heads)
+
+
+def attend(scores: Tensor, values: Tensor, edges: Edges) -> Tensor:
+    """[K, n, H]: values [K, m, H] of what a node receives, weighted by the softmax of its scores.
+
+    Args: scores [nnz]. A node that receives nothing gets 0.
     """
-    attended: Tensor = _Attend.apply(scores, values, edges)  # type: ignore[no-untyped-call]
-    return attended
+    runs, _, width = values.shape
+    attended: Tensor = _Attend.apply(scores, by_head(values, edges.heads), edges)  # type: ignore[no-untyped-call]
+    return attended.view(runs, -1, width)
 
 
 class _Attend(Function):

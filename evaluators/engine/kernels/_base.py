@@ -45,10 +45,7 @@ class Pass:
         value = head(value, columns)
         if isinstance(value, Input) and value.is_constant:
             return replace(value, rows=rows, kinds=(*value.kinds, kind), need=need)
-        x = dense(value)
-        copies, _, width = x.shape
-        product = self.field.product(kind, rows, columns, copies)
-        return product(x.reshape(copies * columns, width)).view(copies, rows, width)
+        return self.field.product(kind, rows, columns)(dense(value))
 
 
 class Kernel:
@@ -130,14 +127,17 @@ def plus(left: Tensor, right: Tensor) -> Tensor:
     return torch.add(left[:, :rows], right[:, :rows])
 
 
-def propagates_first(value: Value, columns: int) -> bool:
-    """Whether A x is cheaper than A (x W), for x W that wide: x is no wider, or A x a constant.
-
-    Of equal widths too, since fewer rows are then left to project. Sparse features would fill up.
-    """
+def is_narrow(value: Value, columns: int) -> bool:
+    """Whether A x costs no more than A (x W), for x W that wide. Sparse features would fill up."""
     if isinstance(value, Input) and value.features.sparse is not None:
         return False
-    return (isinstance(value, Input) and value.is_constant) or width(value) <= columns
+    # Of equal widths too, since fewer rows are then left to project.
+    return width(value) <= columns
+
+
+def propagates_first(value: Value, columns: int) -> bool:
+    """Whether A x is cheaper than A (x W): x is narrow, or A x a constant."""
+    return (isinstance(value, Input) and value.is_constant) or is_narrow(value, columns)
 
 
 def propagate_and_project(

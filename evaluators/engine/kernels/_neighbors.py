@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from evaluators.engine.kernels._base import Kernel, Pass, biased, propagate_and_project
 from evaluators.engine.matrices import Kind
 from evaluators.engine.stack import Columns, Stack, rounded
-from evaluators.engine.values import Input, Value, dense, head, project
+from evaluators.engine.values import Input, Value, head, project
 
 # By what PyTorch Geometric calls it.
 _SUMS: Mapping[str, Kind] = {"add": "sum", "sum": "sum", "mean": "mean"}
@@ -87,6 +87,4 @@ def _sparse_maximum(value: Input, weight: Tensor, need: int) -> Tensor:
         raise ValueError("dense features have no pattern")
     given = sparse.head(value.rows).values[None]
     maxima = union.maxima(given if value.kept is None else given * value.kept)
-    maxima = maxima.expand(weight.size(0), -1)
-    # One after the other: side by side, their patterns would take as much memory as all of them.
-    return torch.stack([union.pattern(of, by) for of, by in zip(maxima, weight, strict=True)])
+    return union.pattern(maxima, weight)

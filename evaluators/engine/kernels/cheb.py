@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import ChebConv
 
-from evaluators.engine.kernels._base import Kernel, Pass, biased
+from evaluators.engine.kernels._base import Kernel, Pass, biased, is_narrow
 from evaluators.engine.stack import Columns, Stack, rounded
-from evaluators.engine.values import Input, Value, dense, head, project, width
+from evaluators.engine.values import Value, dense, head, project
 
 
 class Cheb(Kernel):
@@ -55,10 +55,9 @@ class Cheb(Kernel):
         self.bias = stack.vector(name, outs) if stack.has(name) else None
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
-        is_sparse = isinstance(value, Input) and value.features.sparse is not None
-        if is_sparse or width(value) > self.weights[0].size(2):
-            return biased(self._backward(at, value, need), self.bias)
-        return biased(self._forward(at, dense(value), need), self.bias)
+        if is_narrow(value, self.weights[0].size(2)):
+            return biased(self._forward(at, dense(value), need), self.bias)
+        return biased(self._backward(at, value, need), self.bias)
 
     def _forward(self, at: Pass, value: Tensor, need: int) -> Tensor:
         """T_k is needed `K - k` steps further away than the sum."""

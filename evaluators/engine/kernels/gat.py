@@ -68,7 +68,7 @@ class Gat(Kernel):
         ends = source.reshape(-1), target.reshape(-1)
         sums: Tensor = _Sum.apply(*ends, edges)  # type: ignore[no-untyped-call]
         scores = F.leaky_relu(sums, self.slope, inplace=True)
-        return attend(scores, mapped, edges, self.heads)
+        return attend(scores, mapped, edges)
 
 
 class _Sum(Function):

@@ -8,7 +8,8 @@ kept for the gradient, which needs of z only where it is positive: with p = leak
     g_i = sum over j of ds_ij p(z_ij),    ds/dV x_i = u g_i,    ds/du = sum of V x_i g_i + W x_j g_j.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import torch
@@ -17,8 +18,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch_geometric.nn import GATv2Conv
 
-from evaluators.engine.csr import Csr
-from evaluators.engine.edges import Edges
+from evaluators.engine.edges import Block, Edges
 from evaluators.engine.kernels._attention import attend, head_by_head, in_groups, is_plain
 from evaluators.engine.kernels._base import Kernel, Pass, biased
 from evaluators.engine.stack import Columns, Stack, exact
@@ -73,4 +73,48 @@ class GatV2(Kernel):
 
     def _attend(self, edges: Edges, received: Tensor, sent: Tensor, score: Tensor) -> Tensor:
         scores: Tensor = _Scores.apply(received, sent, score, edges, self.slope)  # type: ignore[no-untyped-call]
-        return attend(scores, sent, edges, self.heads)
+        return attend(scores, sent, edges)
+
+
+class _Scores(Function):
+    """[nnz] of u . leaky_relu(z), one run after the other."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, received: Tensor, sent: Tensor, score: Tensor, edges: Edges, slope: float
+    ) -> Tensor:
+        ctx.edges, ctx.slope = edges, slope
+        ctx.save_for_backward(received, sent, score)
+        weights = head_by_head(score, edges.heads)
+        scores = received.new_empty(edges.copies, edges.plain.col.numel() * edges.heads)
+        for run, block in product(range(edges.copies), edges.blocks(sent.size(2))):
+            z = F.leaky_relu_(block.ends(received[run], sent[run]), slope)
+            of_heads = (z @ weights[run]).view(-1)
+            scores[run, block.entries] = of_heads.index_select(0, block.order)
+        return scores.view(-1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        received, sent, score = ctx.saved_tensors
+        edges: Edges = ctx.edges
+        width = sent.size(2)
+        g_received = _gated(gradient, received, sent, edges.blocks(width), ctx.slope)
+        by_sender = gradient.index_select(0, edges.transposed[1])
+        g_sent = _gated(by_sender, sent, received, edges.transposed_blocks(width), ctx.slope)
+        to_score = torch.mul(received, g_received).sum(1) + torch.mul(sent, g_sent).sum(1)
+        return g_received.mul_(score), g_sent.mul_(score), to_score[:, None], None, None
+
+
+def _gated(
+    gradient: Tensor, x: Tensor, others: Tensor, blocks: Sequence[Block], slope: float
+) -> Tensor:
+    """[K, rows, H]: sums over a row's entries of leaky_relu'(z), weighted by `gradient` [nnz]."""
+    runs, rows, width = x.shape
+    gradient = gradient.view(runs, -1)
+    sums = torch.empty_like(x)
+    for run, block in product(range(runs), blocks):
+        z = block.ends(x[run], others[run])
+        gate = torch.where(z > 0, 1.0, slope)
+        weights = gradient[run, block.entries]
+        sums[run, block.rows] = block.sums(weights, gate.to(x.dtype).view(weights.numel(), -1)).view(-1, width)
+    return sums

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GINConv
 
-from evaluators.engine.kernels._base import Kernel, Pass, biased
+from evaluators.engine.kernels._base import Kernel, Pass, biased, is_narrow
 from evaluators.engine.stack import Columns, Stack, exact, rounded, wide
-from evaluators.engine.values import Input, Value, dense, head, project, width
+from evaluators.engine.values import Value, dense, head, project
 
 
 class Gin(Kernel):
@@ -64,11 +64,9 @@ class Gin(Kernel):
     def _first(self, at: Pass, value: Value, need: int) -> Tensor:
         """The first linear map, of the sum or within it. eps is not the same for all runs."""
         weight = self.weights[0]
-        is_sparse = isinstance(value, Input) and value.features.sparse is not None
-        if is_sparse or width(value) > weight.size(2):
-            value = project(head(value, at.field.rows(need + 1)), weight)
-            return self._sum(at, value, need)
-        return project(self._sum(at, value, need), weight)
+        if is_narrow(value, weight.size(2)):
+            return project(self._sum(at, value, need), weight)
+        return self._sum(at, project(head(value, at.field.rows(need + 1)), weight), need)
 
     def _sum(self, at: Pass, value: Value, need: int) -> Tensor:
         received = dense(at.propagate("sum", value, need))
@@ -76,5 +74,5 @@ class Gin(Kernel):
 
 
 def _linear(module: nn.Module, place: int) -> nn.Linear:
-    part: nn.Linear = module.nn[place]  # type: ignore[index, operator, assignment]
+    part: nn.Linear = module.nn[place]  # type: ignore[index, assignment]
     return part

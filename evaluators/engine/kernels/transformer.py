@@ -63,7 +63,7 @@ class Transformer(Kernel):
     def _attend(self, edges: Edges, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         operands = by_head(queries, self.heads), by_head(keys, self.heads)
         scores: Tensor = _Dots.apply(*operands, edges)  # type: ignore[no-untyped-call]
-        return attend(scores, values, edges, self.heads)
+        return attend(scores, values, edges)
 
 
 class _Dots(Function):
