@@ -6,21 +6,74 @@ one evaluation an epoch.
 
 from abc import abstractmethod
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from evaluation_measure import DROPOUT, LR, WEIGHT_DECAY, Model, Trains
 from torch import Tensor, nn
+from torch.autograd import Function
 from torch_geometric.nn import GCNConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import k_hop_subgraph
 
 from evaluators import metrics
 from evaluators.datasets import Dataset
-from evaluators.engine.csr import Csr, Pattern, Product
 
 HOPS = 2
 SPARSE = 0.25  # more non-zeros than this, and a matrix is dense
+
+
+class Sparse:
+    """A matrix in rows, times a dense one; its transpose is stored for the gradient to the latter.
+
+    Attributes:
+        values: [nnz], in the order of the rows; other values may take their place.
+    """
+
+    def __init__(self, row: Tensor, col: Tensor, values: Tensor, size: tuple[int, int]) -> None:
+        order = row.argsort(stable=True)
+        row, col, self.values = row[order], col[order], values[order]
+        self._order = col.argsort(stable=True)
+        self._crow, self._col = _rows(row, size[0]), col
+        self._crow_t, self._col_t = _rows(col, size[1]), row[self._order]
+        self._size = size
+
+    def times(self, dense: Tensor, values: Tensor) -> Tensor:
+        product: Tensor = _Times.apply(dense, values, self)  # type: ignore[no-untyped-call]
+        return product
+
+    def forward(self, dense: Tensor, values: Tensor) -> Tensor:
+        matrix = torch.sparse_csr_tensor(
+            self._crow, self._col, values, self._size, check_invariants=False
+        )
+        return matrix @ dense
+
+    def backward(self, gradient: Tensor, values: Tensor) -> Tensor:
+        transposed = torch.sparse_csr_tensor(
+            self._crow_t,
+            self._col_t,
+            values[self._order],
+            self._size[::-1],
+            check_invariants=False,
+        )
+        return transposed @ gradient
+
+
+def _rows(row: Tensor, rows: int) -> Tensor:
+    """[rows + 1] where each row begins."""
+    return F.pad(row.bincount(minlength=rows).cumsum(0), (1, 0))
+
+
+class _Times(Function):
+    @staticmethod
+    def forward(ctx: Any, dense: Tensor, values: Tensor, matrix: Sparse) -> Tensor:
+        ctx.matrix, ctx.values = matrix, values
+        return matrix.forward(dense, values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.matrix.backward(gradient, ctx.values), None, None
 
 
 class Gcn(nn.Module):
@@ -55,15 +108,15 @@ class SparseGcn(Gcn):
         super().__init__(dataset, width)
         row, col = dataset.x.nonzero().unbind(1)
         size = (dataset.x.size(0), dataset.x.size(1))
-        self.pattern = Pattern(Csr.of(row, col, dataset.x[row, col], size))
+        self.features = Sparse(row, col, dataset.x[row, col], size)
         # What propagates the first product: the layer without its linear map.
         self.propagate = GCNConv(width, width, bias=False)
         self.propagate.lin = nn.Identity()
 
     def units(self) -> tuple[Tensor, Tensor]:
         edge_index = self.dataset.edge_index
-        values = self.drop(self.pattern.matrix.values)
-        projected = self.pattern(values, self.conv1.lin.weight.t())
+        values = self.drop(self.features.values)
+        projected = self.features.times(self.conv1.lin.weight.t(), values)
         hidden = (self.propagate(projected, edge_index) + self.conv1.bias).relu()
         return self.chosen(self.conv2(self.drop(hidden), edge_index))
 
@@ -75,13 +128,13 @@ class CsrGcn(Gcn):
         super().__init__(dataset, width)
         (source, target), weight = _normalized(dataset)
         n_nodes = dataset.x.size(0)
-        self.product = Product(Csr.of(target, source, weight, (n_nodes, n_nodes)))
+        self.matrix = Sparse(target, source, weight, (n_nodes, n_nodes))
 
     def units(self) -> tuple[Tensor, Tensor]:
         x = self.dataset.x
         for conv in (self.conv1, self.conv2):
             x = x if conv is self.conv1 else x.relu()
-            x = self.product(conv.lin(self.drop(x))) + conv.bias
+            x = self.matrix.times(conv.lin(self.drop(x)), self.matrix.values) + conv.bias
         return self.chosen(x)
 
 

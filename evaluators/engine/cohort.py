@@ -77,13 +77,14 @@ class Cohort:
         losses = self._step()
         logits = self._validate()
         values = metrics.selecting_each(self.graph.dataset.metric, logits, self.val.y)
-        val_losses = self._losses(logits, self.val.y, None).tolist()
+        # Finite logits may still be so far apart that their loss is infinite.
+        spans = (logits.amax((1, 2)) - logits.amin((1, 2))).tolist()
         for number, run in enumerate(self.runs):
             if run.fault is not None:
                 continue
-            # Finite logits may still be so far apart that their loss is infinite.
-            if not math.isfinite(val_losses[number]):
-                run.diverged(val_losses[number], "validation")
+            if not math.isfinite(spans[number]):
+                loss = float(self._losses(logits[number : number + 1], self.val.y, None))
+                run.diverged(loss, "validation")
                 continue
             # A slice would keep the logits of all runs alive.
             if run.complete_epoch(values[number], losses[number], logits[number].clone()):

@@ -60,5 +60,6 @@ class Draws:
         words = -(-size // 4)
         drawn = np.stack([stream.random_raw(words) for stream in streams[:rows]]).view(np.int16)
         numbers = torch.from_numpy(drawn)[:, :size].to(self._lowest.device)
-        kept = (numbers >= self._lowest[:rows]).to(self._scale.dtype)
-        return kept.mul_(self._scale[:rows])
+        kept = torch.empty(numbers.shape, dtype=self._scale.dtype, device=numbers.device)
+        # Compared into floating-point numbers: by way of truth values it takes four times as long.
+        return torch.ge(numbers, self._lowest[:rows], out=kept).mul_(self._scale[:rows])

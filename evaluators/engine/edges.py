@@ -113,6 +113,7 @@ class Block:
         entries: which, when each row has its heads in turn.
         row, col: [E] of each entry.
         order: [E * heads] which of (entry, head) is next in that order.
+        turns: [heads * E] which of (head, entry) is.
         crow: [rows * heads + 1] where they begin.
     """
 
@@ -121,6 +122,7 @@ class Block:
     row: Tensor
     col: Tensor
     order: Tensor
+    turns: Tensor
     crow: Tensor
 
     def ends(self, at_rows: Tensor, at_columns: Tensor) -> Tensor:
@@ -145,11 +147,12 @@ def _blocks(matrix: Csr, heads: int, size: int) -> Sequence[Block]:
     for first, last in zip(cuts, cuts[1:], strict=False):
         start, end = int(crow[first]), int(crow[last])
         row, counts = matrix.row[start:end], crow[first : last + 1].diff()
-        order = _each(row, heads).argsort(stable=True).int()
+        order = _each(row, heads).argsort(stable=True)
+        turns = (order % heads * row.numel() + order // heads).int()
         begins = torch.cat([crow.new_zeros(1), counts.repeat_interleave(heads).cumsum(0)]).int()
         col = matrix.col[start:end]
         parts = slice(first, last), slice(start * heads, end * heads)
-        found.append(Block(*parts, row.int(), col, order, begins))
+        found.append(Block(*parts, row.int(), col, order.int(), turns, begins))
     return found
 
 

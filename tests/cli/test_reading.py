@@ -56,6 +56,7 @@ def test_trials_have_the_promised_keys(nas: Nas) -> None:
             "cached",
             "failure",
             "note",
+            "evaluated",
         ]
 
 

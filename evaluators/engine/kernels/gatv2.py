@@ -89,32 +89,40 @@ class _Scores(Function):
         scores = received.new_empty(edges.copies, edges.plain.col.numel() * edges.heads)
         for run, block in product(range(edges.copies), edges.blocks(sent.size(2))):
             z = F.leaky_relu_(block.ends(received[run], sent[run]), slope)
-            of_heads = (z @ weights[run]).view(-1)
-            scores[run, block.entries] = of_heads.index_select(0, block.order)
+            # Faster than z times the weights: for MKL a few columns are the worst case.
+            of_heads = torch.mm(weights[run].T, z.T)
+            scores[run, block.entries] = of_heads.view(-1).index_select(0, block.turns)
         return scores.view(-1)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         received, sent, score = ctx.saved_tensors
         edges: Edges = ctx.edges
-        width = sent.size(2)
-        g_received = _gated(gradient, received, sent, edges.blocks(width), ctx.slope)
+        width, heads, slope = sent.size(2), edges.heads, ctx.slope
+        g_received = _gated(gradient, received, sent, heads, edges.blocks(width), slope)
         by_sender = gradient.index_select(0, edges.transposed[1])
-        g_sent = _gated(by_sender, sent, received, edges.transposed_blocks(width), ctx.slope)
+        blocks = edges.transposed_blocks(width)
+        g_sent = _gated(by_sender, sent, received, heads, blocks, slope)
         to_score = torch.mul(received, g_received).sum(1) + torch.mul(sent, g_sent).sum(1)
         return g_received.mul_(score), g_sent.mul_(score), to_score[:, None], None, None
 
 
 def _gated(
-    gradient: Tensor, x: Tensor, others: Tensor, blocks: Sequence[Block], slope: float
+    gradient: Tensor,
+    x: Tensor,
+    others: Tensor,
+    heads: int,
+    blocks: Sequence[Block],
+    slope: float,
 ) -> Tensor:
     """[K, rows, H]: sums over a row's entries of leaky_relu'(z), weighted by `gradient` [nnz]."""
     runs, rows, width = x.shape
-    gradient = gradient.view(runs, -1)
+    gradient, one = gradient.view(runs, -1), gradient.new_ones(())
     sums = torch.empty_like(x)
     for run, block in product(range(runs), blocks):
         z = block.ends(x[run], others[run])
-        gate = torch.where(z > 0, 1.0, slope)
-        weights = gradient[run, block.entries]
-        sums[run, block.rows] = block.sums(weights, gate.to(x.dtype).view(weights.numel(), -1)).view(-1, width)
+        # 1 where z is positive, else the slope: ten times as fast as torch.where.
+        gate = torch.ops.aten.leaky_relu_backward(one.expand_as(z), z, slope, False)
+        of_rows = block.sums(gradient[run, block.entries], gate.view(-1, width // heads))
+        sums[run, block.rows] = of_rows.view(-1, width)
     return sums

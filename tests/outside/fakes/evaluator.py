@@ -42,7 +42,8 @@ class Planted:
         artifact = artifacts.write(job.store, content)
         loss = float("nan") if a in self.nan_when_a_is else 1 - value
         metrics = {"val_accuracy": value, "val_loss": loss}
-        return Evaluation(job.until_epoch, metrics, self.seconds, artifact)
+        notes = {"path": "planted", "until": f"epoch {job.until_epoch}"}
+        return Evaluation(job.until_epoch, metrics, self.seconds, artifact, notes=notes)
 
 
 def build(
