@@ -82,7 +82,7 @@ QUICK = Size(
     rounds=2,
     epochs=5,
     large=evaluation_large.Size(nodes=20_000, repeats=1),
-    study=evaluation_study.Size(architectures=6, epochs=40, naive_epochs=4, jobs=16),
+    study=evaluation_study.Size(architectures=6, epochs=40, naive_epochs=4, jobs=32),
 )
 
 

@@ -16,7 +16,7 @@ from evaluators._runs import Allowance, Run
 from evaluators.datasets import Dataset
 from evaluators.engine.cohort import Candidate, Cohort
 from evaluators.engine.graph import Graph
-from evaluators.engine.program import read
+from evaluators.engine.reading import read
 from evaluators.run import run
 
 # Of the runs alone: no patience, the whole graph in one batch.

@@ -1,5 +1,7 @@
 """A mixed study against the naive loop, and two workers against one."""
 
+import itertools
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +14,7 @@ import torch
 from evaluation_measure import Model, evaluated, jobs_of, row, table, timed, told
 from torch import nn
 
-from evaluators import Job
+from evaluators import Executor, Job
 from evaluators.datasets import Dataset
 from evaluators.executors import processes
 from evaluators.run import run
@@ -23,6 +25,7 @@ BATCH = 8  # random search proposes so many at a time
 STUDY_TRIALS = 100
 FASTER, TWO_WORKERS = 8.0, 1.6
 REPEATS = 2
+START_SECONDS = 15
 
 
 @dataclass(frozen=True)
@@ -116,36 +119,42 @@ def _evaluate(
 def two_workers(size: Size, dataset: Dataset) -> tuple[str, list[dict[str, Any]]]:
     """Throughput by the clock of the executor `processes`, with one worker and with two, in turn.
 
-    The same list of equal jobs in batches, so that no worker waits for the other at the end.
+    Lists of equal jobs in batches, so that no worker waits for the other at the end. A first round
+    warms up and is not counted.
     """
     space, architecture = Model().candidate(dataset.task)
-    # Other seeds for the warm-up: a checkpoint that is there already is not written again.
-    made = [(space, architecture, seed) for seed in range(size.jobs * (2 * REPEATS) + 2)]
-    jobs = jobs_of(dataset, made, size.epochs)
     seconds: dict[int, list[float]] = {1: [], 2: []}
+    load = os.getloadavg()[0]
     executors = {workers: processes.build(workers=workers) for workers in seconds}
+    seeds = itertools.count()  # what is in the store already would not be written again
     try:
-        for executor in executors.values():
-            for _ in evaluated(executor, [[job] for job in jobs[: executor.workers]]):
-                pass
-        for repeat in range(REPEATS):
+        for repeat in range(1 + REPEATS):
             for workers, executor in executors.items():
-                told(f"workers: {workers}, round {repeat + 1} of {REPEATS}")
-                start = 2 + size.jobs * (2 * repeat + workers - 1)
-                seconds[workers].append(_wall(executor, jobs[start : start + size.jobs]))
+                told(f"workers: {workers}, round {repeat} of {REPEATS}")
+                made = [(space, architecture, next(seeds)) for _ in range(size.jobs)]
+                jobs = jobs_of(dataset, made, size.epochs)
+                if repeat == 0:
+                    _start(executor, jobs)
+                seconds[workers].append(_wall(executor, jobs))
     finally:
         for executor in executors.values():
             executor.shutdown(wait=False)
-    rates = {w: size.jobs / statistics.median(spent) for w, spent in seconds.items()}
-    lines = {f"{w} workers": [f"{3600 * rate:,.0f}"] for w, rate in rates.items()}
+    rates = {w: size.jobs / statistics.median(spent[1:]) for w, spent in seconds.items()}
+    lines = {f"workers: {w}": [f"{3600 * rate:,.0f}"] for w, rate in rates.items()}
     case = f"executor processes, {size.jobs} candidates of {size.epochs} epochs"
     one, two = (1000 / rates[w] for w in (1, 2))
     text = table(f"{case}, GCN 64 on Cora", ["", "candidates an hour"], lines)
-    text += f"\n{one / two:.2f} times\n"
+    text += f"\n{one / two:.2f} times, {os.cpu_count()} cores, load before {load:.1f}\n"
     return text, [row(case, "wall ms a candidate, 2 workers / 1", two, one, TWO_WORKERS)]
 
 
-def _wall(executor: Any, jobs: Sequence[Job]) -> float:
+def _start(executor: Executor, jobs: Sequence[Job]) -> None:
+    """Start the workers, and give all of them the time to import what they need."""
+    for _ in evaluated(executor, [jobs[:1]]):
+        time.sleep(START_SECONDS)
+
+
+def _wall(executor: Executor, jobs: Sequence[Job]) -> float:
     began = time.perf_counter()
     batches = [jobs[i : i + BATCH] for i in range(0, len(jobs), BATCH)]
     for _, evaluations in evaluated(executor, batches):

@@ -14,6 +14,7 @@ values at the rungs. See benchmarks/halving.md.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -218,35 +219,37 @@ def outcomes(
 ) -> list[Outcome]:
     """Studies over candidates drawn without repetition; all modes get the same draws.
 
+    Each is the mean over all choices of the seeds that a study sees.
+
     Args:
         n_seen: how many seeds a study sees the mean of; it is judged on the rest.
         shuffled: whether candidates swap their values at the rungs, but not at the end.
     """
     values = np.array(pool.values)
-    n_seeds = values.shape[1]
+    seeds = range(values.shape[1])
     found = []
     for number in range(resamples):
         rng = np.random.default_rng(number)
         drawn = values[rng.permutation(len(values))[: pool.size.candidates]]
-        order = rng.permutation(n_seeds)
-        seen = drawn[:, order[:n_seen]].mean(axis=1)
-        judged = drawn[:, order[n_seen:], -1].mean(axis=1)
-        by_full = full(seen)
-        rung_values = seen.copy()
-        if shuffled:
-            rung_values[:, :-1] = rng.permutation(seen[:, :-1])
-        halved = mode(rung_values)
-        mine = judged[halved.best(seen)]
-        epochs = halved.epochs(pool.size.epochs)
-        found.append(
-            Outcome(
-                regret=float(judged.max() - mine),
-                added=float(judged[by_full.best(seen)] - mine),
-                epochs=epochs,
-                saved=by_full.epochs(pool.size.epochs) / epochs,
-            )
-        )
+        splits = []
+        for chosen in itertools.combinations(seeds, n_seen):
+            seen = drawn[:, list(chosen)].mean(axis=1)
+            judged = drawn[:, [s for s in seeds if s not in chosen], -1].mean(axis=1)
+            told_at_rungs = rng.permutation(seen) if shuffled else seen
+            splits.append(_outcome(pool.size, mode, seen, told_at_rungs, judged))
+        found.append(Outcome(*np.mean(splits, axis=0).tolist()))
     return found
+
+
+def _outcome(
+    size: Size, mode: Mode, seen: Values, told_at_rungs: Values, judged: Values
+) -> tuple[float, ...]:
+    """The fields of an `Outcome`."""
+    by_full = full(seen)
+    halved = mode(np.column_stack([told_at_rungs[:, :-1], seen[:, -1]]))
+    mine, epochs = judged[halved.best(seen)], halved.epochs(size.epochs)
+    added = judged[by_full.best(seen)] - mine
+    return judged.max() - mine, added, epochs, by_full.epochs(size.epochs) / epochs
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -68,6 +68,11 @@ class Batches:
             self._graphs[dtype, device] = Graph(self.dataset, dtype, device)
         return self._graphs[dtype, device]
 
+    @property
+    def has_graph(self) -> bool:
+        """Whether the engine's form is made already."""
+        return bool(self._graphs)
+
     def of(self, units: Tensor) -> Batch:
         """The batch of the given units [U] int64; a node task's is always the whole graph."""
         dataset = self.dataset

@@ -8,38 +8,94 @@ import torch
 
 from evaluators import _stock
 from evaluators._batches import Batches
+from evaluators._memory import available_bytes
 from evaluators._runs import Run
+from evaluators.engine.cohort import Candidate
+from evaluators.engine.groups import train as train_in_cohorts
+from evaluators.engine.matrices import bytes_needed
+from evaluators.engine.program import Program
+from evaluators.engine.reading import UnreadableError, read
+from search_spaces import PluginError
 
 Precision: TypeAlias = Literal["float32", "float64", "bfloat16"]
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda"]
+# What every run of a graph task is told; no warning, since there is nothing to choose.
+_GRAPHS = "whole graphs are classified, in batches"
 
 
 @dataclass(frozen=True)
-class Engine:
-    """How runs are trained: the evaluator's options of these names."""
+class Means:
+    """With what runs are trained: the evaluator's options of these names.
+
+    Raises:
+        PluginError: a GPU is asked for, and torch sees none.
+    """
 
     precision: Precision = "float32"
     device: DeviceName = "auto"
     share_input_dropout: bool = False
 
+    def __post_init__(self) -> None:
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise PluginError(
+                'evaluator training: expected a GPU for device = "cuda", torch sees none here; '
+                'use device = "auto", or install a torch with CUDA'
+            )
 
-def train(runs: Sequence[Run], batches: Batches, engine: Engine) -> None:
+    @property
+    def on(self) -> torch.device:
+        """The device itself."""
+        has_gpu = self.device != "cpu" and torch.cuda.is_available()
+        return torch.device("cuda" if has_gpu else "cpu")
+
+    def notes(self) -> dict[str, str]:
+        """What is done in place of what was asked for."""
+        if self.precision != "bfloat16" or self.on.type == "cuda":
+            return {}
+        return {"warning": "bfloat16 is for GPUs: on this CPU networks are trained in float32"}
+
+
+def train(runs: Sequence[Run], batches: Batches, means: Means) -> None:
     """Train runs until they are done; the notes of each say how."""
-    from evaluators.engine.cohort import Candidate
-    from evaluators.engine.groups import train as train_in_cohorts
-    from evaluators.engine.program import UnreadableError, read
-
-    candidates = []
+    waiting = []
+    programs: dict[int, Program] = {}
     for run in runs:
+        run.notes |= means.notes()
         try:
-            if batches.by_graph:
-                raise UnreadableError("whole graphs are classified")
-            program = read(run.network, batches.dataset.x.size(1))
+            # Runs of one candidate have networks of one architecture.
+            program = programs.get(id(run.allowance)) or _program(run, batches)
         except UnreadableError as error:
             run.notes |= {"path": "stock", "reason": str(error)}
+            if not batches.by_graph:
+                run.notes["warning"] = f"trained by PyTorch Geometric's own layers: {error}"
             _stock.train(run, batches)
             continue
-        candidates.append(Candidate(run, program))
-    if candidates:
-        graph = batches.graph(torch.float32, torch.device("cpu"))
-        train_in_cohorts(graph, candidates, share_input_dropout=engine.share_input_dropout)
+        programs[id(run.allowance)] = program
+        waiting.append(Candidate(run, program))
+    if waiting:
+        dtype = torch.float64 if means.precision == "float64" else torch.float32
+        graph = batches.graph(dtype, means.on)
+        train_in_cohorts(
+            graph,
+            waiting,
+            share_input_dropout=means.share_input_dropout,
+            in_bfloat16=means.precision == "bfloat16" and means.on.type == "cuda",
+        )
+
+
+def _program(run: Run, batches: Batches) -> Program:
+    """The program of a run's network.
+
+    Raises:
+        UnreadableError: the engine cannot train it.
+    """
+    if batches.by_graph:
+        raise UnreadableError(_GRAPHS)
+    dataset = batches.dataset
+    needed = bytes_needed(dataset.x.size(0), dataset.edge_index.size(1))
+    if not (dataset.matrices or batches.has_graph) and needed > available_bytes():
+        raise UnreadableError(
+            f"the graph's sparse matrices would take {needed / 2**30:.1f} GiB, and "
+            f"{available_bytes() / 2**30:.1f} GiB of memory are free"
+        )
+    return read(run.network, dataset.x.size(1))

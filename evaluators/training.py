@@ -16,17 +16,17 @@ from statistics import fmean, stdev
 from typing import Annotated, Any
 
 import torch
-from torch import Tensor
 from annotated_types import Ge, Lt
+from torch import Tensor
 
 from evaluators import checkpoint
 from evaluators._batches import prepared
 from evaluators._faults import CandidateError, memory_fault, network_fault
-from evaluators._recipe import OptimizerName, Recipe, seed_torch
-from evaluators._runs import Allowance, Run
 from evaluators._folds import run_folds
 from evaluators._inherit import inherit
-from evaluators._paths import DeviceName, Engine, Precision, train
+from evaluators._paths import DeviceName, Means, Precision, train
+from evaluators._recipe import OptimizerName, Recipe, seed_torch
+from evaluators._runs import Allowance, Run
 from evaluators.values import Artifact, Evaluation, Evaluator, Job
 from search_spaces import PluginError, Task
 from search_spaces.errors import did_you_mean
@@ -85,17 +85,17 @@ def build(
             f"{task.n_train + task.n_val} (the train and validation units), got {folds}"
         )
     recipe = Recipe(lr, weight_decay, dropout, optimizer, patience, batch_size)
-    engine = Engine(precision, device, share_input_dropout)
-    return _Training(task.metric, epochs, recipe, seeds, folds, engine)
+    means = Means(precision, device, share_input_dropout)
+    return _Training(task.metric, epochs, recipe, seeds, folds, means)
 
 
 class _Training:
     def __init__(
-        self, metric: str, epochs: int, recipe: Recipe, seeds: int, folds: int, engine: Engine
+        self, metric: str, epochs: int, recipe: Recipe, seeds: int, folds: int, means: Means
     ) -> None:
         self.epochs = epochs
         self.stderr = f"val_{metric}_stderr"
-        self.recipe, self.seeds, self.folds, self.engine = recipe, seeds, folds, engine
+        self.recipe, self.seeds, self.folds, self.means = recipe, seeds, folds, means
         several = seeds * max(1, folds) > 1
         self.metrics = (*_METRICS, self.stderr) if several else _METRICS
 
@@ -105,7 +105,7 @@ class _Training:
             started = [self._start(job) for job in jobs]
             runs = [run for runs in started if not isinstance(runs, Evaluation) for run in runs]
             if runs:
-                train(runs, prepared(jobs[0].dataset), self.engine)
+                train(runs, prepared(jobs[0].dataset), self.means)
             return [
                 found if isinstance(found, Evaluation) else self._end(job, found)
                 for job, found in zip(jobs, started, strict=True)

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from evaluators import artifacts
+from evaluators._memory import available_bytes
 from evaluators.artifacts import ArtifactError
-from evaluators.engine.matrices import prepare
+from evaluators.engine.matrices import bytes_needed, prepare
 from evaluators.values import Artifact
 from search_spaces import Task, UsageError
 from search_spaces.task import TaskKind
@@ -136,7 +137,8 @@ def save_prepared(dataset: Dataset, store: str) -> Artifact:
         "undirected": dataset.preparation.undirected,
         "class_names": dataset.class_names,
     }
-    if dataset.graph_ids is None:
+    needed = bytes_needed(dataset.x.size(0), dataset.edge_index.size(1))
+    if dataset.graph_ids is None and needed < available_bytes():
         made = prepare(dataset.edge_index, dataset.x.size(0))
         tensors |= {f"{_MATRICES}{name}": tensor for name, tensor in made.items()}
     present = {k: v.contiguous() for k, v in tensors.items() if v is not None}

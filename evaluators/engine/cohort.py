@@ -27,8 +27,18 @@ from evaluators.engine.program import Compiled, Program
 from evaluators.engine.stack import Stack
 from evaluators.engine.values import Input
 
+# Logits as far apart may have an infinite loss; of nearer ones it need not be computed.
+_FAR = 1e30
 # A fault in the backward pass of our own kernels is no candidate's.
 _OURS = nullcontext()
+
+
+@dataclass(frozen=True)
+class Means:
+    """What all runs of a cohort have in common besides their program; see `groups.train`."""
+
+    share_input_dropout: bool = False
+    in_bfloat16: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,11 +52,9 @@ class Candidate:
 class Cohort:
     """Runs in training; their networks have the weights when `close` is called, not before."""
 
-    def __init__(
-        self, graph: Graph, candidates: Sequence[Candidate], *, share_input_dropout: bool
-    ) -> None:
+    def __init__(self, graph: Graph, candidates: Sequence[Candidate], means: Means) -> None:
         """Args: candidates with equal signatures, the same fold, and one kind of optimizer."""
-        self.graph, self.share_input_dropout = graph, share_input_dropout
+        self.graph, self.means = graph, means
         self.runs = [candidate.run for candidate in candidates]
         program, fold = candidates[0].program, self.runs[0].fold
         self.train = graph.view(fold.train, program, training=True)
@@ -77,22 +85,22 @@ class Cohort:
         losses = self._step()
         logits = self._validate()
         values = metrics.selecting_each(self.graph.dataset.metric, logits, self.val.y)
-        # Finite logits may still be so far apart that their loss is infinite.
         spans = (logits.amax((1, 2)) - logits.amin((1, 2))).tolist()
         for number, run in enumerate(self.runs):
             if run.fault is not None:
                 continue
-            if not math.isfinite(spans[number]):
+            if not spans[number] < _FAR:
                 loss = float(self._losses(logits[number : number + 1], self.val.y, None))
-                run.diverged(loss, "validation")
-                continue
+                if not math.isfinite(loss):
+                    run.diverged(loss, "validation")
+                    continue
             # A slice would keep the logits of all runs alive.
             if run.complete_epoch(values[number], losses[number], logits[number].clone()):
                 self._keep(number)
 
     def _step(self) -> list[float]:
         """One step of each run; the training losses, each run's mean over its units."""
-        logits = self.compiled(self._pass(self.train, training=True), self._input(self.train))
+        logits = self._logits(self.train, training=True)
         losses = self._losses(logits, self.train.y, self.graph.class_weights)
         values: list[float] = losses.detach().tolist()
         for run, value in zip(self.runs, values, strict=True):
@@ -109,8 +117,15 @@ class Cohort:
     def _validate(self) -> Tensor:
         """The logits of the validation units [K, U, C]."""
         with torch.no_grad():
-            at = self._pass(self.val, training=False)
-            return self.val.field.of_units(self.compiled(at, self._input(self.val)))
+            return self._logits(self.val, training=False)
+
+    def _logits(self, view: View, *, training: bool) -> Tensor:
+        """At the units of a view [K, U, C]."""
+        features = Input(view.features, view.field.rows(self.compiled.program.hops))
+        half = self.means.in_bfloat16
+        with torch.autocast(self.graph.device.type, torch.bfloat16, enabled=half):
+            logits = self.compiled(self._pass(view, training=training), features)
+        return view.field.of_units(logits).to(self.graph.dtype)
 
     def _pass(self, view: View, *, training: bool) -> Pass:
         draws = None
@@ -119,14 +134,11 @@ class Cohort:
                 [(run.seed, run.index) for run in self.runs],
                 [run.state.epoch + 1 for run in self.runs],
                 [float(run.recipe.dropout) for run in self.runs],
-                share_input=self.share_input_dropout,
+                share_input=self.means.share_input_dropout,
                 dtype=self.graph.dtype,
                 device=self.graph.device,
             )
         return Pass(view.field, len(self.runs), draws)
-
-    def _input(self, view: View) -> Input:
-        return Input(view.features, view.field.rows(self.compiled.program.hops))
 
     def _losses(self, logits: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
         """The mean cross entropy of each run [K], weighted by class."""

@@ -4,6 +4,7 @@ Indices are int32: half the memory traffic of torch's default. A product with a 
 keeps the transposed matrix for its backward pass, which torch would make anew each time.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
+
+# torch says once in each process that this type is new; nobody who searches can do anything of it.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    torch.sparse_csr_tensor(torch.tensor([0, 0]), torch.tensor([]).long(), torch.tensor([]), (1, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +105,7 @@ def multiply(matrices: Sequence[Tensor], x: Tensor, rows: int) -> Tensor:
     One after the other: it is faster than one product with all of them along a diagonal, whose
     operands leave the processor's cache, and no slice can depend on another.
     """
+    x = x.to(matrices[0].dtype)  # where products before it were in less precision
     if matrices[0].values().numel() == 0:
         return x.new_zeros(x.size(0), rows, x.size(2))
     out = x.new_empty(x.size(0), rows, x.size(2))
@@ -142,7 +149,7 @@ class _Multiply(Function):
         return product.forward(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return ctx.product.backward(gradient), None
 
 
@@ -157,7 +164,7 @@ class Pattern:
         return self.matrix.transposed()
 
     def __call__(self, values: Tensor, weight: Tensor) -> Tensor:
-        """[K, rows, H] from the entries [K or 1, nnz] of K matrices, and weights [K, columns, H]."""
+        """[K, rows, H], from entries [K or 1, nnz] of K matrices and weights [K, columns, H]."""
         if not (torch.is_grad_enabled() and weight.requires_grad):
             return self.forward(values, weight)
         product: Tensor = _WeightedBy.apply(weight, values, self)  # type: ignore[no-untyped-call]
@@ -186,5 +193,5 @@ class _WeightedBy(Function):
         return pattern.forward(values, weight)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         return ctx.pattern.backward(ctx.values, gradient), None, None

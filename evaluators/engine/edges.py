@@ -1,12 +1,13 @@
-"""Edges once for each head of each run: what attention over sparse matrices is made of.
+"""Edges once for each head: what attention over sparse matrices is made of.
 
-Node i of run k with head h is row (k * n + i) * heads + h, so [K, n, heads * c] is [rows, c] without
-a copy, and scores are one number an entry. No message of a width is written to memory.
+Head h of node i is row i * heads + h: [n, heads * c] is [n * heads, c] without a copy, and scores
+are one number for each entry. Messages, which are vectors, are never in memory all at once.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -14,42 +15,26 @@ from torch import Tensor
 from evaluators.engine.csr import Csr
 
 # So many numbers at once, where vectors at edges are needed: they fit in a core's own cache.
-BLOCK = 1 << 16
+_BLOCK = 1 << 16
+
 
 class Edges:
     """Entries sorted by the row that receives, with products and sums over them, without gradient.
 
     Attributes:
-        plain: [rows, columns] of one head and one run, of E entries.
-        matrix: [rows * heads * copies, columns * heads * copies]; its values do not matter.
-        heads, copies: how many.
+        plain: [rows, columns] of one head, of E entries.
+        heads: how many.
+        matrix: [rows * heads, columns * heads] of nnz = E * heads; its values do not matter.
     """
 
-    def __init__(self, plain: Csr, matrix: Csr, heads: int = 1, copies: int = 1) -> None:
-        self.plain, self.matrix, self.heads, self.copies = plain, matrix, heads, copies
+    def __init__(self, plain: Csr, heads: int) -> None:
+        self.plain, self.heads, self.matrix = plain, heads, plain
+        if heads > 1:
+            row, col = _each(plain.row, heads), _each(plain.col, heads)
+            shape = (plain.rows * heads, plain.columns * heads)
+            self.matrix = Csr.of(row, col, plain.values.repeat_interleave(heads), shape)
         self.blocks = cache(self._blocks)
         self.transposed_blocks = cache(self._transposed_blocks)
-
-    @classmethod
-    def of(cls, plain: Csr, heads: int) -> "Edges":
-        """The entries of a matrix, once for each head."""
-        if heads == 1:
-            return cls(plain, plain)
-        row, col = _each(plain.row, heads), _each(plain.col, heads)
-        shape = (plain.rows * heads, plain.columns * heads)
-        values = plain.values.repeat_interleave(heads)
-        return cls(plain, Csr.of(row, col, values, shape), heads)
-
-    def tiled(self, copies: int) -> "Edges":
-        """For so many runs."""
-        tiled = Edges(self.plain, self.matrix.tiled(copies), self.heads, copies)
-        transposed, order = self.transposed
-        steps = torch.arange(copies, device=order.device, dtype=order.dtype)[:, None]
-        # What sorting the copies would give, for less.
-        places = (order + steps * order.numel()).reshape(-1)
-        tiled.transposed = (transposed.tiled(copies), places)
-        tiled.blocks, tiled.transposed_blocks = self.blocks, self.transposed_blocks
-        return tiled
 
     @cached_property
     def row(self) -> Tensor:
@@ -67,12 +52,12 @@ class Edges:
         return self.matrix.tensor(torch.zeros_like(self.matrix.values))
 
     def _blocks(self, width: int) -> Sequence["Block"]:
-        """For vectors so wide at the edges of one run."""
-        return _blocks(self.plain, self.heads, max(1, BLOCK // width))
+        """For vectors so wide at the edges."""
+        return _blocks_of(self.plain, self.heads, max(1, _BLOCK // width))
 
     def _transposed_blocks(self, width: int) -> Sequence["Block"]:
         """The same of the transposed matrix."""
-        return _blocks(self.plain.transposed()[0], self.heads, max(1, BLOCK // width))
+        return _blocks_of(self.plain.transposed()[0], self.heads, max(1, _BLOCK // width))
 
     def product(self, values: Tensor, x: Tensor) -> Tensor:
         """[rows, c] of `values` [nnz] in the places of the entries, times x [columns, c]."""
@@ -100,8 +85,9 @@ class Edges:
         return x.index_select(0, self.row)
 
     def dots(self, left: Tensor, right: Tensor) -> Tensor:
-        """[nnz]: its row of left [rows, c] times its column of right [columns, c], at each entry."""
-        return torch.sparse.sampled_addmm(self._zeros, left, right.T, beta=0.0).values()
+        """[nnz]: its row of left [rows, c] times its column of right [columns, c], by entry."""
+        sampled: Tensor = torch.sparse.sampled_addmm(self._zeros, left, right.T, beta=0.0)
+        return sampled.values()
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,28 +117,31 @@ class Block:
 
     def sums(self, values: Tensor, x: Tensor) -> Tensor:
         """[rows * heads, c]: over each row's entries, `values` [E * heads] in order times x."""
-        shape = (self.crow.numel() - 1, self.order.numel())
-        matrix = torch.sparse_csr_tensor(
-            self.crow, self.order, values, shape, check_invariants=False
-        )
-        return matrix @ x
+        return Csr(self.crow, self.order, values, self.order.numel()).tensor() @ x
 
 
-def _blocks(matrix: Csr, heads: int, size: int) -> Sequence[Block]:
+def _blocks_of(matrix: Csr, heads: int, size: int) -> Sequence[Block]:
     """Rows together, as many as have so many entries, or one row with more."""
     crow = matrix.crow.long()
     bounds = torch.searchsorted(crow, torch.arange(0, int(crow[-1]), size, device=crow.device))
-    cuts = sorted({0, *bounds.tolist(), matrix.rows})
     found = []
-    for first, last in zip(cuts, cuts[1:], strict=False):
+    for first, last in pairwise(sorted({0, *bounds.tolist(), matrix.rows})):
         start, end = int(crow[first]), int(crow[last])
         row, counts = matrix.row[start:end], crow[first : last + 1].diff()
         order = _each(row, heads).argsort(stable=True)
-        turns = (order % heads * row.numel() + order // heads).int()
-        begins = torch.cat([crow.new_zeros(1), counts.repeat_interleave(heads).cumsum(0)]).int()
-        col = matrix.col[start:end]
-        parts = slice(first, last), slice(start * heads, end * heads)
-        found.append(Block(*parts, row.int(), col, order.int(), turns, begins))
+        turns = order % heads * row.numel() + order // heads
+        begins = torch.cat([crow.new_zeros(1), counts.repeat_interleave(heads).cumsum(0)])
+        found.append(
+            Block(
+                rows=slice(first, last),
+                entries=slice(start * heads, end * heads),
+                row=row.int(),
+                col=matrix.col[start:end],
+                order=order.int(),
+                turns=turns.int(),
+                crow=begins.int(),
+            )
+        )
     return found
 
 

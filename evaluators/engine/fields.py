@@ -111,11 +111,9 @@ class Field:
         """Over those from which the first rows receive."""
         return Maximum(self.matrix("sum").head(rows).with_columns(columns))
 
-    def _edges(self, kind: Kind, rows: int, columns: int, heads: int, copies: int) -> Edges:
+    def _edges(self, kind: Kind, rows: int, columns: int, heads: int) -> Edges:
         """The entries of the first rows and columns of a matrix, for attention."""
-        if copies > 1:
-            return self.edges(kind, rows, columns, heads, 1).tiled(copies)
-        return Edges.of(self.matrix(kind).head(rows).with_columns(columns), heads)
+        return Edges(self.matrix(kind).head(rows).with_columns(columns), heads)
 
     def _edge_index(self, rows: int) -> Tensor:
         """[2, E] of the edges that the first rows receive by, source and target, loops included."""

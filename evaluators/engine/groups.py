@@ -2,12 +2,12 @@
 
 import copy
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import torch
 
 from evaluators._faults import CandidateError, memory_fault
-from evaluators._runs import Run
-from evaluators.engine.cohort import Candidate, Cohort
+from evaluators.engine.cohort import Candidate, Cohort, Means
 from evaluators.engine.graph import Graph, View
 
 # Columns of all runs of a cohort side by side: beyond that, weights leave the processor's cache.
@@ -19,14 +19,27 @@ _NUMBERS_CPU = 2**22
 _KEPT = 4
 
 
-def train(graph: Graph, candidates: Sequence[Candidate], *, share_input_dropout: bool) -> None:
-    """Train runs until they are done, in cohorts where they can be; see `Run.fault`."""
+def train(
+    graph: Graph,
+    candidates: Sequence[Candidate],
+    *,
+    share_input_dropout: bool = False,
+    in_bfloat16: bool = False,
+) -> None:
+    """Train runs until they are done, in cohorts where they can be; see `Run.fault`.
+
+    Args:
+        candidates: runs on this graph, with the programs of their networks.
+        share_input_dropout: one mask of the features for all runs of a seed, in each epoch.
+        in_bfloat16: dense products are computed in it; everything else in the graph's own type.
+    """
+    means = Means(share_input_dropout, in_bfloat16)
     groups: dict[tuple[object, ...], list[Candidate]] = {}
     for candidate in candidates:
         groups.setdefault(_alike(candidate), []).append(candidate)
     for group in groups.values():
         for cohort in _split(group, _largest(graph, group[0])):
-            _train(graph, cohort, share_input_dropout)
+            _train(graph, cohort, means)
 
 
 def _alike(candidate: Candidate) -> tuple[object, ...]:
@@ -40,7 +53,10 @@ def _largest(graph: Graph, candidate: Candidate) -> int:
     """How many such runs a cohort may have."""
     program = candidate.program
     view = graph.view(candidate.run.fold.val, program, training=False)
-    numbers = view.field.rows(program.hops) * program.width
+    columns = program.width
+    if view.features.sparse is None and candidate.run.recipe.dropout:
+        columns = max(columns, view.features.columns)
+    numbers = view.field.rows(program.hops) * columns
     if graph.device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(graph.device)
         needed = numbers * _KEPT * len(program.steps) * graph.dtype.itemsize
@@ -52,33 +68,33 @@ def _split(group: Sequence[Candidate], largest: int) -> Iterator[Sequence[Candid
     """Cohorts of nearly equal size, none over the largest."""
     pieces = -(-len(group) // largest)
     bounds = [len(group) * i // pieces for i in range(pieces + 1)]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         yield group[start:end]
 
 
-def _train(graph: Graph, candidates: Sequence[Candidate], share_input_dropout: bool) -> None:
+def _train(graph: Graph, candidates: Sequence[Candidate], means: Means) -> None:
     """Train a cohort; whoever is done leaves it, and one that fails as a whole is halved."""
     remaining = [c for c in candidates if not c.run.is_done]
     while remaining:
         before = [(copy.copy(c.run.state), c.run.allowance.spent) for c in remaining]
         try:
             with memory_fault("training the network"):
-                cohort = Cohort(graph, remaining, share_input_dropout=share_input_dropout)
+                cohort = Cohort(graph, remaining, means)
                 cohort.advance()
                 cohort.close()
         except CandidateError as error:
             for candidate, (state, spent) in zip(remaining, before, strict=True):
                 candidate.run.state, candidate.run.allowance.spent = state, spent
                 candidate.run.fault = None
-            _blame(graph, remaining, error, share_input_dropout)
+            _blame(graph, remaining, error, means)
             return
         for candidate in remaining:
-            candidate.run.notes |= _notes(cohort, candidate, share_input_dropout)
+            candidate.run.notes |= _notes(cohort, candidate)
         remaining = [c for c in remaining if not c.run.is_done]
 
 
 def _blame(
-    graph: Graph, candidates: Sequence[Candidate], error: CandidateError, share: bool
+    graph: Graph, candidates: Sequence[Candidate], error: CandidateError, means: Means
 ) -> None:
     """A failure of one run alone is its own; of several, that of whoever fails again."""
     if len(candidates) == 1:
@@ -89,18 +105,26 @@ def _blame(
         torch.cuda.empty_cache()
     middle = len(candidates) // 2
     for half in (candidates[:middle], candidates[middle:]):
-        _train(graph, half, share)
+        _train(graph, half, means)
 
 
-def _notes(cohort: Cohort, candidate: Candidate, share: bool) -> dict[str, str]:
+def _notes(cohort: Cohort, candidate: Candidate) -> dict[str, str]:
+    """How a run was trained, for the record."""
+    precision = str(cohort.graph.dtype).removeprefix("torch.")
     found = {
         "path": "fast",
         "receptive_field": f"train {_extent(cohort.train)}, val {_extent(cohort.val)}",
         "device": str(cohort.graph.device),
-        "precision": str(cohort.graph.dtype).removeprefix("torch."),
+        "precision": "bfloat16 products" if cohort.means.in_bfloat16 else precision,
     }
     if candidate.run.recipe.dropout:
-        found["input_dropout"] = "shared" if share else "independent"
+        shared = cohort.means.share_input_dropout
+        found["input_dropout"] = "shared" if shared else "independent"
+    stock = candidate.program.stock
+    if stock:
+        found["stock_modules"] = ", ".join(f"{path}: {kind}" for path, kind in stock)
+        kinds = ", ".join(sorted({kind for _, kind in stock}))
+        found["warning"] = f"no fast path for {kinds} as it is used here; its own code was run"
     return found
 
 

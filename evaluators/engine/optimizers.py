@@ -12,8 +12,8 @@ from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-from evaluators.checkpoint import Weights
 from evaluators._recipe import MOMENTUM, Recipe
+from evaluators.checkpoint import Weights
 from evaluators.engine.stack import Stack
 
 _BETAS = {"beta1": 0.9, "beta2": 0.999}
@@ -82,6 +82,7 @@ class Optimizers:
 
     def _step(self, run: int, gradients: Sequence[Tensor | None]) -> None:
         has = [i for i, gradient in enumerate(gradients) if gradient is not None]
+        given = [gradient for gradient in gradients if gradient is not None]
         if not has:
             return
         recipe = self._recipes[run]
@@ -93,7 +94,6 @@ class Optimizers:
             "fused": True,
         }
         parameters = [self._parameters[run][i] for i in has]
-        given = [gradients[i] for i in has]
         state = {key: [values[i] for i in has] for key, values in self._states[run].items()}
         steps = [self._steps[run][i] for i in has]
         if self._kind == "sgd":
@@ -101,7 +101,7 @@ class Optimizers:
             sgd(
                 parameters,
                 given,
-                state["momentum_buffer"],
+                list[Tensor | None](state["momentum_buffer"]),
                 momentum=MOMENTUM,
                 dampening=0.0,
                 nesterov=False,

@@ -1,8 +1,8 @@
 """What flows through a program: features as the dataset has them, or what was computed of them.
 
 A computed value is a tensor [K, n, H], one slice for each of the K runs that train together; it is
-[1, n, H] where it is the same for all. The features are the same for all runs and stay as they are - sparse, where they are - until a linear map
-or a propagation makes a tensor of them.
+[1, n, H] where it is the same for all. The features are the same for all runs and stay as they are,
+sparse where they are, until a linear map or a propagation makes a tensor of them.
 """
 
 from dataclasses import dataclass, replace

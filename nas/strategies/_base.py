@@ -4,6 +4,9 @@
 Proposal`. The state is a function of the record alone and the generator of the ordinal alone
 (`rng(seed, ordinal)`), so a strategy has nothing to save: a resumed study folds its record again
 and goes on exactly as it would have.
+
+A strategy's module may have a constant `BATCH`: of how many trials its studies propose and evaluate
+at a time, unless they say otherwise; without it one. All of a batch see the record before it.
 """
 
 from abc import ABC, abstractmethod

@@ -71,13 +71,17 @@ def run_of(values: list[float], strategy: str = "random", seed: int = 0) -> Run:
 
 
 class TestRunIsAStudy:
-    @pytest.mark.parametrize("strategy", [*plugins.names("strategy"), "fakes.heir"])
-    def test_trial_by_trial(self, strategy: str, storage: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("strategy", "batch"),
+        [(name, 1) for name in (*plugins.names("strategy"), "fakes.heir")]
+        + [(name, 4) for name in ("evolution", "linas", "fakes.heir", "fakes.witness")],
+    )
+    def test_trial_by_trial(self, strategy: str, batch: int, storage: str, tmp_path: Path) -> None:
         """Architectures, outcomes and losses, with candidates that fail and break bounds."""
         spec = fake_spec(
             18,
             strategy,
-            study={"seed": 3, "constraints": ["params <= 60", "val_loss <= 0.95"]},
+            study={"seed": 3, "batch": batch, "constraints": ["params <= 60", "val_loss <= 0.95"]},
             space={"kinds": ["plain", "wide", "broken"]},
             evaluator={"fail_when_a_is": [2], "nan_when_a_is": [5]},
         )
@@ -100,6 +104,23 @@ class TestRunIsAStudy:
         assert run.infeasible == sum(t.state == "infeasible" for t in trials)
         # linas proposes nothing that breaks a bound on what is known.
         assert run.infeasible > 0 or strategy == "linas"
+
+    def test_batches_are_those_of_the_study_or_else_of_the_strategy(self, tmp_path: Path) -> None:
+        found = {}
+        for given in (None, 3):
+            study = {"name": "hashes"} | ({"batch": given} if given else {})
+            spec = table_spec(study=study)
+            bench = bench_of(spec, tmp_path)
+            for entrant in entrants(["random", "evolution", "fakes.witness"], spec):
+                found[entrant.label, given] = bench.batch(entrant)
+        assert found == {
+            ("random", None): 8,
+            ("evolution", None): 1,
+            ("fakes.witness", None): 4,
+            ("random", 3): 3,
+            ("evolution", 3): 3,
+            ("fakes.witness", 3): 3,
+        }
 
     def test_inherited_weights(self, storage: str, tmp_path: Path) -> None:
         """Each trial starts from the weights that a study would give it."""

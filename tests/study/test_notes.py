@@ -1,4 +1,7 @@
-"""What strategies say of their proposals is recorded; databases made before that are changed."""
+"""What strategies say of their proposals, and evaluators of how they measured, is recorded.
+
+Databases made before that are changed.
+"""
 
 import json
 import multiprocessing
@@ -105,6 +108,50 @@ class TestNotes:
         assert "note.phase" in said("trials", "fake", "--format", "csv").splitlines()[0]
         assert "phase" in said("show", "fake", "2")
         assert "note" not in said("show", "fake", "0")
+
+
+class TestNotesOfEvaluations:
+    def test_each_rung_has_its_own_and_the_trial_the_last_ones(self, storage: str) -> None:
+        spec = fake_spec(4, halving={"epochs": [3], "reduction": 2})
+        search(spec, storage=storage, data_root=Path())
+        store = Store(storage)
+        trials = store.trials("fake")
+        assert {t.state for t in trials} == {"complete", "pruned"}
+        for trial in trials:
+            rungs = store.evaluations("fake", trial.number)
+            until = [3, 9] if trial.state == "complete" else [3]
+            said = [{"path": "planted", "until": f"epoch {epoch}"} for epoch in until]
+            assert [rung["notes"] for rung in rungs] == said
+            assert dict(trial.evaluated) == said[-1]
+            assert store.trial("fake", trial.number) == trial
+
+    def test_what_is_answered_from_the_record_has_those_of_its_origin(self, storage: str) -> None:
+        tables: dict[str, Any] = {
+            "space": {"name": "gnn", "depth": [1], "operators": ["gcn", "linear"], "width": [2, 4]},
+            "evaluator": {"name": "training", "epochs": 2},
+        }
+        search(fake_spec(2, **tables), storage=storage, data_root=Path())
+        with sa.create_engine(storage).begin() as connection:
+            connection.execute(sa.text("""update nas_evaluations set notes = '{"path": "slow"}'"""))
+        again = fake_spec(2, study={"name": "again"}, **tables)
+        search(again, storage=storage, data_root=Path())
+        trials = Store(storage).trials("again")
+        assert [(t.cached, dict(t.evaluated)) for t in trials] == [(True, {"path": "slow"})] * 2
+
+    def test_commands_print_them(self, storage: str) -> None:
+        search(fake_spec(1), storage=storage, data_root=Path())
+
+        def said(*arguments: str) -> str:
+            result = CliRunner().invoke(main, [*arguments, "--storage", storage])
+            assert result.exit_code == 0, result.output
+            return result.stdout
+
+        notes = {"path": "planted", "until": "epoch 9"}
+        shown = json.loads(said("show", "fake", "0", "--format", "json"))
+        assert shown["evaluated"] == notes
+        assert [rung["notes"] for rung in shown["rungs"]] == [notes]
+        assert "\nevaluated\n  path   planted\n" in said("show", "fake", "0")
+        assert "evaluated.path" in said("trials", "fake", "--format", "csv").splitlines()[0]
 
 
 class TestOldDatabases:

@@ -36,7 +36,7 @@ class Pass:
         return self.draws is not None
 
     def propagate(self, kind: Kind, value: Value, need: int) -> Value:
-        """A matrix times a value: [K or 1, rows, H] of the rows that are `need` steps from the loss.
+        """A matrix times a value: [K or 1, rows, H], the rows that are `need` steps from the loss.
 
         A dense input that nothing was dropped of stays one: its product is a constant, computed
         once for all runs and epochs.
@@ -84,6 +84,7 @@ class Kernel:
         self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
     ) -> None:
         """Args: columns of each run's input."""
+        del stack, path, columns  # for those that have weights
         self.modules = modules
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
@@ -106,15 +107,13 @@ def kernels() -> dict[type[nn.Module], type[Kernel]]:
 
 def kernel_of(module: nn.Module) -> type[Kernel] | None:
     """The kernel of a module, or None where it has none of its type and options."""
-    for kind in type(module).__mro__[:2]:  # a class of our own may only name what it inherits
-        kernel = kernels().get(kind)
-        if kernel is not None and (kind is type(module) or not _overrides(module, kind)):
-            return kernel if kernel.accepts(module) else None
-    return None
-
-
-def _overrides(module: nn.Module, base: type[nn.Module]) -> bool:
-    return type(module).forward is not base.forward
+    kind = type(module)
+    # Our own classes that only name what they inherit.
+    if kind not in kernels() and kind.__module__.startswith("search_spaces."):
+        base = kind.__mro__[1]
+        kind = base if getattr(base, "forward", None) is kind.forward else kind
+    kernel = kernels().get(kind)
+    return kernel if kernel is not None and kernel.accepts(module) else None
 
 
 def biased(x: Tensor, bias: Tensor | None) -> Tensor:

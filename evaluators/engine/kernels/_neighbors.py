@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from evaluators.engine.kernels._base import Kernel, Pass, biased, propagate_and_project

@@ -5,11 +5,11 @@
 is the one that needs vectors at edges. A block of them stays in a core's own cache, and nothing is
 kept for the gradient, which needs of z only where it is positive: with p = leaky_relu',
 
-    g_i = sum over j of ds_ij p(z_ij),    ds/dV x_i = u g_i,    ds/du = sum of V x_i g_i + W x_j g_j.
+    g_i = sum over j of ds_ij p(z_ij),    d(V x_i) = u g_i,    du = sum of V x_i g_i + W x_j g_j.
 """
 
 from collections.abc import Sequence
-from itertools import product
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,65 +19,61 @@ from torch.autograd import Function
 from torch_geometric.nn import GATv2Conv
 
 from evaluators.engine.edges import Block, Edges
-from evaluators.engine.kernels._attention import attend, head_by_head, in_groups, is_plain
-from evaluators.engine.kernels._base import Kernel, Pass, biased
-from evaluators.engine.stack import Columns, Stack, exact
+from evaluators.engine.kernels._attention import (
+    Attention,
+    attend,
+    by_head,
+    head_by_head,
+    run_by_run,
+)
+from evaluators.engine.kernels._base import Pass, biased
+from evaluators.engine.stack import Columns, Stack
 from evaluators.engine.values import Value, head, project
 
 
-class GatV2(Kernel):
+class GatV2(Attention):
     """softmax over j of u . leaky_relu(V x_i + W x_j), times W x_j, plus b."""
 
     types = (GATv2Conv,)
 
     @classmethod
     def accepts(cls, module: nn.Module) -> bool:
-        return (
-            isinstance(module, GATv2Conv)
-            and is_plain(module)
-            and module.add_self_loops
-            and not (module.residual or module.share_weights)
-        )
-
-    @classmethod
-    def hops(cls, module: nn.Module) -> int:  # noqa: ARG003 - always
-        return 1
-
-    @classmethod
-    def columns(cls, module: nn.Module, columns: Columns) -> Columns:  # noqa: ARG003 - its input's
-        return exact(int(module.heads) * int(module.out_channels))  # type: ignore[arg-type]
+        is_plain = super().accepts(module) and bool(module.add_self_loops)
+        return is_plain and not (module.residual or module.share_weights)
 
     @classmethod
     def signature(cls, module: nn.Module) -> str:
-        return f"heads={module.heads}, slope={module.negative_slope}, bias={module.bias is not None}"
+        options = f"slope={module.negative_slope}, bias={module.bias is not None}"
+        return f"{super().signature(module)}, {options}"
 
     def __init__(
         self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
     ) -> None:
         super().__init__(stack, path, modules, columns)
-        self.heads, self.slope = int(modules[0].heads), float(modules[0].negative_slope)  # type: ignore[arg-type]
-        outs = [self.columns(module, own) for module, own in zip(modules, columns, strict=True)]
-        self.sent = stack.matrix(f"{path}.lin_l.weight", columns, outs)
-        self.received = stack.matrix(f"{path}.lin_r.weight", columns, outs)
-        self.score = stack.vector(f"{path}.att", outs)
+        self.slope = float(modules[0].negative_slope)  # type: ignore[arg-type]
+        self.sent = stack.matrix(f"{path}.lin_l.weight", columns, self.outs)
+        self.received = stack.matrix(f"{path}.lin_r.weight", columns, self.outs)
+        self.score = stack.vector(f"{path}.att", self.outs)
         names = (f"{path}.lin_l.bias", f"{path}.lin_r.bias", f"{path}.bias")
-        self.biases = [stack.vector(n, outs) if stack.has(n) else None for n in names]
+        self.biases = [stack.vector(n, self.outs) if stack.has(n) else None for n in names]
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         rows, columns = at.field.rows(need), at.field.rows(need + 1)
         sent = biased(project(head(value, columns), self.sent), self.biases[0])
         received = biased(project(head(value, rows), self.received), self.biases[1])
-        operands = (received, sent, self.score)
-        attended = in_groups(at, "loops", need, self.heads, self._attend, operands)
-        return biased(attended, self.biases[2])
+        edges = at.field.edges("loops", rows, columns, self.heads)
+        operands = received, sent, self.score
+        return biased(run_by_run(partial(self._attend, edges), *operands), self.biases[2])
 
     def _attend(self, edges: Edges, received: Tensor, sent: Tensor, score: Tensor) -> Tensor:
-        scores: Tensor = _Scores.apply(received, sent, score, edges, self.slope)  # type: ignore[no-untyped-call]
-        return attend(scores, sent, edges)
+        sent = self.own(sent)
+        operands = self.own(received), sent, self.own(score), edges, self.slope
+        scores: Tensor = _Scores.apply(*operands)  # type: ignore[no-untyped-call]
+        return self.padded(attend(scores, sent, edges))
 
 
 class _Scores(Function):
-    """[nnz] of u . leaky_relu(z), one run after the other."""
+    """[nnz] of u . leaky_relu(z)."""
 
     @staticmethod
     def forward(
@@ -86,25 +82,24 @@ class _Scores(Function):
         ctx.edges, ctx.slope = edges, slope
         ctx.save_for_backward(received, sent, score)
         weights = head_by_head(score, edges.heads)
-        scores = received.new_empty(edges.copies, edges.plain.col.numel() * edges.heads)
-        for run, block in product(range(edges.copies), edges.blocks(sent.size(2))):
-            z = F.leaky_relu_(block.ends(received[run], sent[run]), slope)
+        scores = sent.new_empty(edges.matrix.col.numel())
+        for block in edges.blocks(sent.size(1)):
+            z = F.leaky_relu_(block.ends(received, sent), slope)
             # Faster than z times the weights: for MKL a few columns are the worst case.
-            of_heads = torch.mm(weights[run].T, z.T)
-            scores[run, block.entries] = of_heads.view(-1).index_select(0, block.turns)
-        return scores.view(-1)
+            of_heads = torch.mm(weights, z.T).view(-1)
+            scores[block.entries] = of_heads.index_select(0, block.turns)
+        return scores
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         received, sent, score = ctx.saved_tensors
         edges: Edges = ctx.edges
-        width, heads, slope = sent.size(2), edges.heads, ctx.slope
-        g_received = _gated(gradient, received, sent, heads, edges.blocks(width), slope)
+        blocks = edges.blocks(sent.size(1)), edges.transposed_blocks(sent.size(1))
         by_sender = gradient.index_select(0, edges.transposed[1])
-        blocks = edges.transposed_blocks(width)
-        g_sent = _gated(by_sender, sent, received, heads, blocks, slope)
-        to_score = torch.mul(received, g_received).sum(1) + torch.mul(sent, g_sent).sum(1)
-        return g_received.mul_(score), g_sent.mul_(score), to_score[:, None], None, None
+        g_received = _gated(gradient, received, sent, edges.heads, blocks[0], ctx.slope)
+        g_sent = _gated(by_sender, sent, received, edges.heads, blocks[1], ctx.slope)
+        to_score = torch.mul(received, g_received).sum(0) + torch.mul(sent, g_sent).sum(0)
+        return g_received.mul_(score), g_sent.mul_(score), to_score[None], None, None
 
 
 def _gated(
@@ -115,14 +110,12 @@ def _gated(
     blocks: Sequence[Block],
     slope: float,
 ) -> Tensor:
-    """[K, rows, H]: sums over a row's entries of leaky_relu'(z), weighted by `gradient` [nnz]."""
-    runs, rows, width = x.shape
-    gradient, one = gradient.view(runs, -1), gradient.new_ones(())
-    sums = torch.empty_like(x)
-    for run, block in product(range(runs), blocks):
-        z = block.ends(x[run], others[run])
+    """[rows, H]: sums over a row's entries of leaky_relu'(z), weighted by `gradient` [nnz]."""
+    one, sums = gradient.new_ones(()), torch.empty_like(x)
+    for block in blocks:
+        z = block.ends(x, others)
         # 1 where z is positive, else the slope: ten times as fast as torch.where.
         gate = torch.ops.aten.leaky_relu_backward(one.expand_as(z), z, slope, False)
-        of_rows = block.sums(gradient[run, block.entries], gate.view(-1, width // heads))
-        sums[run, block.rows] = of_rows.view(-1, width)
+        of_rows = block.sums(gradient[block.entries], by_head(gate, heads))
+        sums[block.rows] = of_rows.view(-1, x.size(1))
     return sums

@@ -1,69 +1,58 @@
 """Transformer attention over neighbors on CSR: scores are sampled products of two matrices."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch_geometric.nn import TransformerConv
 
 from evaluators.engine.edges import Edges
-from evaluators.engine.kernels._attention import attend, by_head, in_groups, is_plain
-from evaluators.engine.kernels._base import Kernel, Pass, biased
-from evaluators.engine.stack import Columns, Stack, exact, wide
+from evaluators.engine.kernels._attention import Attention, attend, by_head, run_by_run
+from evaluators.engine.kernels._base import Pass, biased
+from evaluators.engine.stack import Columns, Stack, places, wide
 from evaluators.engine.values import Value, head, project
 
 
-class Transformer(Kernel):
+class Transformer(Attention):
     """softmax over j of (Q x_i) . (K x_j) / sqrt(c), times V x_j, plus R x_i."""
 
     types = (TransformerConv,)
 
     @classmethod
     def accepts(cls, module: nn.Module) -> bool:
-        return (
-            isinstance(module, TransformerConv)
-            and is_plain(module)
-            and module.root_weight
-            and not module.beta
-        )
-
-    @classmethod
-    def hops(cls, module: nn.Module) -> int:  # noqa: ARG003 - always
-        return 1
-
-    @classmethod
-    def columns(cls, module: nn.Module, columns: Columns) -> Columns:  # noqa: ARG003 - its input's
-        return exact(int(module.heads) * int(module.out_channels))  # type: ignore[arg-type]
+        return super().accepts(module) and bool(module.root_weight) and not module.beta
 
     @classmethod
     def signature(cls, module: nn.Module) -> str:
-        return f"heads={module.heads}, bias={module.lin_key.bias is not None}"  # type: ignore[union-attr]
+        bias = module.get_submodule("lin_key").bias is not None
+        return f"{super().signature(module)}, bias={bias}"
 
     def __init__(
         self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
     ) -> None:
         super().__init__(stack, path, modules, columns)
-        self.heads = int(modules[0].heads)  # type: ignore[arg-type]
-        outs = [self.columns(module, own) for module, own in zip(modules, columns, strict=True)]
-        self.width = wide(outs[0])
-        # Keys and values are of those who send, queries and the rest of those who receive: fewer.
-        self.sent = joined(stack, path, ("lin_key", "lin_value"), columns, outs)
-        self.received = joined(stack, path, ("lin_query", "lin_skip"), columns, outs)
+        # Of those who send, and of those who receive, who are fewer.
+        self.sent = _joined(stack, path, ("lin_key", "lin_value"), columns, self.outs)
+        self.received = _joined(stack, path, ("lin_query", "lin_skip"), columns, self.outs)
+        self.scale = int(modules[0].out_channels) ** -0.5  # type: ignore[arg-type]
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         rows, columns = at.field.rows(need), at.field.rows(need + 1)
         sent = biased(project(head(value, columns), self.sent[0]), self.sent[1])
         received = biased(project(head(value, rows), self.received[0]), self.received[1])
-        keys, values = sent.split(self.width, dim=2)
-        queries, rest = received.split(self.width, dim=2)
-        operands = (queries * (self.width // self.heads) ** -0.5, keys, values)
-        return in_groups(at, "sum", need, self.heads, self._attend, operands) + rest
+        edges = at.field.edges("sum", rows, columns, self.heads)
+        return run_by_run(partial(self._attend, edges), sent, received)
 
-    def _attend(self, edges: Edges, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        operands = by_head(queries, self.heads), by_head(keys, self.heads)
-        scores: Tensor = _Dots.apply(*operands, edges)  # type: ignore[no-untyped-call]
-        return attend(scores, values, edges)
+    def _attend(self, edges: Edges, sent: Tensor, received: Tensor) -> Tensor:
+        keys, values = torch.split(sent, wide(self.outs[0]), dim=1)
+        queries, rest = torch.split(received, wide(self.outs[0]), dim=1)
+        queries, keys = self.own(queries) * self.scale, self.own(keys)
+        operands = by_head(queries, self.heads), by_head(keys, self.heads), edges
+        scores: Tensor = _Dots.apply(*operands)  # type: ignore[no-untyped-call]
+        return self.padded(attend(scores, self.own(values), edges)) + rest
 
 
 class _Dots(Function):
@@ -76,14 +65,14 @@ class _Dots(Function):
         return edges.dots(queries, keys)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         queries, keys = ctx.saved_tensors
         edges: Edges = ctx.edges
         to_keys = edges.transposed_product(gradient, queries)
         return edges.product(gradient, keys), to_keys, None
 
 
-def joined(
+def _joined(
     stack: Stack,
     path: str,
     maps: Sequence[str],
@@ -95,8 +84,9 @@ def joined(
     if not stack.has(f"{path}.{maps[0]}.bias"):
         return weight, None
     width = wide(outs[0])
-    selectors = {
-        f"{path}.{name}.bias": lambda leaf, _, i=i: leaf[0, i * width : (i + 1) * width]
-        for i, name in enumerate(maps)
-    }
+
+    def block(start: int) -> Callable[[Tensor, int], Tensor]:
+        return lambda leaf, run: leaf[0, start + places(outs[run])]
+
+    selectors = {f"{path}.{name}.bias": block(i * width) for i, name in enumerate(maps)}
     return weight, stack.leaf((1, width * len(maps)), selectors)

@@ -10,7 +10,8 @@ from evaluators.engine.dropout import Draws
 from evaluators.engine.fields import Field
 from evaluators.engine.kernels._base import Pass
 from evaluators.engine.matrices import Matrices, prepare
-from evaluators.engine.program import Compiled, read
+from evaluators.engine.program import Compiled
+from evaluators.engine.reading import read
 from evaluators.engine.stack import Stack
 from evaluators.engine.values import Features, Input
 from search_spaces.decision import Choice
