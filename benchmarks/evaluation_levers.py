@@ -14,7 +14,7 @@ from evaluators._folds import run_folds
 from evaluators._recipe import Recipe
 from evaluators._runs import Allowance, Run
 from evaluators.datasets import Dataset
-from evaluators.engine.cohort import Candidate, Cohort
+from evaluators.engine.cohort import Candidate, Cohort, Means
 from evaluators.engine.graph import Graph
 from evaluators.engine.reading import read
 from evaluators.run import run
@@ -39,9 +39,9 @@ def _cohort(
     for index in range(candidates):
         torch.manual_seed(index)
         network = space.network(architecture, dataset.task)
-        one = Run(network, RECIPE, fold, 0, index, epochs, Allowance(None))
+        one = Run(network, RECIPE, fold, 0, index, index, epochs, Allowance(None))
         members.append(Candidate(one, read(network, dataset.x.size(1))))
-    cohort = Cohort(_graph(dataset), members, share_input_dropout=shared_mask)
+    cohort = Cohort(_graph(dataset), members, Means(share_input_dropout=shared_mask))
 
     def train() -> None:
         cohort.advance()

@@ -39,6 +39,7 @@ class Run:
         recipe: how to train it.
         fold: which units it learns from.
         seed, index: of the job, and of the run within it.
+        key: of the architecture, as a number.
         until_epoch: where it stops.
         allowance: of its candidate.
         state: how far it is.
@@ -52,6 +53,7 @@ class Run:
     fold: Fold
     seed: int
     index: int
+    key: int
     until_epoch: int
     allowance: Allowance
     state: RunState = field(default_factory=RunState)

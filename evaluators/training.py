@@ -141,6 +141,7 @@ class _Training:
         folds = run_folds(batches.dataset, job.seed, self.seeds, self.folds)
         parent = None if job.inherit is None else checkpoint.parent_weights(job.inherit)
         allowance = Allowance(job.timeout_seconds)
+        key = int(job.architecture.key[:16], 16)
         runs = []
         for index, fold in enumerate(folds):
             seed_torch(job.seed, index, 0)
@@ -149,7 +150,7 @@ class _Training:
             if parent is not None and job.resume is None:
                 theirs, weights = parent
                 inherit(network, weights[index % len(weights)], theirs)
-            run = Run(network, recipe, fold, job.seed, index, job.until_epoch, allowance)
+            run = Run(network, recipe, fold, job.seed, index, key, job.until_epoch, allowance)
             runs.append(run)
         if job.resume is not None:
             for run, state in zip(

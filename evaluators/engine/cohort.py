@@ -131,7 +131,7 @@ class Cohort:
         draws = None
         if training:
             draws = Draws(
-                [(run.seed, run.index) for run in self.runs],
+                [(run.seed, run.index, run.key) for run in self.runs],
                 [run.state.epoch + 1 for run in self.runs],
                 [float(run.recipe.dropout) for run in self.runs],
                 share_input=self.means.share_input_dropout,

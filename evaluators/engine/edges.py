@@ -14,8 +14,8 @@ from torch import Tensor
 
 from evaluators.engine.csr import Csr
 
-# So many numbers at once, where vectors at edges are needed: they fit in a core's own cache.
-_BLOCK = 1 << 16
+# So many numbers at once, where vectors at edges are needed: few enough for a processor's cache.
+_BLOCK = 1 << 18
 
 
 class Edges:

@@ -86,33 +86,27 @@ class Union:
         crow[1:] = node.bincount(minlength=edges.rows).cumsum(0)
         ones = rows.values.new_ones(1).expand(word.numel())
         self.pattern = Pattern(Csr(crow.int(), word.int(), ones, rows.columns))
-        entry = entry[order]
+        entry = entry[order].int()
         first = counts.cumsum(0) - counts
         # Most places have one candidate. The others are reduced apart.
-        self._first = entry[first].int()
+        self._first = entry[first]
+        self._several = (counts > 1).nonzero().squeeze(1)
+        starts, counts_of_several = first[self._several], counts[self._several]
+        candidates = entry[ranges(starts, starts + counts_of_several)]
+        ends = torch.cat([counts_of_several.new_zeros(1), counts_of_several.cumsum(0)]).int()
+        ones = torch.ones(candidates.numel(), dtype=rows.values.dtype, device=entry.device)
+        self._candidates = Csr(ends, candidates, ones, rows.col.numel())
+        # What 0 takes part in is no less.
         lacks_some = counts < edges.crow.diff()[node]
-        self._several = (counts + lacks_some > 1).nonzero().squeeze(1)
-        self._candidates = _candidates(
-            entry, first[self._several], counts[self._several], lacks_some[self._several], rows
-        )
+        self._lowest = torch.where(lacks_some, 0.0, -torch.inf).to(rows.values.dtype)
 
     def maxima(self, values: Tensor) -> Tensor:
         """[K, nnz of the rows] -> [K, nnz of the pattern]."""
         found = values.index_select(1, self._first)
-        with_zero = torch.cat([values, values.new_zeros(values.size(0), 1)], dim=1)
-        reduced = _largest(self._candidates, with_zero.T.contiguous())
-        return found.index_copy_(1, self._several, reduced.T)
-
-
-def _candidates(entry: Tensor, first: Tensor, counts: Tensor, with_zero: Tensor, rows: Csr) -> Csr:
-    """[places, entries + 1], where the last column stands for 0."""
-    places = torch.arange(counts.numel(), device=entry.device)
-    row = torch.cat([places.repeat_interleave(counts), places[with_zero]])
-    zero = rows.col.numel()
-    zeros = entry.new_full((int(with_zero.sum()),), zero)
-    col = torch.cat([entry[ranges(first, first + counts)], zeros])
-    ones = torch.ones(row.numel(), dtype=rows.values.dtype, device=entry.device)
-    return Csr.of(row, col, ones, (counts.numel(), zero + 1))
+        if self._several.numel():
+            reduced = _largest(self._candidates, values.T.contiguous())
+            found.index_copy_(1, self._several, reduced.T)
+        return torch.maximum(found, self._lowest)
 
 
 def _largest(matrix: Csr, x: Tensor) -> Tensor:

@@ -78,6 +78,9 @@ class Compiled:
         """Args: of each network; their signatures are equal."""
         self.program = programs[0]
         self.runs = len(programs)
+        last = {n: i for i, step in enumerate(self.program.steps) for n in step.inputs}
+        # Which values no step after a step reads.
+        self._over = [[n for n, i in last.items() if i == at] for at in range(len(self.program.steps))]
         made: dict[str, Kernel] = {}
         self._calls: list[Kernel | Callable[[Sequence[Value], int], Value]] = []
         for i, step in enumerate(self.program.steps):
@@ -92,18 +95,21 @@ class Compiled:
 
     def __call__(self, at: Pass, features: Value) -> Tensor:
         """The output at the rows of the loss [K, n, C]."""
-        values: list[Value] = [features]
-        for step, call, need in zip(
-            self.program.steps, self._calls, self.program.needs[1:], strict=True
-        ):
-            inputs = [values[i] for i in step.inputs]
+        values: dict[int, Value] = {0: features}
+        for i, (step, call) in enumerate(zip(self.program.steps, self._calls, strict=True)):
+            need = self.program.needs[i + 1]
+            inputs = [values[number] for number in step.inputs]
             if isinstance(call, Kernel):
-                values.append(call(at, inputs[0], need))
+                values[i + 1] = call(at, inputs[0], need)
             else:
                 rows = at.field.rows(need)
-                values.append(call([head(value, rows) for value in inputs], at.runs))
+                values[i + 1] = call([head(value, rows) for value in inputs], at.runs)
+            # Nothing is held that only its backward pass may still need.
+            del inputs
+            for number in self._over[i]:
+                del values[number]
         own = sum(own for own, _ in self.program.steps[-1].columns)
-        return dense(values[-1]).expand(at.runs, -1, -1)[:, :, :own]
+        return dense(values[len(self.program.steps)]).expand(at.runs, -1, -1)[:, :, :own]
 
 
 def _cat(values: Sequence[Value], runs: int) -> Value:

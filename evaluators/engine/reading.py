@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import fx, nn
-from torch_geometric.nn import GATConv, GATv2Conv, MessagePassing, TransformerConv
+from torch_geometric.nn import MessagePassing
 
 from evaluators.engine.kernels._base import kernel_of, kernels
 from evaluators.engine.kernels.stock import Stock
 from evaluators.engine.program import Program, Step, sizes
 from evaluators.engine.stack import Columns, exact
 
-# Message passing without a kernel whose output at a node depends on what it receives alone.
-_LOCAL = (GATConv, GATv2Conv, TransformerConv)
 # Networks of these modules do the same each time.
 _KNOWN = ("search_spaces.", "torch.nn.", "torch_geometric.nn.")
 
@@ -139,7 +137,7 @@ class _Reader:
             kernel = Stock
             self.stock.append((path, type(module).__name__))
             # What nobody has looked at may depend on anything.
-            self.is_local &= isinstance(module, _LOCAL)
+            self.is_local = False
         self.mixes_rows |= kernel.mixes_rows
         number = self._known(arguments[0])
         reads = self.columns[number]

@@ -105,7 +105,7 @@ class Stack:
         first = theirs[0][0]
         dtype = self.dtype if first.is_floating_point() else first.dtype
         tensor = torch.zeros(self.size, *shape, dtype=dtype, device=self.device)
-        counted = torch.arange(tensor[0].numel()).view(*shape)
+        counted = torch.arange(tensor[0].numel()).view(tuple(shape))
         for name, select in names.items():
             positions = tuple(select(counted, run) for run in range(self.size))
             part = Part(len(self.leaves), positions)

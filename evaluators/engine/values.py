@@ -82,8 +82,7 @@ class Input:
     Attributes:
         features: of the field.
         rows: how many of its nodes.
-        kept: what dropout multiplies their entries by: [K or 1, nnz] where sparse, else
-            [K or 1, rows, F]; None for nothing.
+        kept: what dropout multiplies the entries of sparse ones by [K or 1, nnz]; None for nothing.
         rest: [K, rows, H] more columns, to the right of the features.
         kinds, need: by which matrices dense features were multiplied, and for which rows.
     """
@@ -98,12 +97,12 @@ class Input:
     @property
     def is_constant(self) -> bool:
         """Whether propagating it gives a constant that is worth keeping."""
-        return self.kept is None and self.rest is None and self.features.sparse is None
+        return self.rest is None and self.features.sparse is None
 
     def head(self, rows: int) -> "Input":
         kept, sparse = self.kept, self.features.sparse
         if kept is not None:
-            kept = kept[:, : int(sparse.crow[rows])] if sparse is not None else kept[:, :rows]
+            kept = None if sparse is None else kept[:, : int(sparse.crow[rows])]
         rest = None if self.rest is None else self.rest[:, :rows]
         return replace(self, rows=rows, kept=kept, rest=rest)
 
@@ -121,18 +120,18 @@ class Input:
         """[K or 1, rows, F + H]."""
         x = self._own()[None]
         if self.kept is not None:
-            x = x * (self.kept if self.features.sparse is None else self._scattered())
+            x = x * self._scattered(self.kept)
         if self.rest is None:
             return x
         return torch.cat([x.expand(self.rest.size(0), -1, -1), self.rest], dim=2)
 
-    def _scattered(self) -> Tensor:
-        if self.kept is None or self.features.sparse is None:
+    def _scattered(self, kept: Tensor) -> Tensor:
+        if self.features.sparse is None:
             raise ValueError("only what dropout kept of sparse features is scattered")
         matrix = self.features.sparse.head(self.rows)
         places = matrix.row * matrix.columns + matrix.col
-        dense = self.kept.new_zeros(self.kept.size(0), self.rows * matrix.columns)
-        dense[:, places] = self.kept
+        dense = kept.new_zeros(kept.size(0), self.rows * matrix.columns)
+        dense[:, places] = kept
         return dense.view(-1, self.rows, matrix.columns)
 
     def project(self, weight: Tensor) -> Tensor:
@@ -145,8 +144,7 @@ class Input:
 
     def _project_features(self, weight: Tensor) -> Tensor:
         if self.features.sparse is None:
-            x = self._own()[None]
-            return project(x if self.kept is None else x * self.kept, weight)
+            return project(self._own()[None], weight)
         pattern = self.features.pattern(self.rows)
         values = pattern.matrix.values[None]
         return pattern(values if self.kept is None else values * self.kept, weight)

@@ -105,7 +105,7 @@ def test_an_interrupted_search_is_resumed(arrives: signal.Signals, tmp_path: Pat
     """A signal closes trials cleanly: status 130, the line that resumes, and it does."""
     (tmp_path / "x.toml").write_text(STUDY)
     options = ["--trials", "500", "--set", "evaluator.epochs=40", "--set", "space.width=[4,8,16]"]
-    options += ["--set", "space.depth=[1,2,3]"]
+    options += ["--set", "space.depth=[1,2,3]", "--batch", "1"]
     process = subprocess.Popen(
         [*NAS, "search", "x.toml", *options],
         cwd=tmp_path,

@@ -31,10 +31,10 @@ class Attention(Kernel):
     @classmethod
     def accepts(cls, module: nn.Module) -> bool:
         """Whether a layer of PyTorch Geometric has no option beyond those that all kernels know."""
-        return (
+        return bool(
             isinstance(module, cls.types)
             and isinstance(module.in_channels, int)
-            and bool(module.concat)
+            and module.concat
             and module.dropout == 0
             and module.edge_dim is None
             and module.aggr in ("add", "sum")

@@ -117,7 +117,10 @@ def kernel_of(module: nn.Module) -> type[Kernel] | None:
 
 
 def biased(x: Tensor, bias: Tensor | None) -> Tensor:
-    return x if bias is None else x + bias
+    """x [K or 1, n, H], which is nobody else's, plus a bias [K, 1, H]."""
+    if bias is None:
+        return x
+    return x.add_(bias) if x.size(0) == bias.size(0) else x + bias
 
 
 def plus(left: Tensor, right: Tensor) -> Tensor:
@@ -126,24 +129,24 @@ def plus(left: Tensor, right: Tensor) -> Tensor:
     return torch.add(left[:, :rows], right[:, :rows])
 
 
-def is_narrow(value: Value, columns: int) -> bool:
+def is_narrow(at: Pass, value: Value, columns: int) -> bool:
     """Whether A x costs no more than A (x W), for x W that wide. Sparse features would fill up."""
     if isinstance(value, Input) and value.features.sparse is not None:
         return False
-    # Of equal widths too, since fewer rows are then left to project.
-    return width(value) <= columns
+    # Of equal widths too, where fewer rows are then left to project.
+    return width(value) < columns or (width(value) == columns and not at.field.is_whole)
 
 
-def propagates_first(value: Value, columns: int) -> bool:
+def propagates_first(at: Pass, value: Value, columns: int) -> bool:
     """Whether A x is cheaper than A (x W): x is narrow, or A x a constant."""
-    return (isinstance(value, Input) and value.is_constant) or is_narrow(value, columns)
+    return (isinstance(value, Input) and value.is_constant) or is_narrow(at, value, columns)
 
 
 def propagate_and_project(
     at: Pass, kind: Kind, value: Value, weight: Tensor, need: int, hops: int = 1
 ) -> Tensor:
     """A^hops x W, in the cheaper order."""
-    first = propagates_first(value, weight.size(2))
+    first = propagates_first(at, value, weight.size(2))
     if not first:
         value = project(head(value, at.field.rows(need + hops)), weight)
     for hop in reversed(range(hops)):

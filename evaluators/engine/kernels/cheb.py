@@ -55,7 +55,7 @@ class Cheb(Kernel):
         self.bias = stack.vector(name, outs) if stack.has(name) else None
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
-        if is_narrow(value, self.weights[0].size(2)):
+        if is_narrow(at, value, self.weights[0].size(2)):
             return biased(self._forward(at, dense(value), need), self.bias)
         return biased(self._backward(at, value, need), self.bias)
 

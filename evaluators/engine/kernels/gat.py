@@ -12,7 +12,7 @@ from torch_geometric.nn import GATConv
 
 from evaluators.engine.edges import Edges
 from evaluators.engine.kernels._attention import Attention, attend, head_by_head, run_by_run
-from evaluators.engine.kernels._base import Pass, biased
+from evaluators.engine.kernels._base import Pass
 from evaluators.engine.stack import Columns, Stack
 from evaluators.engine.values import Value, head, project
 
@@ -46,7 +46,9 @@ class Gat(Attention):
         mapped = project(head(value, at.field.rows(need + 1)), self.weight)
         edges = at.field.edges("loops", at.field.rows(need), mapped.size(1), self.heads)
         operands = mapped, self.source, self.target
-        return biased(run_by_run(partial(self._attend, edges), *operands), self.bias)
+        attended, bias = run_by_run(partial(self._attend, edges), *operands), self.bias
+        # Not in place: attention keeps its output for the backward pass.
+        return attended if bias is None else attended + bias
 
     def _attend(self, edges: Edges, mapped: Tensor, source: Tensor, target: Tensor) -> Tensor:
         mapped = self.own(mapped)

@@ -2,8 +2,8 @@
 
     s_ij = sum over c of u_c leaky_relu(z_ijc),    z_ij = V x_i + W x_j
 
-is the one that needs vectors at edges. A block of them stays in a core's own cache, and nothing is
-kept for the gradient, which needs of z only where it is positive: with p = leaky_relu',
+is the one that needs vectors at edges. A block of them stays in the processor's cache, and nothing
+is kept for the gradient, which needs of z only where it is positive: with p = leaky_relu',
 
     g_i = sum over j of ds_ij p(z_ij),    d(V x_i) = u g_i,    du = sum of V x_i g_i + W x_j g_j.
 """
@@ -63,7 +63,9 @@ class GatV2(Attention):
         received = biased(project(head(value, rows), self.received), self.biases[1])
         edges = at.field.edges("loops", rows, columns, self.heads)
         operands = received, sent, self.score
-        return biased(run_by_run(partial(self._attend, edges), *operands), self.biases[2])
+        attended, bias = run_by_run(partial(self._attend, edges), *operands), self.biases[2]
+        # Not in place: attention keeps its output for the backward pass.
+        return attended if bias is None else attended + bias
 
     def _attend(self, edges: Edges, received: Tensor, sent: Tensor, score: Tensor) -> Tensor:
         sent = self.own(sent)

@@ -64,7 +64,7 @@ class Gin(Kernel):
     def _first(self, at: Pass, value: Value, need: int) -> Tensor:
         """The first linear map, of the sum or within it. eps is not the same for all runs."""
         weight = self.weights[0]
-        if is_narrow(value, weight.size(2)):
+        if is_narrow(at, value, weight.size(2)):
             return project(self._sum(at, value, need), weight)
         return self._sum(at, project(head(value, at.field.rows(need + 1)), weight), need)
 

@@ -15,8 +15,7 @@ from evaluators.engine.values import Value, dense, head
 class Stock(Kernel):
     """A module as it is, on the field's own edges.
 
-    Of message passing it is known for some types only that a node's output depends on nothing but
-    the edges it receives by; where it is not, the program computes the whole graph.
+    What its output at a node depends on is not known, so programs compute the whole graph.
     """
 
     @classmethod
@@ -43,7 +42,9 @@ class Stock(Kernel):
     ) -> None:
         super().__init__(stack, path, modules, columns)
         stack.keep(path)
-        self._places = [places(own).to(stack.device) for own in columns]
+        self._places = [
+            places(own).to(stack.device) if _is_padded(own) else slice(None) for own in columns
+        ]
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         module = self.modules[0]
@@ -58,6 +59,10 @@ class Stock(Kernel):
             with network_fault("running the network"):
                 outputs.append(module(*_arguments(module, own, edges))[:rows])
         return torch.stack(outputs)
+
+
+def _is_padded(columns: Columns) -> bool:
+    return any(own != size for own, size in columns)
 
 
 def _arguments(module: nn.Module, x: Tensor, edge_index: Tensor) -> tuple[Tensor, ...]:

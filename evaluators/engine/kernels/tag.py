@@ -51,7 +51,7 @@ class Tag(Kernel):
         self.bias = stack.vector(name, outs) if stack.has(name) else None
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
-        if propagates_first(value, self.weights[0].size(2)):
+        if propagates_first(at, value, self.weights[0].size(2)):
             return biased(self._forward(at, value, need), self.bias)
         return biased(self._backward(at, value, need), self.bias)
 

@@ -1,6 +1,7 @@
 """What tests of the engine share: odd graphs, and networks of one layer or two."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,10 @@ from evaluators.engine.program import Compiled
 from evaluators.engine.reading import read
 from evaluators.engine.stack import Stack
 from evaluators.engine.values import Features, Input
+from search_spaces import plugins
 from search_spaces.decision import Choice
 from search_spaces.message_passing import LayerPlan, Plain
+from search_spaces.networks import NodeNetwork, Perceptron
 
 CPU = torch.device("cpu")
 NODES, FEATURES = 40, 24
@@ -53,24 +56,19 @@ def matrices_of(edge_index: Tensor, nodes: int, dtype: torch.dtype = torch.float
     return Matrices(prepare(edge_index, nodes, dtype), nodes)
 
 
-class Stacked(nn.Module):
+def stacked(
+    operator: str,
+    widths: Sequence[int],
+    options: Mapping[str, Choice],
+    features: int = FEATURES,
+) -> nn.Module:
     """Layers of one operator, one after the other; ReLU between them makes maxima tie at 0."""
-
-    def __init__(
-        self,
-        operator: str,
-        widths: Sequence[int],
-        options: Mapping[str, Choice],
-        features: int = FEATURES,
-    ) -> None:
-        super().__init__()
-        plans = [LayerPlan(operator, w, activation="relu", options=options) for w in widths]
-        self.body = Plain(features, plans)
-        self.output = nn.Linear(widths[-1], 3)
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        scores: Tensor = self.output(self.body(x, edge_index))
-        return scores
+    plans = [LayerPlan(operator, w, activation="relu", options=options) for w in widths]
+    body, width = Plain(features, plans), widths[-1]
+    pre, post = Perceptron(features, features, 0), Perceptron(width, width, 0)
+    # Without dropout of its own.
+    output: Any = plugins.load("operator", "linear").build(width, 3)
+    return NodeNetwork(pre, body, post, output)
 
 
 class Cohort:

@@ -67,7 +67,7 @@ def wrong(made: nn.Module, field: Field, edge_index: Tensor, *, sparse: bool = T
     cohort = Cohort([made], field, x, sparse=sparse)
     assert cohort.programs[0].stock == ()
     scores = cohort.scores()
-    loss_of(scores).backward()
+    torch.autograd.backward(loss_of(scores))
     expected = made(x, edge_index)[None, UNITS]
     own = dict(made.named_parameters())
     gradients = dict(
@@ -151,11 +151,11 @@ def test_company_changes_no_bit(operator: str, heads: int) -> None:
     for field, sparse in product(fields(edge_index, torch.float32), (True, False)):
         together = Cohort(networks, field, x, sparse=sparse)
         scores = together.scores()
-        sum(map(loss_of, scores[:, None]), torch.zeros(())).backward()
+        torch.autograd.backward([loss_of(each) for each in scores[:, None]])
         for run, made in enumerate(networks):
             alone = Cohort([made], field, x, sparse=sparse)
             own = alone.scores()
-            loss_of(own).backward()
+            torch.autograd.backward(loss_of(own))
             assert torch.equal(own[0], scores[run])
             theirs = together.gradients(run)
             for name, gradient in alone.gradients(0).items():

@@ -21,7 +21,7 @@ def _draws(
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9])
 def test_the_law(p: float) -> None:
     """A share p is 0, within 5 standard errors; the rest 1 / (1 - p); neighbors are independent."""
-    (kept,) = _draws([(3, 0)], [p]).kept(SIZE, of_input=False)
+    (kept,) = _draws([(3, 0)], [p]).mask(SIZE, of_input=False).kept()
     dropped = (kept == 0).double()
     error = (p * (1 - p) / SIZE) ** 0.5
     assert abs(float(dropped.mean()) - p) <= 5 * error
@@ -34,7 +34,7 @@ def test_the_law(p: float) -> None:
 @given(st.floats(0, 0.95))
 def test_the_mean_is_kept(p: float) -> None:
     """What is kept is scaled by the probability that is drawn with, not the one asked for."""
-    (kept,) = _draws([(3, 0)], [p]).kept(4, of_input=False)
+    (kept,) = _draws([(3, 0)], [p]).mask(4, of_input=False).kept()
     levels = 1 << 16
     drawn_with = min(round(p * levels), levels - 1) / levels
     for value in kept.unique().tolist():
@@ -47,17 +47,18 @@ def test_company_changes_nothing() -> None:
     alone = _draws([(3, 1)], [0.5])
     for size in (5, 17, 1000):
         assert torch.equal(
-            together.kept(size, of_input=False)[1], alone.kept(size, of_input=False)[0]
+            together.mask(size, of_input=False).kept()[1],
+            alone.mask(size, of_input=False).kept()[0],
         )
 
 
 def test_runs_and_epochs_and_calls_differ() -> None:
     """No mask is drawn twice."""
-    first, second = _draws([(3, 0), (3, 1)], [0.5, 0.5]).kept(200, of_input=False)
-    (later,) = _draws([(3, 0)], [0.5], epoch=1).kept(200, of_input=False)
+    first, second = _draws([(3, 0), (3, 1)], [0.5, 0.5]).mask(200, of_input=False).kept()
+    (later,) = _draws([(3, 0)], [0.5], epoch=1).mask(200, of_input=False).kept()
     draws = _draws([(3, 0)], [0.5])
-    draws.kept(200, of_input=False)
-    (again,) = draws.kept(200, of_input=False)
+    draws.mask(200, of_input=False).kept()
+    (again,) = draws.mask(200, of_input=False).kept()
     masks = {tuple(mask.tolist()) for mask in (first, second, later, again)}
     assert len(masks) == 4
 
@@ -66,19 +67,19 @@ def test_a_shared_input_mask() -> None:
     """Runs of a seed drop the same of the input, and each its own of what it computes."""
     runs, p = [(3, 0), (3, 1)], [0.5, 0.5]
     shared = _draws(runs, p, share_input=True)
-    (mask,) = shared.kept(200, of_input=True)
-    first, second = shared.kept(200, of_input=False)
+    (mask,) = shared.mask(200, of_input=True).kept()
+    first, second = shared.mask(200, of_input=False).kept()
     assert not torch.equal(first, second)
-    (alone,) = _draws([(3, 1)], [0.5], share_input=True).kept(200, of_input=True)
+    (alone,) = _draws([(3, 1)], [0.5], share_input=True).mask(200, of_input=True).kept()
     assert torch.equal(mask, alone)
-    first, second = _draws(runs, p).kept(200, of_input=True)
+    first, second = _draws(runs, p).mask(200, of_input=True).kept()
     assert not torch.equal(first, second)
 
 
 def test_a_shared_mask_of_other_probabilities() -> None:
     """What is dropped with the smaller probability is dropped with the larger one too."""
     draws = _draws([(3, 0), (3, 1), (4, 0)], [0.3, 0.6, 0.3], share_input=True)
-    little, much, other = draws.kept(500, of_input=True)
+    little, much, other = draws.mask(500, of_input=True).kept()
     assert not ((little == 0) & (much != 0)).any()
     assert not torch.equal(little, other)
 

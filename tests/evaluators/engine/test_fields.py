@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import FEATURES, NODES, Cohort, Stacked, matrices_of, odd_features, odd_graph
+from small import FEATURES, NODES, Cohort, matrices_of, odd_features, odd_graph, stacked
 from torch import Tensor
 
 from evaluators.engine.fields import Field
@@ -65,7 +65,7 @@ def test_a_field_computes_what_the_whole_graph_computes(
     matrices = matrices_of(edge_index, NODES)
     units = torch.tensor([NODES - 2, 5, 0])
     torch.manual_seed(seed)
-    network = Stacked(operator, (8,) * depth, {}).double()
+    network = stacked(operator, (8,) * depth, {}).double()
     whole = Cohort([network], Field.whole(matrices, units), x, sparse=True)
     around = Cohort([network], Field.around(matrices, units, whole.hops), x, sparse=True)
     (expected, their_gradients), (found, gradients) = _scores(whole), _scores(around)
@@ -77,7 +77,7 @@ def test_too_small_a_field_shows() -> None:
     """The control: with the nodes of one step less, a network of two layers gives other scores."""
     edge_index, x = odd_graph(0), odd_features(0)
     matrices, units = matrices_of(edge_index, NODES), torch.tensor([5])
-    network = Stacked("gcn", (8, 8), {}, FEATURES).double()
+    network = stacked("gcn", (8, 8), {}, FEATURES).double()
     scores = [
         Cohort([network], Field.around(matrices, units, hops), x, sparse=True).scores()
         for hops in (1, 2, 3)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 import torch
-from small import CPU, FEATURES, NODES, Cohort, Stacked, matrices_of, odd_features, odd_graph
+from small import CPU, FEATURES, NODES, Cohort, matrices_of, odd_features, odd_graph, stacked
 from torch import Tensor, nn
 from torch_geometric.nn import (
     APPNP,
@@ -24,7 +24,7 @@ from evaluators.engine.fields import Field
 from evaluators.engine.kernels._base import Pass, kernel_of
 from evaluators.engine.kernels.dropout import Dropout
 from evaluators.engine.matrices import KINDS, Matrices, prepare
-from evaluators.engine.values import Input
+from evaluators.engine.values import Input, dense
 from search_spaces import plugins
 from search_spaces.decision import Choice
 
@@ -56,7 +56,7 @@ def _widths(operator: str, options: Options) -> list[tuple[int, ...]]:
 
 def _networks(operator: str, options: Options, dtype: torch.dtype) -> list[nn.Module]:
     torch.manual_seed(5)
-    made = [Stacked(operator, w, options).to(dtype) for w in _widths(operator, options)]
+    made = [stacked(operator, w, options).to(dtype) for w in _widths(operator, options)]
     for network in made:
         # Biases begin at 0, and so does eps: what is wrong with them would not show.
         for parameter in network.parameters():
@@ -179,8 +179,7 @@ def test_equals_the_module_on_what_dropout_kept(operator: str, options: Options)
     matrices = matrices_of(edge_index, NODES)
     torch.manual_seed(2)
     width = FEATURES if operator == "skip" else 16
-    networks = [Stacked(operator, (width,), options).double() for _ in range(2)]
-    # What is dropped before the output's linear map is not of interest.
+    networks = [stacked(operator, (width,), options).double() for _ in range(2)]
     for sparse, share in itertools.product((True, False), (True, False)):
         for field in _fields(matrices, Cohort(networks, _whole(matrices), x, sparse=sparse).hops):
             cohort = Cohort(networks, field, x, sparse=sparse)
@@ -201,8 +200,7 @@ def _dropped(cohort: Cohort, draws: Draws) -> Tensor:
     field, rows = cohort.field, cohort.field.rows(cohort.hops)
     at = Pass(field, cohort.compiled.runs, draws)
     value = Dropout(cohort.stack, "", [], [])(at, Input(cohort.features, rows), cohort.hops)
-    assert isinstance(value, Input)
-    kept = value.dense()
+    kept = dense(value)
     if field.order is None:
         return kept
     dropped = kept.new_zeros(kept.size(0), NODES, FEATURES)
