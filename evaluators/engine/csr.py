@@ -77,17 +77,6 @@ class Csr:
         crow[1:] = self.col.bincount(minlength=self.columns).cumsum(0)
         return Csr(crow.int(), self.row[order].int(), self.values[order], self.rows), order
 
-    def tiled(self, copies: int) -> "Csr":
-        """So many copies along the diagonal."""
-        if copies == 1:
-            return self
-        nnz, steps = self.col.numel(), torch.arange(copies, device=self.crow.device)
-        crow = (self.crow[1:].long() + steps[:, None] * nnz).reshape(-1)
-        crow = torch.cat([crow.new_zeros(1), crow])
-        col = (self.col.long() + steps[:, None] * self.columns).reshape(-1)
-        values = self.values.repeat(copies)
-        return Csr(crow.int(), col.int(), values, copies * self.columns)
-
     def tensor(self, values: Tensor | None = None) -> Tensor:
         """As torch's own type, with other values where given."""
         return torch.sparse_csr_tensor(

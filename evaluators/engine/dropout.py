@@ -1,12 +1,13 @@
 """Random numbers of runs that train together, and dropout for a quarter of torch's price.
 
 Each run draws from a stream of its own, which the study's seed, its architecture, its index and the
-epoch determine; so what it draws does not depend on the runs beside it. Streams are SFC64 (Chris Doty-Humphrey), which makes
-64 bits in a nanosecond; an element of a mask takes 16 of them, so a probability p is rounded to a
-multiple of 2^-16, and what is kept is divided by the rounded one: means are exact.
+epoch determine; so what it draws does not depend on the runs beside it. Streams are SFC64 (Chris
+Doty-Humphrey), which makes 64 bits in a nanosecond; an element of a mask takes 16 of them, so a
+probability p is rounded to a multiple of 2^-16, and what is kept is divided by the rounded one:
+means are exact.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,11 @@ class Mask:
     numbers: Tensor
     lowest: Tensor
     scale: Tensor
+
+    def split(self, size: int) -> Iterator["Mask"]:
+        """The mask in pieces of so many elements of each run."""
+        for numbers in torch.split(self.numbers, size, 1):
+            yield Mask(numbers, self.lowest, self.scale)
 
     def kept(self) -> Tensor:
         """[K, size]: 0 where an element is dropped, else what scales it up; a new tensor."""
@@ -75,6 +81,7 @@ class Draws:
         streams = self._shared if of_input and self._share_input else self._streams
         rows = 1 if streams is self._shared and self._one_mask else len(streams)
         words = -(-size // 4)
-        drawn = np.stack([stream.random_raw(words) for stream in streams[:rows]]).view(np.int16)
-        numbers = torch.from_numpy(drawn)[:, :size].to(self._lowest.device)
+        drawn = [stream.random_raw(words) for stream in streams[:rows]]
+        stacked = drawn[0][None] if rows == 1 else np.stack(drawn)
+        numbers = torch.from_numpy(stacked.view(np.int16))[:, :size].to(self._lowest.device)
         return Mask(numbers, self._lowest[:rows], self._scale[:rows])

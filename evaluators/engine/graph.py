@@ -14,8 +14,10 @@ from evaluators.engine.matrices import Matrices, prepare
 from evaluators.engine.program import Program
 from evaluators.engine.values import DENSITY, Features
 
-# A field that saves less than this share of the work is not worth its reordering.
-_WORTHWHILE = 0.1
+# A field with more than this share of the work is not worth its reordering; one whose dense
+# features are large, and would be there twice, not with more than that.
+_SMALLER, _MUCH_SMALLER = 0.9, 0.5
+_LARGE_BYTES = 2**25
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +67,15 @@ class Graph:
         if hops is not None:
             field = Field.around(self.matrices, chosen, hops, self.device)
             share = self._share(field, hops)
-            if share < 1 - _WORTHWHILE:
+            if share < self._worthwhile(field):
                 return View(field, self._features(field), y, share)
         field = Field.whole(self.matrices, chosen, self.device)
         return View(field, self._features(field), y, 1.0)
+
+    def _worthwhile(self, field: Field) -> float:
+        rows = 0 if field.order is None else field.order.numel()
+        copied = 0 if self._sparse is not None else rows * self._x.size(1) * self.dtype.itemsize
+        return _SMALLER if copied < _LARGE_BYTES else _MUCH_SMALLER
 
     def _features(self, field: Field) -> Features:
         return Features(field, self._x, self._sparse)

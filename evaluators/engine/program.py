@@ -80,7 +80,8 @@ class Compiled:
         self.runs = len(programs)
         last = {n: i for i, step in enumerate(self.program.steps) for n in step.inputs}
         # Which values no step after a step reads.
-        self._over = [[n for n, i in last.items() if i == at] for at in range(len(self.program.steps))]
+        steps = range(len(self.program.steps))
+        self._over = [[n for n, i in last.items() if i == at] for at in steps]
         made: dict[str, Kernel] = {}
         self._calls: list[Kernel | Callable[[Sequence[Value], int], Value]] = []
         for i, step in enumerate(self.program.steps):

@@ -75,13 +75,15 @@ def _remembered(network: nn.Module) -> tuple[object, ...]:
     # By what prints: tensors and modules, which are compared by identity, print their address or
     # nothing that a pass may not change.
     attributes = [
-        {name: repr(value) for name, value in vars(module).items() if _is_plain(value)}
+        {name: repr(value) for name, value in vars(module).items() if _is_plain(name, value)}
         for module in network.modules()
     ]
     return state, numpy, random.getstate(), str(attributes)
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain(name: str, value: object) -> bool:
+    if name in ("_parameters", "_buffers", "_modules"):
+        return False
     return isinstance(value, (bool, int, float, str, list, dict, tuple, type(None)))
 
 

@@ -7,16 +7,22 @@ sparse where they are, until a linear map or a propagation makes a tensor of the
 
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 from evaluators.engine.csr import Csr, Pattern
+from evaluators.engine.dropout import Mask
 from evaluators.engine.fields import Field
 from evaluators.engine.matrices import Kind
 from evaluators.engine.maxima import Union
 
+# From so many numbers on, memory is worth more than computing them twice.
+_LARGE = 2**22
+# At a time, where a mask is applied in place.
+_ROWS = 2**12
 # Above this share of non-zeros, features are multiplied as a dense matrix.
 DENSITY = 0.25
 
@@ -150,36 +156,113 @@ class Input:
         return pattern(values if self.kept is None else values * self.kept, weight)
 
 
-Value: TypeAlias = Tensor | Input
+@dataclass(frozen=True, eq=False)
+class Dropped:
+    """A large value on its way through dropout: what is kept of it is computed where it is needed.
+
+    That is in the forward pass and again in the backward pass, which costs less than the memory to
+    keep it in.
+    """
+
+    x: Tensor
+    mask: Mask
+
+
+Value: TypeAlias = Tensor | Input | Dropped
 
 
 def head(value: Value, rows: int) -> Value:
     """The first rows of a value."""
     if isinstance(value, Input):
         return value if value.rows == rows else value.head(rows)
-    # A slice of all rows would cost its backward pass a copy.
+    if isinstance(value, Dropped):
+        return value if value.x.size(1) == rows else dense(value)[:, :rows]
+    # Not through a slice of all: its gradient would be copied into zeros.
     return value if value.size(1) == rows else value[:, :rows]
+
+
+def dropped(x: Tensor, mask: Mask) -> Tensor | Dropped:
+    """A value through dropout."""
+    if x.numel() >= _LARGE:
+        return Dropped(x, mask)
+    kept: Tensor = _Drop.apply(x, mask)  # type: ignore[no-untyped-call]
+    return kept
 
 
 def dense(value: Value) -> Tensor:
     """A value as a tensor [K or 1, n, H]."""
-    return value.dense() if isinstance(value, Input) else value
+    if isinstance(value, Input):
+        return value.dense()
+    if isinstance(value, Dropped):
+        kept: Tensor = _Drop.apply(value.x, value.mask)  # type: ignore[no-untyped-call]
+        return kept
+    return value
 
 
 def project(value: Value, weight: Tensor) -> Tensor:
     """A value times weights [K, H, out]."""
     if isinstance(value, Input):
         return value.project(weight)
-    if value.size(0) == weight.size(0):
-        return torch.bmm(value, weight)
-    return torch.matmul(value, weight)
+    if isinstance(value, Dropped):
+        mapped: Tensor = _DropAndProject.apply(  # type: ignore[no-untyped-call]
+            value.x, weight, value.mask
+        )
+        return mapped
+    return _product(value, weight)
 
 
 def width(value: Value) -> int:
     """How many columns a value has."""
-    if isinstance(value, Tensor):
-        return value.size(2)
-    return value.features.columns + (0 if value.rest is None else value.rest.size(2))
+    if isinstance(value, Input):
+        return value.features.columns + (0 if value.rest is None else value.rest.size(2))
+    return (value.x if isinstance(value, Dropped) else value).size(2)
+
+
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    return torch.bmm(x, weight) if x.size(0) == weight.size(0) else torch.matmul(x, weight)
+
+
+def _kept(x: Tensor, mask: Mask) -> Tensor:
+    """x times a mask, as a new tensor."""
+    return mask.kept().view(-1, x.size(1), x.size(2)).mul_(x)
+
+
+class _Drop(Function):
+    """x times a mask, which is kept for the backward pass as it was drawn: half as large."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mask: Mask) -> Tensor:
+        ctx.mask = mask
+        return _kept(x, mask)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
+        return (_kept(gradient, ctx.mask) if ctx.needs_input_grad[0] else None), None
+
+
+class _DropAndProject(Function):
+    """(x times a mask) times weights; the first product is not kept but computed anew."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, mask: Mask) -> Tensor:
+        ctx.mask = mask
+        ctx.save_for_backward(x, weight)
+        return _product(_kept(x, mask), weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        x, weight = ctx.saved_tensors
+        kept = _kept(x, ctx.mask)
+        to_weight = _product(kept.transpose(1, 2), gradient)
+        if not ctx.needs_input_grad[0]:
+            return None, to_weight, None
+        del kept
+        to_x = _product(gradient, weight.transpose(1, 2))
+        for piece, mask in zip(
+            torch.split(to_x, _ROWS, 1), ctx.mask.split(_ROWS * to_x.size(2)), strict=True
+        ):
+            piece.mul_(mask.kept().view(piece.shape))
+        return to_x, to_weight, None
 
 
 def _gathered(matrix: Csr, order: Tensor | None) -> Csr:

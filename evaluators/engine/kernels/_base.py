@@ -117,7 +117,7 @@ def kernel_of(module: nn.Module) -> type[Kernel] | None:
 
 
 def biased(x: Tensor, bias: Tensor | None) -> Tensor:
-    """x [K or 1, n, H], which is nobody else's, plus a bias [K, 1, H]."""
+    """x [K or 1, n, H], which is nobody else's, plus a bias [K, 1 or n, H]."""
     if bias is None:
         return x
     return x.add_(bias) if x.size(0) == bias.size(0) else x + bias

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from evaluators.engine.kernels._base import Kernel, Pass, biased, propagate_and_project
 from evaluators.engine.matrices import Kind
 from evaluators.engine.stack import Columns, Stack, rounded
-from evaluators.engine.values import Input, Value, head, project
+from evaluators.engine.values import Input, Value, dense, head, project
 
 # By what PyTorch Geometric calls it.
 _SUMS: Mapping[str, Kind] = {"add": "sum", "sum": "sum", "mean": "mean"}
@@ -51,7 +51,7 @@ class NeighborsAndSelf(Kernel):
         else:
             received = propagate_and_project(at, self.kind, value, self.neighbors, need)
         own = project(head(value, at.field.rows(need)), self.itself)
-        return biased(received + own, self.bias)
+        return biased(biased(own, received), self.bias)
 
 
 def aggregates(module: nn.Module) -> bool:
@@ -65,7 +65,7 @@ def _maximum_and_project(at: Pass, value: Value, weight: Tensor, need: int) -> T
     maximum = at.field.maximum(rows, columns)
     value = head(value, columns)
     if not isinstance(value, Input):
-        return project(maximum(value), weight)
+        return project(maximum(dense(value)), weight)
     features = value.features.columns
     of_features = weight if value.rest is None else weight[:, :features]
     if value.features.sparse is not None:

@@ -112,15 +112,6 @@ def test_patterns_and_their_gradients(seed: int, copies: int, alike: bool) -> No
     torch.testing.assert_close(gradient, dense.transpose(1, 2) @ upstream)
 
 
-@settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 10_000), copies=st.integers(1, 3))
-def test_copies_along_the_diagonal(seed: int, copies: int) -> None:
-    """One matrix of several."""
-    matrix, dense = _random(seed)
-    tiled = matrix.tiled(copies).tensor().to_dense()
-    assert torch.equal(tiled, torch.block_diag(*[dense] * copies))
-
-
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), rows=st.integers(0, 7))
 def test_heads_and_transposes(seed: int, rows: int) -> None:
