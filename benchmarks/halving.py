@@ -36,6 +36,11 @@ from nas.spec import load_spec
 
 DOCUMENT = Path(__file__).with_suffix(".md")
 STUDY = Path(__file__).parent.parent / "studies" / "cora.toml"
+# More operators than the study has, so that the pool is as mixed as a space can be.
+OPERATORS = (
+    "gcn", "gat", "gatv2", "transformer", "sage", "graph", "gin", "tag", "cheb", "arma", "sg",
+    "appnp", "linear",
+)  # fmt: skip
 EPOCHS, REDUCTION = (20, 60, 200), 3
 BRACKET = REDUCTION ** (len(EPOCHS) - 1)
 RESAMPLES, BOOTSTRAPS = 100, 2000
@@ -91,6 +96,7 @@ def train(size: Size, data_root: Path, workers: int) -> Pool:
     # One run a job, so that seeds can be told apart; without patience, so that all have all epochs.
     overrides = ["evaluator.seeds=1", f"evaluator.patience={size.epochs[-1]}"]
     overrides += [f"evaluator.epochs={size.epochs[-1]}"]
+    overrides += [f"space.{name}={json.dumps(OPERATORS)}" for name in ("operators", "output")]
     setup = prepare(load_spec(STUDY, overrides), data_root)
     if setup.dataset is None:
         raise SystemExit(f"expected a [dataset] in {STUDY}")

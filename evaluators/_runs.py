@@ -87,14 +87,14 @@ class Run:
         where = f"in epoch {self.state.epoch + 1} of run {self.index}"
         self.fail(Failure("divergence", f"the {what} loss is {loss}, not finite {where}"))
 
-    def complete_epoch(self, value: float, train_loss: float, logits: Tensor) -> bool:
+    def complete_epoch(self, value: float, train_loss: float) -> bool:
         """Count an epoch with its validation value; True where it is the best so far."""
         state = self.state
         state.epoch += 1
         if value <= state.best_value:
             return False
         state.best_epoch, state.best_value = state.epoch, value
-        state.best_train_loss, state.best_logits = train_loss, logits
+        state.best_train_loss = train_loss
         return True
 
     def best_metrics(self, y: Tensor) -> dict[str, float]:

@@ -51,7 +51,8 @@ class _Loop:
         logits = self._validate()
         if self.run.fault is None:
             value = metrics.selecting(self.batches.dataset.metric, logits, self.val_y)
-            if self.run.complete_epoch(value, train_loss, logits):
+            if self.run.complete_epoch(value, train_loss):
+                self.run.state.best_logits = logits
                 self.run.state.keep(self.network.state_dict())
         self._charge()
 

@@ -196,7 +196,9 @@ class _Training:
         for run in runs:
             run.state.metrics = run.best_metrics(y[run.fold.val])
             if not final:
-                run.state.current = {k: v.clone() for k, v in run.network.state_dict().items()}
+                run.state.current = {
+                    name: tensor.cpu().clone() for name, tensor in run.network.state_dict().items()
+                }
         states = [run.state for run in runs]
         return checkpoint.write(
             job.store, self._identity(job), runs[0].signatures, states, final=final

@@ -80,7 +80,8 @@ class Evaluation:
         seconds: wall time spent on it by the worker.
         artifact: its checkpoint.
         failure: why there are no metrics.
-        notes: how it was evaluated, in words for people, by topic.
+        notes: how it was evaluated, in words for people, by topic. What is under `warning` was not
+            done as asked, and is told while the study runs.
     """
 
     epoch: int

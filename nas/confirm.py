@@ -1,13 +1,13 @@
 """Confirming: the best trials retrained on fresh seeds; test is measured here, and only here."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluators import Artifact, Evaluation, Executor, Table
+from evaluators import Artifact, Table
 from evaluators.artifacts import intact
 from nas.record import Confirmation, TrialRecord
+from nas.retraining import ConfirmError, Retraining
 from nas.setup import Setup, prepare, refuse_change
 from nas.spec import StudySpec
 from nas.store import Store
@@ -19,8 +19,7 @@ from nas.store.confirmations import (
     store_test,
 )
 from nas.store.runs import driving
-from nas.study import prepared_dataset
-from search_spaces import SearchSpace, UsageError, plugins
+from search_spaces import SearchSpace, UsageError
 from search_spaces.plugins import Plugin
 
 if TYPE_CHECKING:
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
 
 # Fresh seeds begin so far behind the study's own, which is never among them.
 FRESH_SEEDS = 1_000_000
-
-
-class ConfirmError(Exception):
-    """A trial that could not be retrained."""
 
 
 def confirm(
@@ -44,6 +39,7 @@ def confirm(
     trials: Sequence[int] = (),
     executor: Plugin | None = None,
     progress: Callable[[int, int], None] | None = None,
+    warn: Callable[[str], None] | None = None,
     space: SearchSpace | None = None,
 ) -> list[Confirmation]:
     """Retrain trials on fresh seeds, rank them on fresh validation, and only then measure test.
@@ -57,6 +53,7 @@ def confirm(
         seeds: fresh seeds for each.
         trials: the numbers of the trials, in place of the best.
         progress: called with (done, wanted) as retrainings end.
+        warn: called once with each warning of the evaluator.
 
     Returns:
         All confirmed trials of the study, ranked.
@@ -89,7 +86,8 @@ def confirm(
                 return confirmations(store, name)
             if not setup.task.n_test:
                 raise UsageError(f'the dataset of study "{name}" has no test split to confirm on')
-            _retrain(store, setup, stored["id"], missing, len(wanted), progress)
+            retraining = Retraining(store, setup, stored["id"], progress, warn)
+            retraining.run(missing, wanted=len(wanted))
             _measure_test(store, setup, stored["id"], data_root)
     return confirmations(store, name)
 
@@ -128,56 +126,6 @@ def _refuse_unmeasured(name: str, chosen: list[TrialRecord]) -> None:
                 f"trial {trial.number} is {trial.state}; only a trial that was evaluated to the "
                 "end can be confirmed"
             )
-
-
-def _retrain(
-    store: Store,
-    setup: Setup,
-    study: int,
-    missing: list[tuple[TrialRecord, int]],
-    wanted: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    """Train what is missing on sealed data, and record its validation."""
-    if not missing:
-        return
-    artifacts = store.artifacts(setup.spec.study.name)
-    dataset = prepared_dataset(setup, artifacts)
-    options = setup.spec.executor.options
-    executor: Executor = plugins.load("executor", setup.spec.executor.name).build(**options)
-    queue = list(reversed(missing))
-    flying: dict[int, tuple[TrialRecord, int]] = {}
-    ended = wanted - len(missing)
-    try:
-        while queue or flying:
-            while queue and len(flying) < executor.workers:
-                trial, seed = queue.pop()
-                if trial.architecture is None:
-                    raise ConfirmError(f"trial {trial.number} has no architecture")
-                job = setup.job(trial.architecture, dataset, artifacts, setup.evaluator.epochs)
-                flying[executor.submit([replace(job, seed=seed)])] = (trial, seed)
-            for handle, evaluations in executor.wait(1.0).items():
-                trial, seed = flying.pop(handle)
-                _record(store, study, trial, seed, evaluations[0])
-                ended += 1
-                if progress is not None:
-                    progress(ended, wanted)
-    finally:
-        executor.shutdown(wait=False)
-
-
-def _record(
-    store: Store, study: int, trial: TrialRecord, seed: int, evaluation: Evaluation
-) -> None:
-    if evaluation.failure is not None:
-        raise ConfirmError(
-            f"trial {trial.number} failed when it was retrained on seed {seed}: "
-            f"{evaluation.failure.kind}: {evaluation.failure.message}"
-        )
-    if evaluation.artifact is None:
-        raise ConfirmError("the evaluator keeps no checkpoint, so there is no network to test")
-    sha256 = evaluation.artifact.sha256
-    store_confirmation(store, study, trial.number, seed, evaluation.metrics, sha256)
 
 
 def _measure_test(store: Store, setup: Setup, study: int, data_root: Path) -> None:

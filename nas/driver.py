@@ -63,6 +63,7 @@ class Driver:
         self._flying: dict[int, list[Flying]] = {}
         self._began = time.monotonic()
         self._ended_here = 0
+        self._warned: set[str] = set()
         with store.reading() as connection:
             row = store.row(connection, self._name)
         self._seconds_before = float(row["seconds"])
@@ -181,6 +182,7 @@ class Driver:
 
     def _record(self, trial: Flying, evaluation: Evaluation) -> None:
         """Record a rung; end the trial, or let it go on."""
+        self._warn(evaluation)
         trial.seconds += evaluation.seconds
         verdict = judging.after(self._setup, trial.facts, evaluation)
         evaluation = replace(evaluation, metrics=verdict.metrics, failure=verdict.failure)
@@ -193,6 +195,13 @@ class Driver:
             return self._follow(self._halving.measured(trial, row))
         ending = self._ending(trial, verdict.outcome, evaluation, verdict.violation)
         return self._end(trial, ending, evaluation, key)
+
+    def _warn(self, evaluation: Evaluation) -> None:
+        """Pass a warning of the evaluator on, once in this run; the record has it with each."""
+        warning = evaluation.notes.get("warning", "")
+        if warning and warning not in self._warned:
+            self._warned.add(warning)
+            self._tell(message=f"warning: {warning}")
 
     def _settle(self, *, closing: bool) -> bool:
         """Follow the decisions on a bracket, if there is one to decide on.
@@ -232,6 +241,7 @@ class Driver:
             cached=not trial.trained,
             artifact=evaluation.artifact.sha256 if evaluation.artifact else None,
             failure=evaluation.failure,
+            notes=evaluation.notes if evaluation.failure else {},
         )
 
     def _end(

@@ -94,8 +94,9 @@ class Cohort:
                 if not math.isfinite(loss):
                     run.diverged(loss, "validation")
                     continue
-            # A slice would keep the logits of all runs alive.
-            if run.complete_epoch(values[number], losses[number], logits[number].clone()):
+            if run.complete_epoch(values[number], losses[number]):
+                # A copy: a slice would keep the logits of all runs alive.
+                run.state.best_logits = logits[number].to("cpu", copy=True)
                 self._keep(number)
 
     def _step(self) -> list[float]:

@@ -115,6 +115,8 @@ class Compiled:
 
 def _cat(values: Sequence[Value], runs: int) -> Value:
     first, *others = values
+    if not others:
+        return first
     tensors = [dense(value).expand(runs, -1, -1) for value in others]
     if isinstance(first, Input) and first.rest is None and not first.kinds:
         return Input(first.features, first.rows, first.kept, torch.cat(tensors, dim=2))

@@ -41,8 +41,8 @@ def start(parent: int, memory_gb: float | None) -> None:
 
     torch.set_num_threads(1)
     # What training needs is loaded now, so that neither time nor memory limits count it.
-    importlib.import_module("sklearn.metrics")
-    importlib.import_module("torch_geometric.nn")
+    for name in ("torch.fx", "torch_geometric.nn", "evaluators.training"):
+        importlib.import_module(name)
     if memory_gb is not None:
         _limit_memory(memory_gb)
 

@@ -59,6 +59,11 @@ class Live:
             else:
                 self._print(progress)
 
+    def warn(self, text: str) -> None:
+        """A line that stays."""
+        with suppress(OSError):
+            self._say(f"warning: {text}")
+
     def count(self, done: int, wanted: int) -> None:
         """The progress of what has no trials, such as retraining: so many of so many done."""
         with suppress(OSError):
@@ -83,7 +88,7 @@ class Live:
 
     def _draw(self, bar: "rich.progress.Progress", progress: "Progress") -> None:
         if progress.message:
-            bar.console.print(progress.message, markup=False, highlight=False)
+            self._say(progress.message)
         status = progress.status
         if self._task is not None:
             bar.update(
@@ -96,10 +101,17 @@ class Live:
 
     def _print(self, progress: "Progress") -> None:
         if progress.message:
-            click.echo(progress.message, err=True)
+            self._say(progress.message)
         if progress.last is None or not self._is_due():
             return
         click.echo("; ".join([_ended(progress.last), ", ".join(_standing(progress))]), err=True)
+
+    def _say(self, line: str) -> None:
+        """Above the bar, where there is one."""
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
+        else:
+            click.echo(line, err=True)
 
     def _is_due(self) -> bool:
         now = self._clock()

@@ -13,6 +13,7 @@ from nas.cli.search import FAILED, INTERRUPTED
 
 if TYPE_CHECKING:
     from nas.compare import Comparison, Row
+    from nas.compare._plan import Standing
 
 
 @command("compare")
@@ -99,7 +100,7 @@ def compare_command(
                 workers=workers or _cores(),
                 storage=storage,
                 data_root=data_root,
-                progress=lambda s: live.runs(s.done, s.wanted, s.share, s.seconds_left),
+                progress=lambda standing: _show(live, standing),
                 where=str(spec),
             )
     except KeyboardInterrupt:
@@ -120,6 +121,12 @@ def compare_command(
         write_rows([row.to_json() for row in rows], fmt)
     if all(row.without == row.seeds for row in rows):
         ctx.exit(FAILED)
+
+
+def _show(live: Live, standing: "Standing") -> None:
+    if standing.warning:
+        live.warn(standing.warning)
+    live.runs(standing.done, standing.wanted, standing.share, standing.seconds_left)
 
 
 def _cores() -> int:

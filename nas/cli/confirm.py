@@ -93,6 +93,7 @@ def confirm_command(
                 trials=trials,
                 executor=changed_executor(storage, name, executor, workers),
                 progress=live.count,
+                warn=live.warn,
             )
     except KeyboardInterrupt:
         place = storage_argument(hidden_password(storage))

@@ -49,6 +49,8 @@ class Bench:
         self.objectives = tuple(Objective(m, d) for m, d in setup.objectives.items())
         self._table = setup.evaluator if isinstance(setup.evaluator, Table) else None
         self._measured: dict[str, Evaluation] = {}
+        # Of the evaluator, each once.
+        self.warnings: list[str] = []
 
     @property
     def seed(self) -> int:
@@ -92,6 +94,9 @@ class Bench:
         made = self.setup.evaluator.evaluate(list(jobs.values())) if jobs else ()
         found = dict(zip(jobs, made, strict=True))
         for key, evaluation in found.items():
+            warning = evaluation.notes.get("warning", "")
+            if warning and warning not in self.warnings:
+                self.warnings.append(warning)
             if isinstance(key, str) and evaluation.failure is None:
                 self._measured[key] = evaluation
         return [found[key] if key in found else self._measured[str(key)] for key in keys]

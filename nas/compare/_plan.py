@@ -41,12 +41,14 @@ class Standing:
         done, wanted: runs, those that were stored among them.
         share: of the trials of all runs, in [0, 1].
         seconds_left: by the trials made so far, None when unknown.
+        warning: of the evaluator, told once, or "".
     """
 
     done: int
     wanted: int
     share: float
     seconds_left: float | None = None
+    warning: str = ""
 
 
 Report = Callable[[Standing], None]
@@ -113,6 +115,7 @@ class _Clock:
         self._first: tuple[float, int] | None = None
         self._ended = 0
         self._under_way: dict[Task, int] = {}
+        self._warned: set[str] = set()
 
     def told(self, message: Told) -> None:
         if message.run is None:
@@ -120,9 +123,13 @@ class _Clock:
         else:
             self._under_way.pop(message.task, None)
             self._ended += 1
+        for warning in message.warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                self.tell(warning)
         self.tell()
 
-    def tell(self) -> None:
+    def tell(self, warning: str = "") -> None:
         # An exhausted run counts as all of its trials: nothing is left of it.
         made = self._ended * self._trials + sum(self._under_way.values())
         left = self._missing * self._trials - made
@@ -133,7 +140,7 @@ class _Clock:
             seconds = (now - self._first[0]) * left / (made - self._first[1])
         wanted = self._stored + self._missing
         share = 1 - left / (wanted * self._trials)
-        self._progress(Standing(self._stored + self._ended, wanted, share, seconds))
+        self._progress(Standing(self._stored + self._ended, wanted, share, seconds, warning))
 
 
 def _digest(setup: Setup, trials: int) -> str:

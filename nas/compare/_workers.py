@@ -36,11 +36,16 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Told:
-    """What a run says: how many trials it has made, and itself when it has ended."""
+    """What a run says: how many trials it has made, and itself when it has ended.
+
+    Attributes:
+        warnings: of its evaluator, in this process so far.
+    """
 
     task: Task
     trials: int
     run: Run | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,11 @@ def run_all(
         return
     for seed, queue in queues.items():
         for entrant in queue:
-            run = run_one(bench, entrant, seed, trials, _ticker((entrant, seed), told))
-            told(Told((entrant, seed), run.trials, run))
+            run = run_one(bench, entrant, seed, trials, _ticker(bench, (entrant, seed), told))
+            told(Told((entrant, seed), run.trials, run, tuple(bench.warnings)))
 
 
-def _ticker(task: Task, told: Callable[[Told], None]) -> Callable[[Finished], None]:
+def _ticker(bench: Bench, task: Task, told: Callable[[Told], None]) -> Callable[[Finished], None]:
     """Tell how far a run is, at most twice a second."""
     last = time.monotonic()
 
@@ -90,7 +95,7 @@ def _ticker(task: Task, told: Callable[[Told], None]) -> Callable[[Finished], No
         now = time.monotonic()
         if now - last >= _TICK_SECONDS:
             last = now
-            told(Told(task, finished.ordinal + 1))
+            told(Told(task, finished.ordinal + 1, warnings=tuple(bench.warnings)))
 
     return tick
 
@@ -198,8 +203,8 @@ def _work(connection: _Line, parcel: Parcel, store: str, trials: int) -> None:
         bench = parcel.bench(store)
         while True:
             task: Task = connection.recv()
-            run = run_one(bench, *task, trials=trials, tick=_ticker(task, connection.send))
-            connection.send(Told(task, run.trials, run))
+            run = run_one(bench, *task, trials=trials, tick=_ticker(bench, task, connection.send))
+            connection.send(Told(task, run.trials, run, tuple(bench.warnings)))
     except (UsageError, ComparisonError) as error:
         kind = UsageError if isinstance(error, UsageError) else ComparisonError
         connection.send(_Raised(kind, str(error), traceback.format_exc()))

@@ -45,7 +45,11 @@ class Reserved:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a trial ended, complete with what is kept of it."""
+    """How a trial ended, complete with what is kept of it.
+
+    Attributes:
+        notes: of an evaluation that failed; those of the others are in their own rows.
+    """
 
     state: TrialState
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -55,6 +59,7 @@ class Ending:
     cached: bool = False
     artifact: str | None = None
     failure: Failure | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 class TakenOverError(StoreFailedError):
@@ -210,6 +215,7 @@ class Ledger:
                     seconds=ending.seconds,
                     artifact=ending.artifact,
                     failure=asdict(ending.failure) if ending.failure else None,
+                    evaluated=dict(ending.notes) or None,
                 )
             )
             self._change(

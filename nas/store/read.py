@@ -295,7 +295,7 @@ def trial_rows(study: int) -> "sa.Select[Any]":
         .order_by(evaluations.c.epoch.desc())
         .limit(1)
     )
-    query = sa.select(trials, last.scalar_subquery().label("evaluated"))
+    query = sa.select(trials, last.scalar_subquery().label("last_notes"))
     return query.where(trials.c.study_id == study)
 
 
@@ -316,5 +316,5 @@ def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
         artifact=row["artifact"],
         note=row["note"] or {},
         inherit=row["inherit"],
-        evaluated=row["evaluated"] or {},
+        evaluated=row["evaluated"] or row["last_notes"] or {},
     )

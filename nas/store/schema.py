@@ -21,6 +21,7 @@ from sqlalchemy import (
 UPGRADES: Mapping[int, tuple[str, ...]] = {
     1: ("ALTER TABLE nas_trials ADD COLUMN note JSON",),
     2: ("ALTER TABLE nas_evaluations ADD COLUMN notes JSON",),
+    3: ("ALTER TABLE nas_trials ADD COLUMN evaluated JSON",),
 }
 VERSION = 1 + len(UPGRADES)
 # None is SQL NULL, not the JSON text "null".
@@ -90,6 +91,8 @@ trials = Table(
     Column("seconds", Float, nullable=False),
     Column("artifact", String(64)),
     Column("failure", OPTIONAL_JSON),
+    # The evaluator's notes of what failed, which is in no row of `evaluations`.
+    Column("evaluated", OPTIONAL_JSON),
     UniqueConstraint("study_id", "seq", name="nas_trials_order"),
     Index("nas_trials_state", "study_id", "state"),
 )

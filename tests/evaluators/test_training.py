@@ -17,8 +17,8 @@ from safetensors import safe_open
 
 from evaluators import Evaluation, Job, artifacts, training
 from evaluators._dropout import SparseConstant, set_dropout
-from evaluators._recipe import seed_torch
 from evaluators._folds import run_folds
+from evaluators._recipe import seed_torch
 from evaluators.checkpoint import best_weights, run_weights
 from evaluators.datasets._base import Dataset, DatasetError, save_prepared
 from evaluators.metrics import split_metrics

@@ -158,7 +158,7 @@ class TestOldDatabases:
     def test_one_of_version_1_is_brought_up_to_date(self, storage: str) -> None:
         old_database(storage)
         store = Store.open_existing(storage)
-        assert version(storage) == schema.VERSION == 3
+        assert version(storage) == schema.VERSION == 4
         (trial,) = store.trials("old")
         assert (trial.state, dict(trial.note), dict(trial.evaluated)) == ("complete", {}, {})
         assert [rung["notes"] for rung in store.evaluations("old", 0)] == [{}]
@@ -192,7 +192,7 @@ class TestOldDatabases:
         steps = {1: (*schema.UPGRADES[1], "ALTER TABLE nowhere ADD COLUMN x JSON")}
         with monkeypatch.context() as patch:
             patch.setattr(schema, "UPGRADES", steps)
-            with pytest.raises(StoreError, match="could not be brought up to version 3"):
+            with pytest.raises(StoreError, match="could not be brought up to version 4"):
                 Store(storage)
         engine = sa.create_engine(storage)
         assert "note" not in [c["name"] for c in sa.inspect(engine).get_columns("nas_trials")]
@@ -219,8 +219,8 @@ class TestOldDatabases:
     def test_one_of_a_later_program_is_refused(self, storage: str) -> None:
         Store(storage)
         with sa.create_engine(storage).begin() as connection:
-            connection.execute(sa.text("update nas_database set version = 4"))
-        with pytest.raises(StoreError, match="tables of version 4, this program knows 3"):
+            connection.execute(sa.text("update nas_database set version = 5"))
+        with pytest.raises(StoreError, match="tables of version 5, this program knows 4"):
             Store(storage)
 
 
@@ -248,7 +248,7 @@ def test_of_many_that_open_an_old_database_at_once_all_are_served(tmp_path: Path
         url = f"sqlite:///{tmp_path / str(attempt)}.db"
         old_database(url)
         assert _open_at_once(url) == ["complete"] * 4
-        assert version(url) == 3
+        assert version(url) == 4
 
 
 def test_postgresql(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +264,7 @@ def test_postgresql(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             connection.exec_driver_sql(f"CREATE DATABASE {name}{attempt}")
         old_database(url)
         assert _open_at_once(url) == ["complete"] * 4
-        assert version(url) == 3
+        assert version(url) == 4
     search(fake_spec(3, "fakes.noting"), storage=url, data_root=Path())
     resume("fake", storage=url, data_root=Path(), trials=4)
     notes = [dict(trial.note) for trial in Store(url).trials("fake")]

@@ -1,0 +1,113 @@
+"""Retraining trials on fresh seeds: the seeds of a trial in batches, which train together."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby, pairwise
+
+from evaluators import Artifact, Evaluation, Executor, Job
+from nas.record import TrialRecord
+from nas.setup import Setup
+from nas.store import Store
+from nas.store.confirmations import store_confirmation
+from nas.study import prepared_dataset
+from search_spaces import plugins
+
+# Seeds of one trial that are retrained together, at most: what has ended of a batch is recorded, so
+# an interruption costs no more than that for each worker.
+_TOGETHER = 8
+
+
+class ConfirmError(Exception):
+    """A trial that could not be retrained."""
+
+
+class Retraining:
+    """Trains on sealed data, and records the validation of each retraining."""
+
+    def __init__(
+        self,
+        store: Store,
+        setup: Setup,
+        study: int,
+        progress: Callable[[int, int], None] | None,
+        warn: Callable[[str], None] | None,
+    ) -> None:
+        self._store, self._setup, self._study = store, setup, study
+        self._progress = progress or (lambda *_: None)
+        self._warn = warn or (lambda _: None)
+        self._warned: set[str] = set()
+
+    def run(self, missing: Sequence[tuple[TrialRecord, int]], wanted: int) -> None:
+        """Train trials on seeds, those of one trial together; `wanted` counts what is there too."""
+        if not missing:
+            return
+        artifacts = self._store.artifacts(self._setup.spec.study.name)
+        dataset = prepared_dataset(self._setup, artifacts)
+        plugin = self._setup.spec.executor
+        executor: Executor = plugins.load("executor", plugin.name).build(**plugin.options)
+        queue = batches(missing, executor.workers)
+        flying: dict[int, tuple[TrialRecord, Sequence[int]]] = {}
+        left, following = len(missing), next(queue, None)
+        try:
+            while flying or following:
+                while following and len(flying) < executor.workers:
+                    jobs = self._jobs(*following, dataset, artifacts)
+                    flying[executor.submit(jobs)] = following
+                    following = next(queue, None)
+                for handle, evaluations in executor.wait(1.0).items():
+                    trial, seeds = flying.pop(handle)
+                    for _ in self._recorded(trial, seeds, evaluations):
+                        left -= 1
+                        self._progress(wanted - left, wanted)
+        finally:
+            executor.shutdown(wait=False)
+
+    def _jobs(
+        self, trial: TrialRecord, seeds: Sequence[int], dataset: Artifact | None, artifacts: str
+    ) -> list[Job]:
+        if trial.architecture is None:
+            raise ConfirmError(f"trial {trial.number} has no architecture")
+        epochs = self._setup.evaluator.epochs
+        job = self._setup.job(trial.architecture, dataset, artifacts, epochs)
+        return [replace(job, seed=seed) for seed in seeds]
+
+    def _recorded(
+        self, trial: TrialRecord, seeds: Sequence[int], evaluations: Sequence[Evaluation]
+    ) -> Iterator[int]:
+        """Record a batch, seed by seed; a failure is raised when the others are recorded."""
+        failures: list[ConfirmError] = []
+        for seed, evaluation in zip(seeds, evaluations, strict=True):
+            warning = evaluation.notes.get("warning", "")
+            if warning and warning not in self._warned:
+                self._warned.add(warning)
+                self._warn(warning)
+            if evaluation.failure is not None:
+                failures.append(
+                    ConfirmError(
+                        f"trial {trial.number} failed when it was retrained on seed {seed}: "
+                        f"{evaluation.failure.kind}: {evaluation.failure.message}"
+                    )
+                )
+                continue
+            if evaluation.artifact is None:
+                raise ConfirmError("the evaluator keeps no checkpoint, so no network to test")
+            artifact = evaluation.artifact.sha256
+            store_confirmation(
+                self._store, self._study, trial.number, seed, evaluation.metrics, artifact
+            )
+            yield seed
+        if failures:
+            raise failures[0]
+
+
+def batches(
+    missing: Sequence[tuple[TrialRecord, int]], workers: int
+) -> Iterator[tuple[TrialRecord, Sequence[int]]]:
+    """Seeds of one trial to retrain together, so few that no worker is left without any."""
+    largest = min(_TOGETHER, -(-len(missing) // workers))
+    for _, group in groupby(missing, key=lambda pair: pair[0].number):
+        pairs = list(group)
+        pieces = -(-len(pairs) // largest)
+        bounds = [len(pairs) * piece // pieces for piece in range(pieces + 1)]
+        for start, end in pairwise(bounds):
+            yield pairs[start][0], [seed for _, seed in pairs[start:end]]
