@@ -36,6 +36,7 @@ class Retraining:
         self._progress = progress or (lambda *_: None)
         self._warn = warn or (lambda _: None)
         self._warned: set[str] = set()
+        self._ended = self._wanted = 0
 
     def run(self, missing: Sequence[tuple[TrialRecord, int]], wanted: int) -> None:
         """Train trials on seeds, those of one trial together; `wanted` counts what is there too."""
@@ -47,7 +48,8 @@ class Retraining:
         executor: Executor = plugins.load("executor", plugin.name).build(**plugin.options)
         queue = batches(missing, executor.workers)
         flying: dict[int, tuple[TrialRecord, Sequence[int]]] = {}
-        left, following = len(missing), next(queue, None)
+        following = next(queue, None)
+        self._ended, self._wanted = wanted - len(missing), wanted
         try:
             while flying or following:
                 while following and len(flying) < executor.workers:
@@ -55,10 +57,7 @@ class Retraining:
                     flying[executor.submit(jobs)] = following
                     following = next(queue, None)
                 for handle, evaluations in executor.wait(1.0).items():
-                    trial, seeds = flying.pop(handle)
-                    for _ in self._recorded(trial, seeds, evaluations):
-                        left -= 1
-                        self._progress(wanted - left, wanted)
+                    self._record(*flying.pop(handle), evaluations)
         finally:
             executor.shutdown(wait=False)
 
@@ -71,33 +70,31 @@ class Retraining:
         job = self._setup.job(trial.architecture, dataset, artifacts, epochs)
         return [replace(job, seed=seed) for seed in seeds]
 
-    def _recorded(
+    def _record(
         self, trial: TrialRecord, seeds: Sequence[int], evaluations: Sequence[Evaluation]
-    ) -> Iterator[int]:
+    ) -> None:
         """Record a batch, seed by seed; a failure is raised when the others are recorded."""
-        failures: list[ConfirmError] = []
+        failures: list[str] = []
         for seed, evaluation in zip(seeds, evaluations, strict=True):
-            warning = evaluation.notes.get("warning", "")
-            if warning and warning not in self._warned:
-                self._warned.add(warning)
-                self._warn(warning)
+            self._pass_on(evaluation.notes.get("warning", ""))
             if evaluation.failure is not None:
-                failures.append(
-                    ConfirmError(
-                        f"trial {trial.number} failed when it was retrained on seed {seed}: "
-                        f"{evaluation.failure.kind}: {evaluation.failure.message}"
-                    )
-                )
+                failures.append(f"{seed}: {evaluation.failure.kind}: {evaluation.failure.message}")
                 continue
             if evaluation.artifact is None:
-                raise ConfirmError("the evaluator keeps no checkpoint, so no network to test")
-            artifact = evaluation.artifact.sha256
-            store_confirmation(
-                self._store, self._study, trial.number, seed, evaluation.metrics, artifact
-            )
-            yield seed
+                raise ConfirmError("the evaluator keeps no checkpoint, so there is nothing to test")
+            sha256, metrics = evaluation.artifact.sha256, evaluation.metrics
+            store_confirmation(self._store, self._study, trial.number, seed, metrics, sha256)
+            self._ended += 1
+            self._progress(self._ended, self._wanted)
         if failures:
-            raise failures[0]
+            raise ConfirmError(
+                f"trial {trial.number} failed when it was retrained on seed {failures[0]}"
+            )
+
+    def _pass_on(self, warning: str) -> None:
+        if warning and warning not in self._warned:
+            self._warned.add(warning)
+            self._warn(warning)
 
 
 def batches(

@@ -118,7 +118,7 @@ _TENSORS = ("x", "edge_index", "y", "train", "val", "test", "graph_ids", "class_
 
 
 def save_prepared(dataset: Dataset, store: str) -> Artifact:
-    """Write a sealed dataset into the store, with what every worker would compute from its edges.
+    """Write a sealed dataset into the store, with what every worker would make of it.
 
     Raises:
         ValueError: the dataset still has its test labels.
@@ -139,7 +139,7 @@ def save_prepared(dataset: Dataset, store: str) -> Artifact:
     }
     needed = bytes_needed(dataset.x.size(0), dataset.edge_index.size(1))
     if dataset.graph_ids is None and needed < available_bytes():
-        made = prepare(dataset.edge_index, dataset.x.size(0))
+        made = prepare(dataset.x, dataset.edge_index)
         tensors |= {f"{_MATRICES}{name}": tensor for name, tensor in made.items()}
     present = {k: v.contiguous() for k, v in tensors.items() if v is not None}
     return artifacts.write(store, save(present, {"dataset": json.dumps(header)}))

@@ -17,6 +17,15 @@ from torch import Tensor
 _LEVELS = 1 << 16
 
 
+def is_dropped(p: float) -> bool:
+    """Whether a probability is more than nothing."""
+    return _bound(p) > 0
+
+
+def _bound(p: float) -> int:
+    return min(round(p * _LEVELS), _LEVELS - 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Mask:
     """Which elements are kept, as it was drawn.
@@ -61,13 +70,14 @@ class Draws:
         """
         given = list(zip(seeds, epochs, strict=True))
         self._streams = [np.random.SFC64([*seed, epoch]) for seed, epoch in given]
-        self._share_input = share_input
-        self._shared = [np.random.SFC64([seed[0], epoch]) for seed, epoch in given]
-        bounds = [min(round(p * _LEVELS), _LEVELS - 1) for p in probabilities]
+        self._of_input = self._streams
+        if share_input:
+            self._of_input = [np.random.SFC64([seed[0], epoch]) for seed, epoch in given]
+        bounds = [_bound(p) for p in probabilities]
         self.any = any(bounds)
         # Equal seeds, epochs and probabilities draw equal masks: one row stands for all.
         alike = {(seed[0], epoch) for seed, epoch in given}
-        self._one_mask = len(alike) == len(set(bounds)) == 1
+        self._one_mask = share_input and len(alike) == len(set(bounds)) == 1
         self._lowest = torch.tensor([b - _LEVELS // 2 for b in bounds], dtype=torch.int16)[:, None]
         scale = torch.tensor([_LEVELS / (_LEVELS - b) for b in bounds], dtype=torch.float64)
         self._scale = scale[:, None].to(device=device, dtype=dtype)
@@ -78,8 +88,8 @@ class Draws:
 
         The latter for the input, where all runs share its mask and have the same probability.
         """
-        streams = self._shared if of_input and self._share_input else self._streams
-        rows = 1 if streams is self._shared and self._one_mask else len(streams)
+        streams = self._of_input if of_input else self._streams
+        rows = 1 if of_input and self._one_mask else len(streams)
         words = -(-size // 4)
         drawn = [stream.random_raw(words) for stream in streams[:rows]]
         stacked = drawn[0][None] if rows == 1 else np.stack(drawn)

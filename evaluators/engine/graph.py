@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from evaluators.datasets._base import Dataset
-from evaluators.engine.csr import Csr
 from evaluators.engine.fields import Field
 from evaluators.engine.matrices import Matrices, prepare
 from evaluators.engine.program import Program
-from evaluators.engine.values import DENSITY, Features
+from evaluators.engine.values import Features
 
 # A field with more than this share of the work is not worth its reordering; one whose dense
 # features are large, and would be there twice, not with more than that.
@@ -44,10 +43,10 @@ class Graph:
         self.dataset, self.dtype, self.device = dataset, dtype, device
         tensors: Mapping[str, Tensor] = dataset.matrices
         if not tensors or dtype != torch.float32:
-            tensors = prepare(dataset.edge_index, dataset.x.size(0), dtype)
+            tensors = prepare(dataset.x.to(dtype), dataset.edge_index)
         self.matrices = Matrices(tensors, dataset.x.size(0))
         self._x = dataset.x.to(dtype)
-        self._sparse = _sparse(self._x)
+        self._sparse = self.matrices.features(self._x.size(1))
         weights = dataset.class_weights
         self.class_weights = None if weights is None else weights.to(device=device, dtype=dtype)
         self._views = lru_cache(maxsize=16)(self._view)
@@ -91,11 +90,3 @@ class Graph:
         work = sum(row + int(received[row - 1]) for row in rows)
         whole = len(rows) * (self.matrices.n_nodes + int(crow[-1]))
         return (work + field.rows(hops)) / (whole + self.matrices.n_nodes)
-
-
-def _sparse(x: Tensor) -> Csr | None:
-    """Features as a sparse matrix, or None where more than a quarter of them are not zero."""
-    if x.numel() == 0 or int(x.count_nonzero()) > DENSITY * x.numel():
-        return None
-    row, col = x.nonzero().unbind(1)
-    return Csr.of(row, col, x[row, col], (x.size(0), x.size(1)))

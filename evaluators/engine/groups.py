@@ -8,6 +8,7 @@ import torch
 
 from evaluators._faults import CandidateError, memory_fault
 from evaluators.engine.cohort import Candidate, Cohort, Means
+from evaluators.engine.dropout import is_dropped
 from evaluators.engine.graph import Graph, View
 
 # Columns of all runs of a cohort side by side: beyond that, weights leave the processor's cache.
@@ -46,7 +47,9 @@ def _alike(candidate: Candidate) -> tuple[object, ...]:
     """Equal for candidates that can be a cohort."""
     run = candidate.run
     units = (run.fold.train.numpy().tobytes(), run.fold.val.numpy().tobytes())
-    return (candidate.program.signature, run.recipe.optimizer, *units)
+    # What nothing is dropped of is a constant, and computed in another order.
+    drops = is_dropped(run.recipe.dropout)
+    return (candidate.program.signature, run.recipe.optimizer, drops, *units)
 
 
 def _largest(graph: Graph, candidate: Candidate) -> int:

@@ -1,4 +1,4 @@
-"""The matrices that operators propagate by, made from the edges once for each task.
+"""The sparse matrices of a task, made once: what operators propagate by, and the features.
 
 A row belongs to the node that receives, a column to the one that sends; `W` counts the edges from
 one to the other.
@@ -36,13 +36,20 @@ _EDGES: Mapping[Kind, str] = {
 KINDS: tuple[Kind, ...] = tuple(_EDGES)
 
 
-def prepare(
-    edge_index: Tensor, n_nodes: int, dtype: torch.dtype = torch.float32
-) -> dict[str, Tensor]:
-    """The tensors of all matrices: `all.crow`, `all.col`, ..., `gcn.values`, ...
+# Above this share of non-zeros, features are multiplied as a dense matrix.
+DENSITY = 0.25
+
+
+def prepare(x: Tensor, edge_index: Tensor) -> dict[str, Tensor]:
+    """The tensors of all matrices: `all.crow`, `all.col`, ..., `gcn.values`, ..., `features.crow`.
 
     They go into the file of a prepared dataset, which all workers map into their memory.
+
+    Args:
+        x: [N, F]; its type is that of all values.
+        edge_index: [2, E].
     """
+    n_nodes, dtype = x.size(0), x.dtype
     is_loop = edge_index[0] == edge_index[1]
     nodes = torch.arange(n_nodes)
     plain = edge_index[:, ~is_loop]
@@ -57,6 +64,11 @@ def prepare(
     for kind in KINDS:
         if kind not in ("sum", "loops"):  # of ones
             found[f"{kind}.values"] = _values(kind, _structure(found, kind, n_nodes), dtype)
+    if x.numel() and int(x.count_nonzero()) <= DENSITY * x.numel():
+        row, col = x.nonzero().unbind(1)
+        features = Csr.of(row, col, x[row, col], (n_nodes, x.size(1)))
+        found |= {"features.crow": features.crow, "features.col": features.col}
+        found["features.values"] = features.values
     return found
 
 
@@ -72,6 +84,13 @@ class Matrices:
     def __init__(self, tensors: Mapping[str, Tensor], n_nodes: int) -> None:
         self._tensors, self.n_nodes = tensors, n_nodes
         self.of = cache(self._of)
+
+    def features(self, columns: int) -> Csr | None:
+        """The features as a sparse matrix; None where more than a quarter of them are not 0."""
+        if "features.crow" not in self._tensors:
+            return None
+        crow, col = self._tensors["features.crow"], self._tensors["features.col"]
+        return Csr(crow, col, self._tensors["features.values"], columns)
 
     def _of(self, kind: Kind) -> Csr:
         matrix = _structure(self._tensors, kind, self.n_nodes)

@@ -23,8 +23,6 @@ from evaluators.engine.maxima import Union
 _LARGE = 2**22
 # At a time, where a mask is applied in place.
 _ROWS = 2**12
-# Above this share of non-zeros, features are multiplied as a dense matrix.
-DENSITY = 0.25
 
 
 class Features:

@@ -18,7 +18,7 @@ from nas.cli._shared import DEBUG
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 _OUTCOMES = (
     ("nas.driver", "StudyFailedError"),
-    ("nas.confirm", "ConfirmError"),
+    ("nas.retraining", "ConfirmError"),
     ("nas.compare", "ComparisonError"),
     ("nas.store.engine", "StoreFailedError"),
     ("nas.export._base", "ExportFailedError"),

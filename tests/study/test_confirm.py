@@ -1,6 +1,7 @@
 """Confirming: fresh seeds, ranked on validation, test measured once, in the driver alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import pytest
 import torch
 
 import nas
+from evaluators import Evaluation, Failure, Job, training
 from evaluators.datasets import RawDataset, load, save_graph
 from nas.confirm import FRESH_SEEDS, confirm
+from nas.record import TrialRecord
+from nas.retraining import ConfirmError, batches
 from nas.store import Store
 from search_spaces import UsageError
 from search_spaces.plugins import Plugin
@@ -201,3 +205,103 @@ def test_of_a_table_is_looked_up_once(tmp_path: Path) -> None:
     both = study.confirm(top=2)
     assert both[0] == one
     assert [c.metrics["test_accuracy"]["stderr"] for c in both] == [None, None]
+
+
+@contextmanager
+def sizes_of_batches(failing: int | None = None) -> Iterator[list[int]]:
+    """The numbers of jobs that the evaluator is called with; the job of one seed may fail."""
+    sizes: list[int] = []
+    evaluate = training._Training.evaluate
+
+    def counted(self: Any, jobs: Sequence[Job]) -> list[Evaluation]:
+        sizes.append(len(jobs))
+        failure = Failure("divergence", "the loss is nan")
+        return [
+            Evaluation(1, failure=failure) if job.seed == failing else done
+            for job, done in zip(jobs, evaluate(self, jobs), strict=True)
+        ]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training._Training, "evaluate", counted)
+        yield sizes
+
+
+class TestTogether:
+    def test_seeds_together_give_what_they_give_one_by_one(self, tmp_path: Path) -> None:
+        """The same stored values, bit for bit."""
+        folders = [tmp_path / "together", tmp_path / "alone"]
+        for folder in folders:
+            folder.mkdir()
+        dropped = {"evaluator": {**SPEC["evaluator"], "dropout": 0.5}}
+        one, other = (run(folder, graph(), **dropped) for folder in folders)
+        with sizes_of_batches() as sizes:
+            together = one.confirm(top=2, seeds=5)
+        with sizes_of_batches() as ones, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("nas.retraining._TOGETHER", 1)
+            alone = other.confirm(top=2, seeds=5)
+        assert (sizes, ones) == ([5, 5], [1] * 10)
+        assert together == alone
+        assert len(set(alone[0].values["val_loss"])) == 5
+
+    def test_a_batch_leaves_no_worker_idle_and_has_one_trial(self) -> None:
+        def sizes(trials: int, seeds: int, workers: int) -> list[int]:
+            missing = [(trial(number), seed) for number in range(trials) for seed in range(seeds)]
+            found = list(batches(missing, workers))
+            pairs = [(t.number, seed) for t, group in found for seed in group]
+            assert pairs == [(t.number, seed) for t, seed in missing]
+            return [len(group) for _, group in found]
+
+        assert sizes(1, 10, 1) == [5, 5]
+        assert sizes(1, 10, 2) == [5, 5]
+        assert sizes(1, 10, 4) == [2, 3, 2, 3]
+        assert sizes(3, 10, 2) == [5] * 6
+        assert sizes(5, 3, 2) == [3] * 5
+        assert sizes(1, 2, 8) == [1, 1]
+        assert sizes(1, 30, 2) == [7, 8, 7, 8]
+        assert sizes(0, 5, 2) == []
+
+    def test_a_failure_names_trial_and_seed_and_costs_the_others_nothing(
+        self, tmp_path: Path
+    ) -> None:
+        study = run(tmp_path, graph())
+        number = study.front()[0].number
+        message = f"trial {number} failed when it was retrained on seed {FRESH_SEEDS + 1}: div"
+        with sizes_of_batches(failing=FRESH_SEEDS + 1), pytest.raises(ConfirmError, match=message):
+            study.confirm(top=1, seeds=4)
+        with sizes_of_batches() as sizes:
+            assert study.confirm(top=1, seeds=4)[0].seeds == 4
+        assert sizes == [1]
+
+    def test_one_that_is_killed_goes_on_and_counts_what_is_there(self, tmp_path: Path) -> None:
+        folders = [tmp_path / "killed", tmp_path / "not"]
+        for folder in folders:
+            folder.mkdir()
+        study, control = (run(folder, graph()) for folder in folders)
+        told: list[tuple[int, int]] = []
+
+        def tell(done: int, wanted: int) -> None:
+            told.append((done, wanted))
+            if told == [(1, 5), (2, 5)]:
+                raise KeyboardInterrupt
+
+        place = {"storage": study.storage, "data_root": Path(), "top": 1, "seeds": 5}
+        with pytest.raises(KeyboardInterrupt):
+            confirm("s", **place, progress=tell)
+        with sizes_of_batches() as sizes:
+            found = confirm("s", **place, progress=tell)
+        assert sizes == [3]
+        assert told[2:] == [(3, 5), (4, 5), (5, 5)]
+        assert found == control.confirm(top=1, seeds=5)
+
+    def test_a_warning_is_passed_on_once(self, tmp_path: Path) -> None:
+        evaluator = {**SPEC["evaluator"], "epochs": 3, "precision": "bfloat16", "device": "cpu"}
+        study = run(tmp_path, graph(), evaluator=evaluator)
+        told: list[str] = []
+        place = {"storage": study.storage, "data_root": Path()}
+        confirm("s", **place, top=2, seeds=2, warn=told.append)
+        assert len(told) == 1
+        assert "float32" in told[0]
+
+
+def trial(number: int) -> TrialRecord:
+    return TrialRecord(number, "complete", None, {}, 1, 0.0, False, None, 0.0, number, None)

@@ -16,6 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from nas.cli import main
+from nas.compare import compare
 from nas.store import Store, StoreError, schema
 from nas.store.engine import harden
 from nas.study import resume, search
@@ -152,6 +153,61 @@ class TestNotesOfEvaluations:
         assert [rung["notes"] for rung in shown["rungs"]] == [notes]
         assert "\nevaluated\n  path   planted\n" in said("show", "fake", "0")
         assert "evaluated.path" in said("trials", "fake", "--format", "csv").splitlines()[0]
+
+    def test_a_trial_that_failed_keeps_its_own(self, storage: str) -> None:
+        evaluator = {"fail_when_a_is": [0, 1, 2, 3], "warn_when_a_is": [1, 2]}
+        search(fake_spec(12, evaluator=evaluator), storage=storage, data_root=Path())
+        store = Store(storage)
+        for trial in store.trials("fake"):
+            assert trial.architecture is not None
+            a = trial.architecture.choices["a"]
+            assert (trial.state == "failed") == (int(a) < 4)
+            assert trial.evaluated["path"] == "planted"
+            assert trial.evaluated.get("warning") == (f"a is {a}" if a in (1, 2) else None)
+            assert store.trial("fake", trial.number) == trial
+            assert bool(store.evaluations("fake", trial.number)) == (trial.state != "failed")
+
+
+class TestWarnings:
+    """Of the evaluator: each text once a run, wherever it runs."""
+
+    def test_a_search_tells_each_once(self, storage: str) -> None:
+        evaluator = {"warn_when_a_is": [0, 1], "fail_when_a_is": [1]}
+        spec = fake_spec(20, space={"levels": 3}, evaluator=evaluator)
+        told: list[str] = []
+        search(spec, storage=storage, data_root=Path(), progress=lambda p: told.append(p.message))
+        assert sorted(filter(None, told))[1:] == ["warning: a is 0", "warning: a is 1"]
+        trials = Store(storage).trials("fake")
+        assert sum("warning" in trial.evaluated for trial in trials) > 2
+
+    def test_the_command_line_shows_them_on_stderr(self, storage: str, tmp_path: Path) -> None:
+        spec = tmp_path / "own.toml"
+        spec.write_text(
+            '[space]\nname = "fakes.space"\n[dataset]\nname = "fakes.graph"\n'
+            '[evaluator]\nname = "fakes.evaluator"\nwarn_when_a_is = [0, 1, 2, 3, 4, 5, 6, 7]\n'
+            '[budget]\ntrials = 6\n[strategy]\nname = "random"\n'
+        )
+        arguments = ["search", str(spec), "--storage", storage, "--format", "json"]
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.output
+        warnings = [line for line in result.stderr.splitlines() if line.startswith("warning")]
+        assert len(warnings) == len(set(warnings)) > 1
+        assert json.loads(result.stdout)["trials"]["complete"] == 6
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_a_comparison_tells_each_once(self, workers: int) -> None:
+        evaluator = {"warn_when_a_is": [0, 1]}
+        spec = fake_spec(8, space={"levels": 2}, evaluator=evaluator)
+        told: list[str] = []
+        compare(
+            spec,
+            ["local"],
+            seeds=2,
+            trials=8,
+            workers=workers,
+            progress=lambda standing: told.append(standing.warning),
+        )
+        assert sorted(filter(None, told)) == ["a is 0", "a is 1"]
 
 
 class TestOldDatabases:

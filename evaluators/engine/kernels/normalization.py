@@ -42,6 +42,8 @@ class LayerNorm(Kernel):
         if self._own is None:
             normalized = F.layer_norm(x, (x.size(2),), eps=self.eps)
         else:
+            # Columns beyond are 0, and their gradient has to be.
+            x = x * self._own
             centered = (x - x.sum(2, keepdim=True) / self._count) * self._own
             variance = centered.square().sum(2, keepdim=True) / self._count
             normalized = centered * torch.rsqrt(variance + self.eps)

@@ -53,7 +53,7 @@ def sparse_of(x: Tensor) -> Csr:
 
 
 def matrices_of(edge_index: Tensor, nodes: int, dtype: torch.dtype = torch.float64) -> Matrices:
-    return Matrices(prepare(edge_index, nodes, dtype), nodes)
+    return Matrices(prepare(torch.empty(nodes, 0, dtype=dtype), edge_index), nodes)
 
 
 def stacked(

@@ -152,7 +152,7 @@ def test_a_moved_edge_shows(operator: str) -> None:
 def test_a_changed_weight_shows(operator: str) -> None:
     """The control: the comparison fails for matrices of which one weight is another."""
     x, edge_index = odd_features(3), odd_graph(4)
-    tensors = dict(prepare(edge_index, NODES, torch.float64))
+    tensors = dict(prepare(torch.empty(NODES, 0, dtype=torch.float64), edge_index))
     matrices = Matrices(tensors, NODES)
     for kind in KINDS:
         matrix = matrices.of(kind)

@@ -18,6 +18,7 @@ class Planted:
     log: str
     raise_when_a_is: tuple[int, ...]
     nan_when_a_is: tuple[int, ...]
+    warn_when_a_is: tuple[int, ...] = ()
     metrics: tuple[str, ...] = ("val_accuracy", "val_loss")
 
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
@@ -34,15 +35,18 @@ class Planted:
         a, b = int(job.architecture.choices["a"]), int(job.architecture.choices["b"])
         if a in self.raise_when_a_is:
             raise ZeroDivisionError("a fault of the program")
+        notes = {"path": "planted", "until": f"epoch {job.until_epoch}"}
+        if a in self.warn_when_a_is:
+            notes["warning"] = f"a is {a}"
         if a in self.fail_when_a_is:
-            return Evaluation(1, failure=Failure("divergence", "the loss is nan"))
+            failure = Failure("divergence", "the loss is nan")
+            return Evaluation(1, failure=failure, notes=notes)
         noise = int(digest([job.architecture.key, job.seed])[:4], 16) / 0xFFFF / 50
         value = (a + b) / 20 * (1 - 0.5 / job.until_epoch) + noise
         content = f"{job.architecture.key} {job.until_epoch}".encode()
         artifact = artifacts.write(job.store, content)
         loss = float("nan") if a in self.nan_when_a_is else 1 - value
         metrics = {"val_accuracy": value, "val_loss": loss}
-        notes = {"path": "planted", "until": f"epoch {job.until_epoch}"}
         return Evaluation(job.until_epoch, metrics, self.seconds, artifact, notes=notes)
 
 
@@ -54,6 +58,7 @@ def build(
     fail_when_a_is: list[int] | None = None,
     raise_when_a_is: list[int] | None = None,
     nan_when_a_is: list[int] | None = None,
+    warn_when_a_is: list[int] | None = None,
     log: str = "",
 ) -> Planted:
     return Planted(
@@ -63,4 +68,5 @@ def build(
         log=log,
         raise_when_a_is=tuple(raise_when_a_is or ()),
         nan_when_a_is=tuple(nan_when_a_is or ()),
+        warn_when_a_is=tuple(warn_when_a_is or ()),
     )

@@ -1,0 +1,201 @@
+"""Does a candidate get the numbers that PyTorch Geometric gives it?
+
+Every operator at depth 1 to 4, with each normalization, with and without residual connections, is
+trained by the engine and by the plain loop on edge_index, from the same weights:
+
+* first: loss and all gradients of the first step, without dropout, in float64.
+* curves: training losses of 30 epochs, without dropout, in float32. The plain loop is also run with
+  its edges in other orders: the engine may be at most 3 times as far from it as it is from itself.
+* dropout: means over 30 seeds, with dropout, which each way draws by itself.
+* controls: faults on purpose, which these comparisons must find.
+
+See benchmarks/parity.md.
+
+    python benchmarks/parity.py [--quick] [--json FILE] [--data-root DIR] [--write]
+                                [--only first,curves,dropout,controls]
+"""
+
+import argparse
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import parity_measure as measure
+import torch
+from evaluation_measure import put, read, report, table, told
+from parity_measure import CPU, DEPTHS, OPERATORS, Case, Difference, grid
+
+from evaluators.datasets import Dataset
+from evaluators.engine.graph import Graph
+from nas.compare import holm
+
+DOCUMENT = Path(__file__).with_suffix(".md")
+SECTIONS = ("first", "curves", "dropout", "controls")
+FIRST_STEP = 1e-5  # relative
+FALSE_ALARMS = 0.05
+# Twice of it is still a probability.
+DROPOUT = 0.4
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of the benchmark is run."""
+
+    dataset: str = "Cora"
+    operators: Sequence[str] = OPERATORS
+    depths: Sequence[int] = DEPTHS
+    seeds: int = 30
+    epochs: int = 50
+
+    def read(self, data_root: Path) -> Dataset:
+        if self.dataset == "ring":
+            return measure.ring()
+        return measure.with_few_words(read(self.dataset, data_root))
+
+
+FULL = Size()
+QUICK = Size("ring", ("gcn", "gat", "gin", "sage"), (1, 2, 4), seeds=10, epochs=30)
+Rows = list[dict[str, Any]]
+
+
+def row(
+    case: str, what: str, value: float, ok: bool, target: str, baseline: float | None = None
+) -> dict[str, Any]:
+    """A row of the JSON."""
+    found = {"case": case, "measure": what, "value": value, "baseline": baseline, "ratio": None}
+    return found | {"target": target, "ok": ok}
+
+
+def first(size: Size, dataset: Dataset) -> tuple[str, Rows]:
+    graph = Graph(dataset, torch.float64, CPU)
+    rows, worst = list[Any](), dict[str, dict[int, float]]()
+    for case in grid(size.operators, size.depths):
+        off = measure.first_step(case, graph)
+        rows.append(row(str(case), "first step", off, off <= FIRST_STEP, f"<= {FIRST_STEP}"))
+        by_depth = worst.setdefault(case.operator, {})
+        by_depth[case.depth] = max(by_depth.get(case.depth, 0.0), off)
+    title = f"First step on {dataset.name}, float64: largest relative difference from PyG"
+    lines = {name: [f"{by[d]:.0e}" for d in size.depths] for name, by in worst.items()}
+    return table(title, ["operator", *(f"depth {d}" for d in size.depths)], lines), rows
+
+
+def curves(size: Size, dataset: Dataset) -> tuple[str, Rows]:
+    graph = Graph(dataset, torch.float32, CPU)
+    rows, worst = list[Any](), dict[tuple[str, int], list[measure.Parity]]()
+    for case in grid(size.operators, size.depths):
+        found = measure.parity(case, [graph])[0]
+        own = max(found.permuted)
+        told(f"{case}: {found.engine:.1e}, PyG itself {own:.1e}")
+        target = f"<= {found.bound:.1e}"
+        rows.append(row(str(case), "30 epochs", found.engine, found.holds, target, own))
+        worst.setdefault((case.operator, case.depth), []).append(found)
+    lines: dict[str, list[str]] = {}
+    for (name, _), founds in worst.items():
+        ours = max(f.engine for f in founds)
+        own = max(max(f.permuted) for f in founds)
+        near = max(f.engine / f.bound for f in founds)
+        lines.setdefault(name, []).append(f"{ours:.0e} / {own:.0e} ({near:.2f})")
+    title = (
+        f"30 epochs on {dataset.name}, float32: largest difference of the training loss in any "
+        "epoch from PyG / of PyG from itself with permuted edges (the largest share of what is "
+        "allowed)"
+    )
+    return table(title, ["operator", *(f"depth {d}" for d in size.depths)], lines), rows
+
+
+def dropout(size: Size, dataset: Dataset) -> tuple[str, Rows]:
+    graph, seeds = Graph(dataset, torch.float32, CPU), range(size.seeds)
+    found: dict[tuple[str, str], Difference] = {}
+    control: dict[str, float] = {}
+    for operator in size.operators:
+        case = Case(operator, 2)
+        theirs = measure.plain_with_dropout(case, dataset, DROPOUT, seeds, size.epochs)
+        ours = measure.with_dropout(case, graph, DROPOUT, seeds, size.epochs)
+        twice = measure.with_dropout(case, graph, 2 * DROPOUT, seeds, size.epochs)
+        found |= {(operator, n): d for n, d in measure.differences(ours, theirs).items()}
+        control[operator] = min(d.p for d in measure.differences(twice, theirs).values())
+        told(f"dropout, {operator}")
+    ps = holm([difference.p for difference in found.values()])
+    rows = list[Any]()
+    lines: dict[str, list[str]] = {}
+    for ((operator, name), one), p in zip(found.items(), ps, strict=True):
+        told_p = f"p by Holm >= {FALSE_ALARMS}"
+        ok = p >= FALSE_ALARMS
+        rows.append(row(operator, f"dropout, {name}", one.mean, ok, told_p, one.of))
+        half = one.interval[1] - one.mean
+        lines.setdefault(operator, []).append(
+            f"{one.of:.4f} {one.mean:+.4f} ± {half:.4f} ({p:.2f})"
+        )
+    for operator, p in control.items():
+        # Bonferroni's correction is stricter than Holm's.
+        corrected = min(1.0, p * len(found))
+        ok = corrected < FALSE_ALARMS
+        rows.append(row(operator, "control: dropout twice, p", corrected, ok, f"< {FALSE_ALARMS}"))
+        lines[operator].append(f"{corrected:.0e}")
+    title = (
+        f"{size.seeds} seeds of {size.epochs} epochs on {dataset.name}, depth 2, "
+        f"dropout {DROPOUT}: PyG's mean, the engine's difference with its 95 % interval (p by "
+        "Holm over all cells); and p of the control with dropout applied at twice the probability"
+    )
+    return table(title, ["operator", *measure.SUMMARIES, "control"], lines), rows
+
+
+def controls(size: Size, dataset: Dataset) -> tuple[str, Rows]:  # noqa: ARG001 - of all sections
+    """On the small graph always: there all fields are parts of it."""
+    ring = measure.ring()
+    graph, wrong = Graph(ring, torch.float32, CPU), measure.faulty(ring, torch.float32)
+    rows, lines = list[Any](), dict[str, list[str]]()
+    for operator in size.operators:
+        graphs = [graph, *wrong.values()]
+        sound, *faulty = measure.parity(Case(operator, 2), graphs, measure.PERMUTATIONS)
+        lines[operator] = [f"{sound.engine:.0e}", f"{sound.bound:.0e}"]
+        for name, one in zip(wrong, faulty, strict=True):
+            lines[operator].append(f"{one.engine:.0e}")
+            if measure.shows(operator, name):
+                target = f"> {one.bound:.1e}"
+                rows.append(row(operator, f"control: {name}", one.engine, not one.holds, target))
+    title = f"Faults on purpose, {ring.name}, depth 2: difference of the training loss from PyG"
+    return table(title, ["operator", "none", "allowed", *wrong], lines), rows
+
+
+def machine() -> str:
+    """What the numbers were measured on."""
+    return f"{platform.machine()}, torch {torch.__version__}, one thread"
+
+
+def chosen(text: str) -> Sequence[str]:
+    names = text.split(",")
+    if not set(names) <= set(SECTIONS):
+        raise argparse.ArgumentTypeError(f"expected some of {', '.join(SECTIONS)}, got {text}")
+    return names
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="300 nodes, four operators")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
+    parser.add_argument("--data-root", type=Path, default=Path("data"))
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
+    parser.add_argument("--only", type=chosen, default=SECTIONS, metavar="A,B", help="sections")
+    arguments = parser.parse_args()
+    size = QUICK if arguments.quick else FULL
+    torch.set_num_threads(1)
+    dataset = size.read(arguments.data_root)
+    runs = {"first": first, "curves": curves, "dropout": dropout, "controls": controls}
+    rows: Rows = []
+    for section in arguments.only:
+        text, measured = runs[section](size, dataset)
+        text += f"\n{machine()}\n"
+        print(f"\n{text}", flush=True)
+        rows += measured
+        if arguments.write:
+            quick = " --quick" if arguments.quick else ""
+            command = f"python benchmarks/parity.py{quick} --only {section}"
+            put(DOCUMENT, section, "The same numbers as PyTorch Geometric's", command, text)
+    report(rows, arguments.json)
+
+
+if __name__ == "__main__":
+    main()
