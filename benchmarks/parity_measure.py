@@ -117,7 +117,7 @@ def grid(operators: Sequence[str] = OPERATORS, depths: Sequence[int] = DEPTHS) -
             # One layer has nothing to connect.
             for connectivity in ("plain", "residual") if depth > 1 else ("plain",):
                 values = turns[(next(number) + depth) % len(turns)]
-                options = FrozenMapping(zip(own, values, strict=True))
+                options = FrozenMapping[Choice](dict(zip(own, values, strict=True)))
                 yield Case(operator, depth, normalization, connectivity, options)
 
 
@@ -155,7 +155,7 @@ def with_few_words(dataset: Dataset, words: int = 200) -> Dataset:
     counts = (dataset.x != 0).sum(0)
     kept = counts.argsort(descending=True, stable=True)[:words].sort().values
     name = f"{dataset.name}, its {words} most frequent words"
-    return replace(dataset, name=name, x=dataset.x[:, kept].contiguous())
+    return replace(dataset, name=name, x=dataset.x[:, kept].contiguous(), matrices={})
 
 
 @dataclass(eq=False)
@@ -194,7 +194,7 @@ def plain(network: nn.Module, dataset: Dataset, epochs: int = EPOCHS, dropout: f
         optimizer.zero_grad()
         scores = network.train()(dataset.x, dataset.edge_index)
         loss = F.cross_entropy(scores[dataset.train], dataset.y[dataset.train])
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())
         with torch.no_grad():
@@ -322,7 +322,7 @@ class NarrowGraph(Graph):
 def changed_weight(dataset: Dataset, dtype: torch.dtype) -> Graph:
     """A fault on purpose: of each matrix, the first entry in the row of a training node."""
     nodes = dataset.x.size(0)
-    tensors = dict(matrices_of(dataset.edge_index, nodes, dtype))
+    tensors = dict(matrices_of(dataset.x.to(dtype), dataset.edge_index))
     matrices = Matrices(tensors, nodes)
     row = int(dataset.train.nonzero()[1])
     for kind in KINDS:

@@ -48,11 +48,10 @@ class Means:
         has_gpu = self.device != "cpu" and torch.cuda.is_available()
         return torch.device("cuda" if has_gpu else "cpu")
 
-    def notes(self) -> dict[str, str]:
-        """What is done in place of what was asked for."""
-        if self.precision != "bfloat16" or self.on.type == "cuda":
-            return {}
-        return {"warning": "bfloat16 is for GPUs: on this CPU networks are trained in float32"}
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights and sums."""
+        return torch.float64 if self.precision == "float64" else torch.float32
 
 
 def train(runs: Sequence[Run], batches: Batches, means: Means) -> None:
@@ -60,27 +59,36 @@ def train(runs: Sequence[Run], batches: Batches, means: Means) -> None:
     waiting = []
     programs: dict[int, Program] = {}
     for run in runs:
-        run.notes |= means.notes()
+        if means.precision == "bfloat16" and means.on.type != "cuda":
+            run.warn("bfloat16 is for GPUs: on this CPU networks are trained in float32")
         try:
             # Runs of one candidate have networks of one architecture.
             program = programs.get(id(run.allowance)) or _program(run, batches)
         except UnreadableError as error:
-            run.notes |= {"path": "stock", "reason": str(error)}
-            if not batches.by_graph:
-                run.notes["warning"] = f"trained by PyTorch Geometric's own layers: {error}"
-            _stock.train(run, batches)
+            _train_stock(run, batches, means, str(error))
             continue
         programs[id(run.allowance)] = program
         waiting.append(Candidate(run, program))
     if waiting:
-        dtype = torch.float64 if means.precision == "float64" else torch.float32
-        graph = batches.graph(dtype, means.on)
+        graph = batches.graph(means.dtype, means.on)
         train_in_cohorts(
             graph,
             waiting,
             share_input_dropout=means.share_input_dropout,
             in_bfloat16=means.precision == "bfloat16" and means.on.type == "cuda",
         )
+
+
+def _train_stock(run: Run, batches: Batches, means: Means, reason: str) -> None:
+    run.notes |= {"path": "stock", "reason": reason, "device": "cpu", "precision": "float32"}
+    if not batches.by_graph:
+        run.warn(f"trained by PyTorch Geometric's own layers: {reason}")
+    if means.precision == "float64":
+        run.warn("float64 is not for these layers: they are trained in float32")
+    if means.on.type != "cpu" and means.device != "auto":
+        run.warn("these layers are trained on the CPU")
+    run.network.float()
+    _stock.train(run, batches)
 
 
 def _program(run: Run, batches: Batches) -> Program:
@@ -98,4 +106,7 @@ def _program(run: Run, batches: Batches) -> Program:
             f"the graph's sparse matrices would take {needed / 2**30:.1f} GiB, and "
             f"{available_bytes() / 2**30:.1f} GiB of memory are free"
         )
-    return read(run.network, dataset.x.size(1))
+    program = read(run.network, dataset.x.size(1))
+    if program.outputs != dataset.n_classes:  # the usual loop says what is wrong with that
+        raise UnreadableError(f"it gives {program.outputs} scores for {dataset.n_classes} classes")
+    return program

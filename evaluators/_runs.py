@@ -71,6 +71,12 @@ class Run:
         tired = patience is not None and state.epoch - state.best_epoch >= patience
         return self.fault is not None or state.epoch >= self.until_epoch or tired
 
+    def warn(self, what: str) -> None:
+        """Note what was done in place of what was asked for; the same once."""
+        warnings = self.notes.get("warning", "").split("; ") if "warning" in self.notes else []
+        if what not in warnings:
+            self.notes["warning"] = "; ".join([*warnings, what])
+
     def fail(self, failure: Failure) -> None:
         self.fault = CandidateError(failure, self.state.epoch)
 
@@ -100,7 +106,7 @@ class Run:
     def best_metrics(self, y: Tensor) -> dict[str, float]:
         """The metrics of the best epoch, on validation labels [U]."""
         state = self.state
-        validation = metrics.all_metrics(state.best_logits.float(), y)
+        validation = metrics.all_metrics(state.best_logits, y)
         return {f"val_{name}": value for name, value in validation.items()} | {
             "train_loss": state.best_train_loss,
             "best_epoch": float(state.best_epoch),

@@ -147,6 +147,7 @@ class _Training:
             seed_torch(job.seed, index, 0)
             with network_fault("building the network"):
                 network = job.space.network(job.architecture, batches.dataset.task)
+            network.to(self.means.dtype)
             if parent is not None and job.resume is None:
                 theirs, weights = parent
                 inherit(network, weights[index % len(weights)], theirs)

@@ -83,6 +83,10 @@ class Draws:
         self._scale = scale[:, None].to(device=device, dtype=dtype)
         self._lowest = self._lowest.to(device)
 
+    def seed_torch(self, run: int) -> None:
+        """Seed torch from a run's stream, for a module that draws by itself."""
+        torch.manual_seed(int(self._streams[run].random_raw()) >> 1)
+
     def mask(self, size: int, *, of_input: bool) -> Mask:
         """Of so many elements of each run, or of one for all.
 

@@ -80,6 +80,8 @@ def _train(graph: Graph, candidates: Sequence[Candidate], means: Means) -> None:
     remaining = [c for c in candidates if not c.run.is_done]
     while remaining:
         before = [(copy.copy(c.run.state), c.run.allowance.spent) for c in remaining]
+        # Modules without a kernel are trained in their networks, all others in copies.
+        weights = [copy.deepcopy(c.run.network.state_dict()) for c in remaining if c.program.stock]
         try:
             with memory_fault("training the network"):
                 cohort = Cohort(graph, remaining, means)
@@ -89,10 +91,12 @@ def _train(graph: Graph, candidates: Sequence[Candidate], means: Means) -> None:
             for candidate, (state, spent) in zip(remaining, before, strict=True):
                 candidate.run.state, candidate.run.allowance.spent = state, spent
                 candidate.run.fault = None
+            for candidate, own in zip(remaining, weights, strict=False):
+                candidate.run.network.load_state_dict(own)
             _blame(graph, remaining, error, means)
             return
         for candidate in remaining:
-            candidate.run.notes |= _notes(cohort, candidate)
+            _note(cohort, candidate)
         remaining = [c for c in remaining if not c.run.is_done]
 
 
@@ -111,10 +115,10 @@ def _blame(
         _train(graph, half, means)
 
 
-def _notes(cohort: Cohort, candidate: Candidate) -> dict[str, str]:
+def _note(cohort: Cohort, candidate: Candidate) -> None:
     """How a run was trained, for the record."""
     precision = str(cohort.graph.dtype).removeprefix("torch.")
-    found = {
+    candidate.run.notes |= {
         "path": "fast",
         "receptive_field": f"train {_extent(cohort.train)}, val {_extent(cohort.val)}",
         "device": str(cohort.graph.device),
@@ -122,13 +126,13 @@ def _notes(cohort: Cohort, candidate: Candidate) -> dict[str, str]:
     }
     if candidate.run.recipe.dropout:
         shared = cohort.means.share_input_dropout
-        found["input_dropout"] = "shared" if shared else "independent"
+        candidate.run.notes["input_dropout"] = "shared" if shared else "independent"
     stock = candidate.program.stock
     if stock:
-        found["stock_modules"] = ", ".join(f"{path}: {kind}" for path, kind in stock)
+        modules = ", ".join(f"{path}: {kind}" for path, kind in stock)
+        candidate.run.notes["stock_modules"] = modules
         kinds = ", ".join(sorted({kind for _, kind in stock}))
-        found["warning"] = f"no fast path for {kinds} as it is used here; its own code was run"
-    return found
+        candidate.run.warn(f"no fast path for {kinds} as it is used here; its own code was run")
 
 
 def _extent(view: View) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from evaluators.engine.kernels import activation
 from evaluators.engine.kernels._base import Kernel, Pass
 from evaluators.engine.stack import Columns, Stack, wide
 from evaluators.engine.values import Input, Value, dense, head
@@ -66,6 +67,11 @@ class Program:
         return self.needs[0]
 
     @property
+    def outputs(self) -> int:
+        """The columns of the network's output."""
+        return sum(own for own, _ in self.steps[-1].columns)
+
+    @property
     def width(self) -> int:
         """The columns of its widest step."""
         return max(wide(step.columns) for step in self.steps)
@@ -85,6 +91,11 @@ class Compiled:
         made: dict[str, Kernel] = {}
         self._calls: list[Kernel | Callable[[Sequence[Value], int], Value]] = []
         for i, step in enumerate(self.program.steps):
+            if step.path in activation.FUNCTIONS:
+                modules = [activation.FUNCTIONS[step.path]() for _ in programs]
+                reads = [program.steps[i].reads for program in programs]
+                self._calls.append(activation.Activation(stack, "", modules, reads))
+                continue
             if step.kernel is None:
                 self._calls.append(_FUNCTIONS[step.path])
                 continue
@@ -109,8 +120,8 @@ class Compiled:
             del inputs
             for number in self._over[i]:
                 del values[number]
-        own = sum(own for own, _ in self.program.steps[-1].columns)
-        return dense(values[len(self.program.steps)]).expand(at.runs, -1, -1)[:, :, :own]
+        output = dense(values[len(self.program.steps)]).expand(at.runs, -1, -1)
+        return output[:, :, : self.program.outputs]
 
 
 def _cat(values: Sequence[Value], runs: int) -> Value:

@@ -4,8 +4,12 @@ A network whose code is not ours is read with more care: what it does may depend
 random numbers or on what it remembers, none of which a trace shows. Where it does, it is not read.
 """
 
+import copy
 import operator
 import random
+from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +18,7 @@ from torch import fx, nn
 from torch_geometric.nn import MessagePassing
 
 from evaluators.engine.kernels._base import kernel_of, kernels
+from evaluators.engine.kernels.activation import FUNCTIONS
 from evaluators.engine.kernels.stock import Stock
 from evaluators.engine.program import Program, Step, sizes
 from evaluators.engine.stack import Columns, exact
@@ -49,16 +54,27 @@ def traced(network: nn.Module) -> fx.Graph:
         raise UnreadableError("it has hooks")
     if all(type(module).__module__.startswith(_KNOWN) for module in network.modules()):
         return _trace(network)
-    was_training = network.training
-    before = _remembered(network)
-    graphs = [_trace(network.train(mode)) for mode in (False, True)]
-    network.train(was_training)
-    if _remembered(network) != before:
-        raise UnreadableError("it draws random numbers or remembers something as it runs")
+    with _undone(network) as own:
+        before = _remembered(own)
+        graphs = [_trace(own.train(mode)) for mode in (False, True)]
+        if _remembered(own) != before:
+            raise UnreadableError("it draws random numbers or remembers something as it runs")
     evaluating, training = ([node.format_node() for node in graph.nodes] for graph in graphs)
     if evaluating != training:
         raise UnreadableError("it computes something else in training")
     return graphs[-1]
+
+
+@contextmanager
+def _undone(network: nn.Module) -> Iterator[nn.Module]:
+    """A copy to try, and generators of random numbers that are put back afterwards."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    try:
+        yield copy.deepcopy(network)
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
 
 
 def _trace(network: nn.Module) -> fx.Graph:
@@ -144,8 +160,12 @@ class _Reader:
         number = self._known(arguments[0])
         reads = self.columns[number]
         columns = kernel.columns(module, reads)
+        if any(step.path == path and step.reads != reads for step in self.steps):
+            raise UnreadableError(f"{path} reads values whose columns are not the same")
         kind = type(module).__name__
         signature = f"{kind} {sizes(reads)} {kernel.signature(module)}"
+        if kernel.minds_padding:
+            signature += f" padded={any(own != size for own, size in reads)}"
         self._add(node, Step((number,), kernel, path, columns, reads, signature))
 
     def _function(self, node: fx.Node) -> None:
@@ -167,7 +187,9 @@ class _Reader:
                 return self._add(node, Step(inputs, None, "cat", columns, columns, ""))
         elif node.target in (operator.add, torch.add, "add") and len(node.args) == 2:
             return self._join(node, "add", self._several(node.args))
-        raise UnreadableError(f"it calls {name}, which is not among add, cat and the maximum")
+        elif name in FUNCTIONS and len(node.args) == 1 and _are_defaults(node.kwargs):
+            return self._join(node, name, self._several(node.args))
+        raise UnreadableError(f"it calls {name}, which is not recognized")
 
     def _join(self, node: fx.Node, name: str, inputs: tuple[int, ...]) -> None:
         """Element by element, of values with the same columns."""
@@ -210,6 +232,12 @@ class _Reader:
         return Program(
             tuple(self.steps), tuple(needs), tuple(self.stock), self.mixes_rows, self.is_local
         )
+
+
+def _are_defaults(options: Mapping[str, Any]) -> bool:
+    """Whether an activation is called as its module is built."""
+    defaults = {"inplace": False, "alpha": 1.0, "negative_slope": 0.01, "approximate": "none"}
+    return all(defaults.get(name) == value for name, value in options.items())
 
 
 def _arguments(node: fx.Node, first: str, second: str, default: Any) -> tuple[Any, Any]:

@@ -8,6 +8,7 @@ STUDY = """\
 [study]
 # name = "quickstart"    # in the database; by default the name of this file
 seed = 0                 # of every random choice; with one worker: same seed, same trials
+# batch = 8              # trials proposed together; those of one structure train side by side
 # What is sought, the most important first; maximize or minimize.
 objectives = { val_accuracy = "maximize", params = "minimize" }
 # Bounds on any metric. Those on params and macs are checked before training, and cost nothing.
@@ -36,10 +37,15 @@ epochs = 100
 lr = 0.01
 
 [budget]
-trials = 20              # in all; `nas resume quickstart --trials 40` goes on
+trials = 60              # in all; `nas resume quickstart --trials 100` goes on
 # seconds = 600          # whichever bound is reached first ends the search
 
 [executor]
 name = "processes"       # each worker a process with one thread
 workers = 2
+
+# Successive halving: at 10 and at 30 epochs one trial in two goes on, the others are pruned.
+[halving]
+epochs = [10, 30]
+reduction = 2            # with 3, the default, more is saved, and more is decided on little
 """

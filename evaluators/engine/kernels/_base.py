@@ -59,6 +59,8 @@ class Kernel:
     types: ClassVar[tuple[type[nn.Module], ...]] = ()
     # Whether in training a row depends on all other rows: there the whole graph is computed.
     mixes_rows: ClassVar[bool] = False
+    # Whether it computes otherwise, if only to the last bit, where columns are padded.
+    minds_padding: ClassVar[bool] = False
 
     @classmethod
     def accepts(cls, module: nn.Module) -> bool:  # noqa: ARG003 - for those that do not accept all

@@ -1,6 +1,6 @@
 """Activations, element by element; the runs of a cohort may have different ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,18 @@ from evaluators.engine.values import Value, dense, head
 _BY_PLACE = (nn.ELU, nn.SiLU, nn.Sigmoid, nn.Softplus)
 # They make something of the zeros beyond a network's own columns.
 _NOT_AT_ZERO = (nn.Sigmoid, nn.Softplus)
+
+
+# Functions of torch and of torch.nn.functional, called with nothing but a value.
+FUNCTIONS: Mapping[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
 
 
 class Activation(Kernel):

@@ -16,6 +16,7 @@ class LayerNorm(Kernel):
     """(x - mean) / sqrt(variance + eps) * w + b, over a row's own columns."""
 
     types = (nn.LayerNorm,)
+    minds_padding = True
 
     @classmethod
     def accepts(cls, module: nn.Module) -> bool:

@@ -55,6 +55,8 @@ class Stock(Kernel):
         outputs = []
         for run, module in enumerate(self.modules):
             module.train(at.training)
+            if at.draws is not None:
+                at.draws.seed_torch(run)
             own = x[run][:, self._places[run]]
             with network_fault("running the network"):
                 outputs.append(module(*_arguments(module, own, edges))[:rows])
