@@ -25,7 +25,7 @@ from evaluators.engine.kernels._base import Pass
 from evaluators.engine.optimizers import Optimizers
 from evaluators.engine.program import Compiled, Program
 from evaluators.engine.stack import Stack
-from evaluators.engine.values import Input
+from evaluators.engine.values import Input, products_in_bfloat16
 
 # Logits as far apart may have an infinite loss; of nearer ones it need not be computed.
 _FAR = 1e30
@@ -123,8 +123,7 @@ class Cohort:
     def _logits(self, view: View, *, training: bool) -> Tensor:
         """At the units of a view [K, U, C]."""
         features = Input(view.features, view.field.rows(self.compiled.program.hops))
-        half = self.means.in_bfloat16
-        with torch.autocast(self.graph.device.type, torch.bfloat16, enabled=half):
+        with products_in_bfloat16(self.means.in_bfloat16):
             logits = self.compiled(self._pass(view, training=training), features)
         return view.field.of_units(logits).to(self.graph.dtype)
 

@@ -7,8 +7,7 @@ random numbers or on what it remembers, none of which a trace shows. Where it do
 import copy
 import operator
 import random
-from collections.abc import Mapping
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from torch import fx, nn
 from torch_geometric.nn import MessagePassing
 
+from evaluators._faults import CandidateError
 from evaluators.engine.kernels._base import kernel_of, kernels
 from evaluators.engine.kernels.activation import FUNCTIONS
 from evaluators.engine.kernels.stock import Stock
@@ -159,7 +159,10 @@ class _Reader:
         self.mixes_rows |= kernel.mixes_rows
         number = self._known(arguments[0])
         reads = self.columns[number]
-        columns = kernel.columns(module, reads)
+        try:
+            columns = kernel.columns(module, reads)
+        except CandidateError as error:
+            raise UnreadableError(f"{path} cannot be tried alone: {error}") from error
         if any(step.path == path and step.reads != reads for step in self.steps):
             raise UnreadableError(f"{path} reads values whose columns are not the same")
         kind = type(module).__name__

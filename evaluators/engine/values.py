@@ -5,6 +5,9 @@ A computed value is a tensor [K, n, H], one slice for each of the K runs that tr
 sparse where they are, until a linear map or a propagation makes a tensor of them.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeAlias
@@ -216,7 +219,27 @@ def width(value: Value) -> int:
     return (value.x if isinstance(value, Dropped) else value).size(2)
 
 
+# Whether dense products are computed in bfloat16; all else, and their results, are not.
+_IN_BFLOAT16 = ContextVar("in_bfloat16", default=False)
+
+
+@contextmanager
+def products_in_bfloat16(enabled: bool) -> Iterator[None]:
+    """Within it, and in the backward pass of what is computed within it."""
+    token = _IN_BFLOAT16.set(enabled)
+    try:
+        yield
+    finally:
+        _IN_BFLOAT16.reset(token)
+
+
 def _product(x: Tensor, weight: Tensor) -> Tensor:
+    if _IN_BFLOAT16.get():
+        return _batched(x.bfloat16(), weight.bfloat16()).to(weight.dtype)
+    return _batched(x, weight)
+
+
+def _batched(x: Tensor, weight: Tensor) -> Tensor:
     return torch.bmm(x, weight) if x.size(0) == weight.size(0) else torch.matmul(x, weight)
 
 
@@ -243,7 +266,7 @@ class _DropAndProject(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, mask: Mask) -> Tensor:
-        ctx.mask = mask
+        ctx.mask, ctx.in_bfloat16 = mask, _IN_BFLOAT16.get()
         ctx.save_for_backward(x, weight)
         return _product(_kept(x, mask), weight)
 
@@ -251,11 +274,12 @@ class _DropAndProject(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None]:
         x, weight = ctx.saved_tensors
         kept = _kept(x, ctx.mask)
-        to_weight = _product(kept.transpose(1, 2), gradient)
-        if not ctx.needs_input_grad[0]:
-            return None, to_weight, None
-        del kept
-        to_x = _product(gradient, weight.transpose(1, 2))
+        with products_in_bfloat16(ctx.in_bfloat16):
+            to_weight = _product(kept.transpose(1, 2), gradient)
+            if not ctx.needs_input_grad[0]:
+                return None, to_weight, None
+            del kept
+            to_x = _product(gradient, weight.transpose(1, 2))
         for piece, mask in zip(
             torch.split(to_x, _ROWS, 1), ctx.mask.split(_ROWS * to_x.size(2)), strict=True
         ):

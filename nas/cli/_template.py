@@ -1,7 +1,7 @@
 """What `nas init` writes: studies/quickstart.toml, which an installed program does not have."""
 
 STUDY = """\
-# A first search: about a minute on two cores, without a download.
+# A first search: less than a minute on two cores, without a download.
 #   nas search studies/quickstart.toml
 # Every key, with its default: docs/study_file.md. What can be named: nas plugins
 

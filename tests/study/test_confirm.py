@@ -284,7 +284,12 @@ class TestTogether:
             if told == [(1, 5), (2, 5)]:
                 raise KeyboardInterrupt
 
-        place = {"storage": study.storage, "data_root": Path(), "top": 1, "seeds": 5}
+        place: dict[str, Any] = {
+            "storage": study.storage,
+            "data_root": Path(),
+            "top": 1,
+            "seeds": 5,
+        }
         with pytest.raises(KeyboardInterrupt):
             confirm("s", **place, progress=tell)
         with sizes_of_batches() as sizes:
@@ -297,7 +302,7 @@ class TestTogether:
         evaluator = {**SPEC["evaluator"], "epochs": 3, "precision": "bfloat16", "device": "cpu"}
         study = run(tmp_path, graph(), evaluator=evaluator)
         told: list[str] = []
-        place = {"storage": study.storage, "data_root": Path()}
+        place: dict[str, Any] = {"storage": study.storage, "data_root": Path()}
         confirm("s", **place, top=2, seeds=2, warn=told.append)
         assert len(told) == 1
         assert "float32" in told[0]

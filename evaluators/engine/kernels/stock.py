@@ -1,5 +1,6 @@
 """Modules that have no kernel of their own: each network's own module, one after the other."""
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -24,13 +25,12 @@ class Stock(Kernel):
 
     @classmethod
     def columns(cls, module: nn.Module, columns: Columns) -> Columns:
-        """By a trial run on one node without edges."""
+        """By a trial run of a copy, on two nodes without edges."""
         parameter = next(module.parameters(), torch.empty(0))
-        x = torch.zeros(1, sum(own for own, _ in columns), dtype=parameter.dtype)
-        was_training = module.training
-        with torch.no_grad():
-            out = module.eval()(*_arguments(module, x, torch.empty(2, 0, dtype=torch.int64)))
-        module.train(was_training)
+        x = torch.zeros(2, sum(own for own, _ in columns), dtype=parameter.dtype)
+        tried = copy.deepcopy(module).eval()
+        with torch.no_grad(), network_fault("trying the module on two nodes"):
+            out = tried(*_arguments(module, x, torch.empty(2, 0, dtype=torch.int64)))
         return exact(out.size(1))
 
     @classmethod

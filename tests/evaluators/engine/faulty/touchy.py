@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 
-def nothing(module: "Touchy") -> None:
+def nothing(module: "Touchy", x: Tensor) -> None:
     """What is done with each module that is called: nothing."""
 
 
 class Touchy(MessagePassing):  # type: ignore[misc]
     """A sum over neighbors, mapped."""
 
-    watch: ClassVar[Callable[["Touchy"], None]] = staticmethod(nothing)
+    watch: ClassVar[Callable[["Touchy", Tensor], None]] = staticmethod(nothing)
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(aggr="sum")
@@ -23,7 +23,7 @@ class Touchy(MessagePassing):  # type: ignore[misc]
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         if self.training:
-            type(self).watch(self)
+            type(self).watch(self, x)
         summed: Tensor = self.propagate(edge_index, x=self.linear(x))
         return summed
 
@@ -31,13 +31,13 @@ class Touchy(MessagePassing):  # type: ignore[misc]
         return x_j
 
 
-def raises_when_large(module: Touchy) -> None:
+def raises_when_large(module: Touchy, x: Tensor) -> None:
     """Weights that a learning rate far too high has driven away."""
     if float(module.linear.weight.detach().abs().max()) > 1e3:
         raise ZeroDivisionError("this module cannot bear such weights")
 
 
-def out_of_memory_when_large(module: Touchy) -> None:
+def out_of_memory_when_large(module: Touchy, x: Tensor) -> None:
     """The same, as what a device says."""
     if float(module.linear.weight.detach().abs().max()) > 1e3:
         raise torch.OutOfMemoryError("this module takes more memory than there is")
@@ -47,14 +47,12 @@ class OutOfMemoryBeyond:
     """Raises when more than so many networks are trained side by side."""
 
     def __init__(self, runs: int) -> None:
-        self.runs, self.seen, self.raised = runs, list[int](), 0
+        self.runs, self.raised = runs, 0
 
-    def __call__(self, module: Touchy) -> None:
-        if id(module) in self.seen:
-            self.seen = []
-        self.seen.append(id(module))
-        if len(self.seen) > self.runs:
-            self.seen, self.raised = [], self.raised + 1
+    def __call__(self, module: Touchy, x: Tensor) -> None:
+        # In the second layer, each run's input is a slice of all runs'.
+        if x._base is not None and x._base.dim() == 3 and x._base.size(0) > self.runs:
+            self.raised += 1
             raise torch.OutOfMemoryError("so many networks take more memory than there is")
 
 
