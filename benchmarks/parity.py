@@ -25,7 +25,8 @@ from typing import Any
 import parity_measure as measure
 import torch
 from evaluation_measure import put, read, report, table, told
-from parity_measure import CPU, DEPTHS, OPERATORS, Case, Difference, grid
+from parity_cases import DEPTHS, OPERATORS, Case, grid, ring, with_few_words
+from parity_measure import CPU, Difference
 
 from evaluators.datasets import Dataset
 from evaluators.engine.graph import Graph
@@ -51,8 +52,8 @@ class Size:
 
     def read(self, data_root: Path) -> Dataset:
         if self.dataset == "ring":
-            return measure.ring()
-        return measure.with_few_words(read(self.dataset, data_root))
+            return ring()
+        return with_few_words(read(self.dataset, data_root))
 
 
 FULL = Size()
@@ -144,8 +145,8 @@ def dropout(size: Size, dataset: Dataset) -> tuple[str, Rows]:
 
 def controls(size: Size, dataset: Dataset) -> tuple[str, Rows]:  # noqa: ARG001 - of all sections
     """On the small graph always: there all fields are parts of it."""
-    ring = measure.ring()
-    graph, wrong = Graph(ring, torch.float32, CPU), measure.faulty(ring, torch.float32)
+    small = ring()
+    graph, wrong = Graph(small, torch.float32, CPU), measure.faulty(small, torch.float32)
     rows, lines = list[Any](), dict[str, list[str]]()
     for operator in size.operators:
         graphs = [graph, *wrong.values()]
@@ -156,7 +157,7 @@ def controls(size: Size, dataset: Dataset) -> tuple[str, Rows]:  # noqa: ARG001 
             if measure.shows(operator, name):
                 target = f"> {one.bound:.1e}"
                 rows.append(row(operator, f"control: {name}", one.engine, not one.holds, target))
-    title = f"Faults on purpose, {ring.name}, depth 2: difference of the training loss from PyG"
+    title = f"Faults on purpose, {small.name}, depth 2: difference of the training loss from PyG"
     return table(title, ["operator", "none", "allowed", *wrong], lines), rows
 
 

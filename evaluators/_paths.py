@@ -14,7 +14,8 @@ from evaluators.engine.cohort import Candidate
 from evaluators.engine.groups import train as train_in_cohorts
 from evaluators.engine.matrices import bytes_needed
 from evaluators.engine.program import Program
-from evaluators.engine.reading import UnreadableError, read
+from evaluators.engine.reading import read
+from evaluators.engine.tracing import UnreadableError
 from search_spaces import PluginError
 
 Precision: TypeAlias = Literal["float32", "float64", "bfloat16"]
@@ -82,7 +83,7 @@ def train(runs: Sequence[Run], batches: Batches, means: Means) -> None:
 def _train_stock(run: Run, batches: Batches, means: Means, reason: str) -> None:
     run.notes |= {"path": "stock", "reason": reason, "device": "cpu", "precision": "float32"}
     if not batches.by_graph:
-        run.warn(f"trained by PyTorch Geometric's own layers: {reason}")
+        run.warn(f"trained by PyTorch Geometric's own layers, right but slower: {reason}")
     if means.precision == "float64":
         run.warn("float64 is not for these layers: they are trained in float32")
     if means.on.type != "cpu" and means.device != "auto":

@@ -6,6 +6,7 @@ the next run finds its trials, and goes on with each where the record says.
 """
 
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import chain
@@ -53,7 +54,7 @@ class Driver:
         self._twin = twin
         self._executor = executor
         self._jobs = Jobs(store, setup, book, dataset, artifacts)
-        self._report = progress or (lambda _: None)
+        self._report = progress or _in_python
         self._name = setup.spec.study.name
         self._fold = RecordFold(setup)
         self._proposer = Proposer(store, setup, book, self._fold)
@@ -198,10 +199,10 @@ class Driver:
 
     def _warn(self, evaluation: Evaluation) -> None:
         """Pass a warning of the evaluator on, once in this run; the record has it with each."""
-        warning = evaluation.notes.get("warning", "")
-        if warning and warning not in self._warned:
-            self._warned.add(warning)
-            self._tell(message=f"warning: {warning}")
+        for warning in evaluation.notes.get("warning", "").split("; "):
+            if warning and warning not in self._warned:
+                self._warned.add(warning)
+                self._tell(message=f"warning: {warning}")
 
     def _settle(self, *, closing: bool) -> bool:
         """Follow the decisions on a bracket, if there is one to decide on.
@@ -288,3 +289,10 @@ class Driver:
 def _by_facts(verdict: Verdict) -> Ending:
     """How a trial ends that was not evaluated."""
     return Ending(verdict.outcome, verdict.metrics, verdict.violation, failure=verdict.failure)
+
+
+def _in_python(progress: Progress) -> None:
+    """Where nobody asked to be told: warnings are Python's own."""
+    what, _, text = progress.message.partition("warning: ")
+    if text and not what:
+        warnings.warn(text, stacklevel=2)

@@ -92,9 +92,10 @@ class Retraining:
             )
 
     def _pass_on(self, warning: str) -> None:
-        if warning and warning not in self._warned:
-            self._warned.add(warning)
-            self._warn(warning)
+        for text in warning.split("; "):
+            if text and text not in self._warned:
+                self._warned.add(text)
+                self._warn(text)
 
 
 def batches(

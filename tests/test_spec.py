@@ -115,7 +115,6 @@ BAD_VALUES = [
     ("budget.seconds=2026-01-01", "[budget] seconds", ["a string, number", "2026-01-01"]),
     ("budget.no_progress=1.0", "[budget] no_progress", ["an integer >= 1", "got 1.0"]),
     ("budget.target={val_acuracy=1}", "[budget] target", ['did you mean "val_accuracy"?']),
-    ("halving.reduction=3", "[halving] epochs", ["missing", "a list of integers >= 1"]),
     ("halving.epochs=[20,10]", "[halving] epochs", ["ascending", "[20, 10]"]),
     ("halving.epochs=[]", "[halving] epochs", ["not empty", "[]"]),
 ]
@@ -138,6 +137,10 @@ BAD_TEXTS: Mapping[str, tuple[str, list[str]]] = {
     "no table": (f"space = 4\n{SMALL}", ["[space]", "expected a table", "got 4"]),
     "no budget": ('[dataset]\nname = "digits_knn"\n', ["[budget]", "trials, seconds, target"]),
     "no dataset": ("[budget]\ntrials = 3\n", ["[dataset] name: missing", "digits_knn"]),
+    "no rungs": (
+        f"{SMALL}[halving]\nreduction = 3\n",
+        ["[halving] epochs", "missing", "a list of integers >= 1"],
+    ),
     "syntax": ("[study]\nname = \n", ["not valid TOML", "line 2", "column 8"]),
     "twice": ("[study]\n[study]\n", ["not valid TOML", "line 2"]),
     "array of tables": (f"{SMALL}[[space]]\n", ["[space]", "expected a table"]),

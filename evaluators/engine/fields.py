@@ -5,6 +5,7 @@ So the rows that a layer must compute are a prefix, and shorter the closer the l
 Weights are those of the whole graph, so what is computed is exactly what the whole graph gives.
 """
 
+import copy
 from functools import cache
 
 import torch
@@ -70,13 +71,23 @@ class Field:
             sizes.append(sizes[-1] + found.numel())
         return cls(matrices, units, torch.cat(order), tuple(sizes), device)
 
+    def around_others(self, units: Tensor) -> "Field":
+        """The same rows for a loss over other units of them; what is made of them is shared."""
+        other = copy.copy(self)
+        other.units = units
+        return other
+
     @property
     def is_whole(self) -> bool:
         return self.order is None
 
     def rows(self, need: int) -> int:
         """How many rows are needed of a value from which the loss is `need` steps away."""
-        return self.sizes[min(need, len(self.sizes) - 1)]
+        return self.sizes[self.distance(need)]
+
+    def distance(self, need: int) -> int:
+        """The same for all distances at which the rows are the same."""
+        return min(need, len(self.sizes) - 1)
 
     def of_units(self, x: Tensor) -> Tensor:
         """The rows of the units, of [K, n, C]."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -68,8 +68,14 @@ class Graph:
             share = self._share(field, hops)
             if share < self._worthwhile(field):
                 return View(field, self._features(field), y, share)
-        field = Field.whole(self.matrices, chosen, self.device)
-        return View(field, self._features(field), y, 1.0)
+        # One for all: what is made of the whole graph is as large as it, or larger.
+        whole, features = self._whole
+        return View(whole.around_others(chosen), features, y, 1.0)
+
+    @cached_property
+    def _whole(self) -> tuple[Field, Features]:
+        field = Field.whole(self.matrices, torch.arange(self.matrices.n_nodes), self.device)
+        return field, self._features(field)
 
     def _worthwhile(self, field: Field) -> float:
         rows = 0 if field.order is None else field.order.numel()

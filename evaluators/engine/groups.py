@@ -78,6 +78,9 @@ def _split(group: Sequence[Candidate], largest: int) -> Iterator[Sequence[Candid
 def _train(graph: Graph, candidates: Sequence[Candidate], means: Means) -> None:
     """Train a cohort; whoever is done leaves it, and one that fails as a whole is halved."""
     remaining = [c for c in candidates if not c.run.is_done]
+    for candidate in candidates:
+        if candidate.run.is_done:  # stopped at an earlier rung
+            _note(graph, candidate, means)
     while remaining:
         before = [(copy.copy(c.run.state), c.run.allowance.spent) for c in remaining]
         # Modules without a kernel are trained in their networks, all others in copies.
@@ -96,7 +99,7 @@ def _train(graph: Graph, candidates: Sequence[Candidate], means: Means) -> None:
             _blame(graph, remaining, error, means)
             return
         for candidate in remaining:
-            _note(cohort, candidate)
+            _note(graph, candidate, means)
         remaining = [c for c in remaining if not c.run.is_done]
 
 
@@ -115,24 +118,29 @@ def _blame(
         _train(graph, half, means)
 
 
-def _note(cohort: Cohort, candidate: Candidate) -> None:
+def _note(graph: Graph, candidate: Candidate, means: Means) -> None:
     """How a run was trained, for the record."""
-    precision = str(cohort.graph.dtype).removeprefix("torch.")
+    precision = str(graph.dtype).removeprefix("torch.")
+    fold, program = candidate.run.fold, candidate.program
+    train = graph.view(fold.train, program, training=True)
+    val = graph.view(fold.val, program, training=False)
     candidate.run.notes |= {
         "path": "fast",
-        "receptive_field": f"train {_extent(cohort.train)}, val {_extent(cohort.val)}",
-        "device": str(cohort.graph.device),
-        "precision": "bfloat16 products" if cohort.means.in_bfloat16 else precision,
+        "receptive_field": f"train {_extent(train)}, val {_extent(val)}",
+        "device": str(graph.device),
+        "precision": "bfloat16 products" if means.in_bfloat16 else precision,
     }
-    if candidate.run.recipe.dropout:
-        shared = cohort.means.share_input_dropout
+    if candidate.run.recipe.dropout and candidate.program.drops_features:
+        shared = means.share_input_dropout
         candidate.run.notes["input_dropout"] = "shared" if shared else "independent"
-    stock = candidate.program.stock
+    stock = program.stock
     if stock:
         modules = ", ".join(f"{path}: {kind}" for path, kind in stock)
         candidate.run.notes["stock_modules"] = modules
         kinds = ", ".join(sorted({kind for _, kind in stock}))
-        candidate.run.warn(f"no fast path for {kinds} as it is used here; its own code was run")
+        candidate.run.warn(
+            f"no fast path for {kinds} as it is used here; its own code was run: right, but slower"
+        )
 
 
 def _extent(view: View) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from evaluators.engine.kernels import activation
 from evaluators.engine.kernels._base import Kernel, Pass
+from evaluators.engine.kernels.dropout import Dropout
 from evaluators.engine.stack import Columns, Stack, wide
 from evaluators.engine.values import Input, Value, dense, head
 
@@ -62,6 +63,11 @@ class Program:
         return "\n".join(f"{s.path}{s.inputs}{sizes(s.columns)}{s.signature}" for s in self.steps)
 
     @property
+    def drops_features(self) -> bool:
+        """Whether it has dropout of the features."""
+        return any(step.kernel is Dropout and 0 in step.inputs for step in self.steps)
+
+    @property
     def hops(self) -> int:
         """How far the output sees."""
         return self.needs[0]
@@ -91,7 +97,7 @@ class Compiled:
         made: dict[str, Kernel] = {}
         self._calls: list[Kernel | Callable[[Sequence[Value], int], Value]] = []
         for i, step in enumerate(self.program.steps):
-            if step.path in activation.FUNCTIONS:
+            if step.kernel is None and step.path in activation.FUNCTIONS:
                 modules = [activation.FUNCTIONS[step.path]() for _ in programs]
                 reads = [program.steps[i].reads for program in programs]
                 self._calls.append(activation.Activation(stack, "", modules, reads))

@@ -1,34 +1,24 @@
-"""How a network is read: traced by torch.fx, and every call of it recognized.
+"""How a network is read: every call that it makes is recognized, or it is not read."""
 
-A network whose code is not ours is read with more care: what it does may depend on the mode, on
-random numbers or on what it remembers, none of which a trace shows. Where it does, it is not read.
-"""
-
-import copy
 import operator
-import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import fx, nn
 from torch_geometric.nn import MessagePassing
 
 from evaluators._faults import CandidateError
 from evaluators.engine.kernels._base import kernel_of, kernels
-from evaluators.engine.kernels.activation import FUNCTIONS
+from evaluators.engine.kernels.activation import FUNCTIONS, Identity
+from evaluators.engine.kernels.dropout import Dropout
 from evaluators.engine.kernels.stock import Stock
-from evaluators.engine.program import Program, Step, sizes
-from evaluators.engine.stack import Columns, exact
+from evaluators.engine.program import Compiled, Program, Step, sizes
+from evaluators.engine.stack import Columns, Stack, exact
+from evaluators.engine.tracing import UnreadableError, traced
 
-# Networks of these modules do the same each time.
-_KNOWN = ("search_spaces.", "torch.nn.", "torch_geometric.nn.")
-
-
-class UnreadableError(Exception):
-    """A network that does something else than modules one after the other, sums and maxima."""
+# In evaluation mode, or where nothing is dropped, they give the very tensor that they are given.
+_PASSING_ON = (Identity, Dropout)
 
 
 def read(network: nn.Module, n_features: int) -> Program:
@@ -38,77 +28,20 @@ def read(network: nn.Module, n_features: int) -> Program:
         UnreadableError: it cannot be read as one.
     """
     kernels()  # a fault of theirs is none of the network's
-    names = [name for name, _ in network.named_parameters(remove_duplicate=False)]
-    if len(names) != len(list(network.parameters())):
-        raise UnreadableError("it has one parameter in two places")
-    return _Reader(network, n_features).program()
-
-
-def traced(network: nn.Module) -> fx.Graph:
-    """The calls of a network's forward pass.
-
-    Raises:
-        UnreadableError: it cannot be traced, or another pass might call something else.
-    """
-    if any(module._forward_hooks or module._forward_pre_hooks for module in network.modules()):
-        raise UnreadableError("it has hooks")
-    if all(type(module).__module__.startswith(_KNOWN) for module in network.modules()):
-        return _trace(network)
-    with _undone(network) as own:
-        before = _remembered(own)
-        graphs = [_trace(own.train(mode)) for mode in (False, True)]
-        if _remembered(own) != before:
-            raise UnreadableError("it draws random numbers or remembers something as it runs")
-    evaluating, training = ([node.format_node() for node in graph.nodes] for graph in graphs)
-    if evaluating != training:
-        raise UnreadableError("it computes something else in training")
-    return graphs[-1]
-
-
-@contextmanager
-def _undone(network: nn.Module) -> Iterator[nn.Module]:
-    """A copy to try, and generators of random numbers that are put back afterwards."""
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    for tensors in (network.named_parameters, network.named_buffers):
+        if len(list(tensors(remove_duplicate=False))) != len(list(tensors())):
+            raise UnreadableError("it has one parameter or buffer in two places")
+    program = _Reader(network, n_features).program()
     try:
-        yield copy.deepcopy(network)
-    finally:
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])
-        random.setstate(states[2])
+        Compiled([program], Stack([network], _dtype(network), torch.device("cpu")))
+    except (RuntimeError, KeyError) as error:  # the usual loop says what is wrong with the network
+        raise UnreadableError(f"its modules do not fit together: {error}") from error
+    return program
 
 
-def _trace(network: nn.Module) -> fx.Graph:
-    try:
-        return _Tracer().trace(network)
-    except Exception as error:  # whatever a network's own code raises on symbols
-        raise UnreadableError(f"torch.fx cannot trace it: {error}") from error
-
-
-def _remembered(network: nn.Module) -> tuple[object, ...]:
-    """What of a network and of the generators of random numbers a pass might change."""
-    state = torch.get_rng_state().numpy().tobytes()
-    numpy = str(np.random.get_state(legacy=False))
-    # By what prints: tensors and modules, which are compared by identity, print their address or
-    # nothing that a pass may not change.
-    attributes = [
-        {name: repr(value) for name, value in vars(module).items() if _is_plain(name, value)}
-        for module in network.modules()
-    ]
-    return state, numpy, random.getstate(), str(attributes)
-
-
-def _is_plain(name: str, value: object) -> bool:
-    if name in ("_parameters", "_buffers", "_modules"):
-        return False
-    return isinstance(value, (bool, int, float, str, list, dict, tuple, type(None)))
-
-
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        if isinstance(module, (nn.Sequential, nn.ModuleList)):
-            return False
-        known = kernel_of(module) is not None or isinstance(module, MessagePassing)
-        return known or super().is_leaf_module(module, name)
+def _dtype(network: nn.Module) -> torch.dtype:
+    first = next(network.parameters(), None)
+    return torch.get_default_dtype() if first is None else first.dtype
 
 
 class _Reader:
@@ -151,7 +84,9 @@ class _Reader:
             raise UnreadableError(f"{path} is called with something else than x and edge_index")
         if len(arguments) != 1 or node.kwargs or self._number(arguments[0]) is None:
             raise UnreadableError(f"{path} is called with something else than a value")
-        if kernel is None:
+        trained = [parameter.requires_grad for parameter in module.parameters()]
+        # Kernels keep several parameters in one tensor.
+        if kernel is None or (any(trained) and not all(trained)):
             kernel = Stock
             self.stock.append((path, type(module).__name__))
             # What nobody has looked at may depend on anything.
@@ -167,6 +102,8 @@ class _Reader:
             raise UnreadableError(f"{path} reads values whose columns are not the same")
         kind = type(module).__name__
         signature = f"{kind} {sizes(reads)} {kernel.signature(module)}"
+        if not all(trained):
+            signature += f" trained={trained}"
         if kernel.minds_padding:
             signature += f" padded={any(own != size for own, size in reads)}"
         self._add(node, Step((number,), kernel, path, columns, reads, signature))
@@ -188,8 +125,9 @@ class _Reader:
                 inputs = self._several(values)
                 columns = tuple(piece for i in inputs for piece in self.columns[i])
                 return self._add(node, Step(inputs, None, "cat", columns, columns, ""))
-        elif node.target in (operator.add, torch.add, "add") and len(node.args) == 2:
-            return self._join(node, "add", self._several(node.args))
+        elif node.target in (operator.add, torch.add, "add"):
+            if len(node.args) == 2 and not node.kwargs:
+                return self._join(node, "add", self._several(node.args))
         elif name in FUNCTIONS and len(node.args) == 1 and _are_defaults(node.kwargs):
             return self._join(node, name, self._several(node.args))
         raise UnreadableError(f"it calls {name}, which is not recognized")
@@ -220,11 +158,30 @@ class _Reader:
             raise UnreadableError(f"{arguments} is not a list of values")
         return tuple(self._known(argument) for argument in arguments)
 
+    def _is_in_place(self, step: Step) -> bool:
+        called = None if step.kernel is None else self.network.get_submodule(step.path)
+        return bool(getattr(called, "inplace", False))
+
+    def _check_in_place(self, step: Step) -> None:
+        """Refuse a module that changes, in its place, a value that others read."""
+        at, is_kept = step, self._is_in_place(step)
+        while is_kept:
+            (read,) = at.inputs
+            readers = sum(other.inputs.count(read) for other in self.steps)
+            if readers > 1 or (read == 0 and step.kernel is Stock):
+                raise UnreadableError(f"{step.path} changes in place what others read")
+            if read == 0:
+                return
+            at = self.steps[read - 1]
+            is_kept = at.kernel in _PASSING_ON or self._is_in_place(at)
+
     def _finish(self, node: fx.Node) -> Program:
         if self._number(node.args[0]) != len(self.steps) or not self.steps:
             raise UnreadableError("its output is not what it computed last")
         if len(self.columns[-1]) != 1:
             raise UnreadableError("its output is made of several pieces")
+        for step in self.steps:
+            self._check_in_place(step)
         needs = [0] * (len(self.steps) + 1)
         for i, step in reversed(list(enumerate(self.steps))):
             hops = 0
@@ -246,4 +203,6 @@ def _are_defaults(options: Mapping[str, Any]) -> bool:
 def _arguments(node: fx.Node, first: str, second: str, default: Any) -> tuple[Any, Any]:
     """Two arguments of a call, given by place or by name."""
     given = dict(zip((first, second), node.args, strict=False)) | dict(node.kwargs)
+    if len(node.args) > 2 or not given.keys() <= {first, second}:
+        raise UnreadableError(f"it calls {node.name} with more than a list and a dimension")
     return given.get(first), given.get(second, default)

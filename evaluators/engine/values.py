@@ -66,7 +66,7 @@ class Features:
         rows = self._field.rows(need)
         if not kinds:
             return self.dense(rows)
-        before = self.propagated(kinds[:-1], need + 1)
+        before = self.propagated(kinds[:-1], self._field.distance(need + 1))
         return self._field.product(kinds[-1], rows, before.size(0)).forward(before[None])[0]
 
     def _maximum(self, need: int) -> Tensor:

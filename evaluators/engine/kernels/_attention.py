@@ -10,13 +10,11 @@ from torch.autograd import Function
 
 from evaluators.engine.edges import Edges
 from evaluators.engine.kernels._base import Kernel
-from evaluators.engine.stack import Columns, Stack
+from evaluators.engine.stack import Columns, Stack, rounded
 
 # Of scores up to it, exp and its products fit in any type as they are.
 _SMALL = 20.0
 _TINY = 1e-16
-# Columns of 4 bytes in 64, from where on the processor reads.
-_ALIGNED = 16
 
 
 class Attention(Kernel):
@@ -47,8 +45,8 @@ class Attention(Kernel):
 
     @classmethod
     def columns(cls, module: nn.Module, columns: Columns) -> Columns:  # noqa: ARG003 - its input's
-        width = int(module.heads) * int(module.out_channels)  # type: ignore[arg-type]
-        return ((width, -(-width // _ALIGNED) * _ALIGNED),)
+        # As other layers, whose outputs may be added to it.
+        return rounded(int(module.heads) * int(module.out_channels))  # type: ignore[arg-type]
 
     @classmethod
     def signature(cls, module: nn.Module) -> str:

@@ -2,19 +2,29 @@
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn import Linear as PygLinear
+from torch_geometric.nn import MaxAggregation, MeanAggregation, MessagePassing, SumAggregation
 
 from evaluators.engine.dropout import Draws
 from evaluators.engine.fields import Field
 from evaluators.engine.matrices import Kind
 from evaluators.engine.stack import Columns, Stack
 from evaluators.engine.values import Input, Value, dense, head, project, width
+
+# By what PyTorch Geometric calls them.
+_AGGREGATIONS: Mapping[str, type[nn.Module]] = {
+    "add": SumAggregation,
+    "sum": SumAggregation,
+    "mean": MeanAggregation,
+    "max": MaxAggregation,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +54,8 @@ class Pass:
         rows, columns = self.field.rows(need), self.field.rows(need + 1)
         value = head(value, columns)
         if isinstance(value, Input) and value.is_constant:
-            return replace(value, rows=rows, kinds=(*value.kinds, kind), need=need)
+            kinds = (*value.kinds, kind)
+            return replace(value, rows=rows, kinds=kinds, need=self.field.distance(need))
         return self.field.product(kind, rows, columns)(dense(value))
 
 
@@ -115,7 +126,23 @@ def kernel_of(module: nn.Module) -> type[Kernel] | None:
         base = kind.__mro__[1]
         kind = base if getattr(base, "forward", None) is kind.forward else kind
     kernel = kernels().get(kind)
-    return kernel if kernel is not None and kernel.accepts(module) else None
+    if kernel is None or not _is_as_built(module):
+        return None
+    return kernel if kernel.accepts(module) else None
+
+
+def _is_as_built(module: nn.Module) -> bool:
+    """Whether a layer still has the parts that its class gives it; another may take their place."""
+    if not isinstance(module, MessagePassing):
+        return True
+    expected = _AGGREGATIONS.get(str(module.aggr))
+    for name, part in module.named_modules():
+        if name == "aggr_module":
+            if type(part) is not expected:
+                return False
+        elif name and not name.startswith("nn") and type(part) not in (PygLinear, nn.ModuleList):
+            return False
+    return True
 
 
 def biased(x: Tensor, bias: Tensor | None) -> Tensor:

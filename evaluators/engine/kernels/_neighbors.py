@@ -69,9 +69,9 @@ def _maximum_and_project(at: Pass, value: Value, weight: Tensor, need: int) -> T
     features = value.features.columns
     of_features = weight if value.rest is None else weight[:, :features]
     if value.features.sparse is not None:
-        mapped = _sparse_maximum(value, of_features, need)
+        mapped = _sparse_maximum(value, of_features, at.field.distance(need))
     elif value.kept is None and not value.kinds:
-        mapped = project(value.features.maximum(need), of_features)
+        mapped = project(value.features.maximum(at.field.distance(need)), of_features)
     else:
         mapped = project(maximum(value.without_rest().dense()), of_features)
     if value.rest is None:

@@ -5,15 +5,16 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import parity_measure
 import pytest
 import torch
 from faulty import touchy
 from faulty.touchy import Touchy
+from parity_cases import ring
 
 from evaluators import Evaluation, Job
 from evaluators.checkpoint import run_weights
 from evaluators.datasets import save_prepared
+from evaluators.engine.reading import read
 from evaluators.run import run
 from search_spaces import SearchSpace, plugins
 from search_spaces.plugins import Plugin
@@ -36,7 +37,7 @@ DEVICES = [
         marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU"),
     ),
 ]
-RING = parity_measure.ring()
+RING = ring()
 
 
 @pytest.fixture
@@ -171,7 +172,7 @@ def test_they_are_a_cohort(store: str) -> None:
     for width in WIDTHS:
         one = job(space("gcn"), store, width=width)
         network = one.space.network(one.architecture, RING.task)
-        signatures.add(parity_measure.read(network, RING.x.size(1)).signature)
+        signatures.add(read(network, RING.x.size(1)).signature)
     assert len(signatures) == 1
 
 

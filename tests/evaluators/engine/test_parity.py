@@ -5,10 +5,12 @@ In full, on Cora, in benchmarks/parity.py; here on 300 nodes.
 
 from collections.abc import Mapping, Sequence
 
+import parity_cases
 import parity_measure as measure
 import pytest
 import torch
-from parity_measure import CPU, OPERATORS, Case, grid
+from parity_cases import OPERATORS, Case, grid
+from parity_measure import CPU
 
 from evaluators.datasets import Dataset
 from evaluators.engine.graph import Graph
@@ -30,7 +32,7 @@ CURVES = [
 
 @pytest.fixture(scope="module")
 def ring() -> Dataset:
-    return measure.ring()
+    return parity_cases.ring()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ import tiny
 import torch
 import torch.nn.functional as F
 from faulty import networks
-from parity_measure import CPU, Case, engine, recorded
+from parity_cases import Case, ring
+from parity_measure import CPU, engine, recorded
 from torch import nn
 
 from evaluators import Evaluation, Job
@@ -30,7 +31,7 @@ from search_spaces import PluginError
 from search_spaces.plugins import Plugin
 
 EPOCHS = 8
-RING = parity_measure.ring()
+RING = ring()
 MakeJob = Callable[..., Job]
 
 
@@ -131,7 +132,8 @@ def test_a_plain_network_has_no_warning(store: str) -> None:
     assert not equals_the_loop(evaluation, job("on_mode", store))
     for shared, said in ((False, "independent"), (True, "shared")):
         options = {"dropout": 0.3, "share_input_dropout": shared}
-        assert evaluate(job("two_layers", store, **options)).notes["input_dropout"] == said
+        assert evaluate(job("dropping", store, **options)).notes["input_dropout"] == said
+        assert "input_dropout" not in evaluate(job("two_layers", store, **options)).notes
 
 
 def test_graph_tasks_go_the_usual_way(make_job: MakeJob) -> None:

@@ -26,6 +26,17 @@ class TwoLayers(nn.Module):
         return scores
 
 
+class Dropping(TwoLayers):
+    """With dropout of the features."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__(features, classes)
+        self.dropout = nn.Dropout()
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return super().forward(self.dropout(x), edge_index)
+
+
 class OnMode(TwoLayers):
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         if self.training:
@@ -200,6 +211,7 @@ PARTLY: Mapping[str, Callable[[int, int], nn.Module]] = {
 READABLE: Mapping[str, Callable[[int, int], nn.Module]] = {
     "two_layers": TwoLayers,
     "functional": Functional,
+    "dropping": Dropping,
     "rowwise": Rowwise,
 }
 ALL = {**UNREADABLE, **PARTLY, **READABLE}
