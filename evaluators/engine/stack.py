@@ -153,6 +153,10 @@ class Stack:
 
         return self.leaf((1, wide(columns[0])), {name: select})
 
+    def optional(self, name: str, columns: Sequence[Columns]) -> Tensor | None:
+        """Such a vector, or None where the networks have none of that name."""
+        return self.vector(name, columns) if self.has(name) else None
+
     def keep(self, path: str) -> None:
         """The tensors of a module that is trained as it is, in each of the networks."""
         for network in self.networks:

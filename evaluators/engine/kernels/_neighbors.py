@@ -5,28 +5,21 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from evaluators.engine.kernels._base import Kernel, Pass, biased, propagate_and_project
+from evaluators.engine.kernels._base import Pass, biased, propagate_and_project
+from evaluators.engine.kernels._convolution import Convolution
 from evaluators.engine.matrices import Kind
-from evaluators.engine.stack import Columns, Stack, rounded
+from evaluators.engine.stack import Columns, Stack
 from evaluators.engine.values import Input, Value, dense, head, project
 
 # By what PyTorch Geometric calls it.
 _SUMS: Mapping[str, Kind] = {"add": "sum", "sum": "sum", "mean": "mean"}
 
 
-class NeighborsAndSelf(Kernel):
+class NeighborsAndSelf(Convolution):
     """aggregate(x) W + x V + b, of the sum, the mean or the maximum over neighbors."""
 
     # The names of the linear maps W, with the bias, and V.
     maps: ClassVar[tuple[str, str]]
-
-    @classmethod
-    def hops(cls, module: nn.Module) -> int:  # noqa: ARG003 - always
-        return 1
-
-    @classmethod
-    def columns(cls, module: nn.Module, columns: Columns) -> Columns:  # noqa: ARG003 - its input's
-        return rounded(int(module.out_channels))  # type: ignore[arg-type]
 
     @classmethod
     def signature(cls, module: nn.Module) -> str:
@@ -37,12 +30,10 @@ class NeighborsAndSelf(Kernel):
         self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
     ) -> None:
         super().__init__(stack, path, modules, columns)
-        outs = [self.columns(module, own) for module, own in zip(modules, columns, strict=True)]
         neighbors, itself = (f"{path}.{name}" for name in self.maps)
-        self.neighbors = stack.matrix(f"{neighbors}.weight", columns, outs)
-        self.itself = stack.matrix(f"{itself}.weight", columns, outs)
-        name = f"{neighbors}.bias"
-        self.bias = stack.vector(name, outs) if stack.has(name) else None
+        self.neighbors = stack.matrix(f"{neighbors}.weight", columns, self.outs)
+        self.itself = stack.matrix(f"{itself}.weight", columns, self.outs)
+        self.bias = stack.optional(f"{neighbors}.bias", self.outs)
         self.kind = _SUMS.get(str(modules[0].aggr))
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import ChebConv
 
-from evaluators.engine.kernels._base import Kernel, Pass, biased, is_narrow
-from evaluators.engine.stack import Columns, Stack, rounded
+from evaluators.engine.kernels._base import Pass, biased, is_narrow
+from evaluators.engine.kernels._convolution import Convolution
+from evaluators.engine.stack import Columns, Stack
 from evaluators.engine.values import Value, dense, head, project
 
 
-class Cheb(Kernel):
+class Cheb(Convolution):
     """sum over k = 0..K of T_k(A) x W_k + b, for A = - D^-1/2 A D^-1/2.
 
     Wide x is projected first, and the sum evaluated from its last term:
@@ -37,10 +38,6 @@ class Cheb(Kernel):
         return len(module.lins) - 1  # type: ignore[arg-type]
 
     @classmethod
-    def columns(cls, module: nn.Module, columns: Columns) -> Columns:  # noqa: ARG003 - its input's
-        return rounded(int(module.out_channels))  # type: ignore[arg-type]
-
-    @classmethod
     def signature(cls, module: nn.Module) -> str:
         return f"hops={cls.hops(module)}, bias={module.bias is not None}"
 
@@ -48,11 +45,9 @@ class Cheb(Kernel):
         self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
     ) -> None:
         super().__init__(stack, path, modules, columns)
-        outs = [self.columns(module, own) for module, own in zip(modules, columns, strict=True)]
         names = [f"{path}.lins.{k}.weight" for k in range(self.hops(modules[0]) + 1)]
-        self.weights = [stack.matrix(name, columns, outs) for name in names]
-        name = f"{path}.bias"
-        self.bias = stack.vector(name, outs) if stack.has(name) else None
+        self.weights = [stack.matrix(name, columns, self.outs) for name in names]
+        self.bias = stack.optional(f"{path}.bias", self.outs)
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         if is_narrow(at, value, self.weights[0].size(2)):

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from torch import nn
 from torch_geometric.nn import GCNConv
 
-from evaluators.engine.kernels._base import Kernel, Pass, biased, propagate_and_project
-from evaluators.engine.stack import Columns, Stack, rounded
+from evaluators.engine.kernels._base import Pass, biased, propagate_and_project
+from evaluators.engine.kernels._convolution import Convolution
+from evaluators.engine.stack import Columns, Stack
 from evaluators.engine.values import Value
 
 
-class Gcn(Kernel):
+class Gcn(Convolution):
     """A x W + b, for A = D^-1/2 (A + I) D^-1/2."""
 
     types = (GCNConv,)
@@ -26,26 +27,12 @@ class Gcn(Kernel):
             and module.flow == "source_to_target"
         )
 
-    @classmethod
-    def hops(cls, module: nn.Module) -> int:  # noqa: ARG003 - always
-        return 1
-
-    @classmethod
-    def columns(cls, module: nn.Module, columns: Columns) -> Columns:  # noqa: ARG003 - its input's
-        return rounded(int(module.out_channels))  # type: ignore[arg-type]
-
-    @classmethod
-    def signature(cls, module: nn.Module) -> str:
-        return f"bias={module.bias is not None}"
-
     def __init__(
         self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
     ) -> None:
         super().__init__(stack, path, modules, columns)
-        outs = [self.columns(module, own) for module, own in zip(modules, columns, strict=True)]
-        self.weight = stack.matrix(f"{path}.lin.weight", columns, outs)
-        name = f"{path}.bias"
-        self.bias = stack.vector(name, outs) if stack.has(name) else None
+        self.weight = stack.matrix(f"{path}.lin.weight", columns, self.outs)
+        self.bias = stack.optional(f"{path}.bias", self.outs)
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         return biased(propagate_and_project(at, "gcn", value, self.weight, need), self.bias)

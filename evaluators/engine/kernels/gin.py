@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GINConv
 
-from evaluators.engine.kernels._base import Kernel, Pass, biased, is_narrow
+from evaluators.engine.kernels._base import Pass, biased, is_narrow
+from evaluators.engine.kernels._convolution import Convolution
 from evaluators.engine.stack import Columns, Stack, exact, rounded, wide
 from evaluators.engine.values import Value, dense, head, project
 
 
-class Gin(Kernel):
+class Gin(Convolution):
     """relu(((1 + eps) x + A x) W + b) V + c, for A that counts edges."""
 
     types = (GINConv,)
@@ -25,10 +26,6 @@ class Gin(Kernel):
             and module.aggr == "add"
             and module.flow == "source_to_target"
         )
-
-    @classmethod
-    def hops(cls, module: nn.Module) -> int:  # noqa: ARG003 - always
-        return 1
 
     @classmethod
     def columns(cls, module: nn.Module, columns: Columns) -> Columns:  # noqa: ARG003 - its input's
@@ -46,15 +43,14 @@ class Gin(Kernel):
     ) -> None:
         super().__init__(stack, path, modules, columns)
         hidden = [rounded(_linear(module, 0).out_features) for module in modules]
-        outs = [self.columns(module, own) for module, own in zip(modules, columns, strict=True)]
         self.eps = stack.vector(f"{path}.eps", [exact(1)] * len(modules))
         self.weights = [
             stack.matrix(f"{path}.nn.0.weight", columns, hidden),
-            stack.matrix(f"{path}.nn.2.weight", hidden, outs),
+            stack.matrix(f"{path}.nn.2.weight", hidden, self.outs),
         ]
         self.biases = [
-            stack.vector(name, own) if stack.has(name) else None
-            for name, own in ((f"{path}.nn.0.bias", hidden), (f"{path}.nn.2.bias", outs))
+            stack.optional(name, own)
+            for name, own in ((f"{path}.nn.0.bias", hidden), (f"{path}.nn.2.bias", self.outs))
         ]
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:

@@ -29,8 +29,7 @@ class Linear(Kernel):
         super().__init__(stack, path, modules, columns)
         outs = [self.columns(module, own) for module, own in zip(modules, columns, strict=True)]
         self.weight = stack.matrix(f"{path}.weight", columns, outs)
-        name = f"{path}.bias"
-        self.bias = stack.vector(name, outs) if stack.has(name) else None
+        self.bias = stack.optional(f"{path}.bias", outs)
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         return biased(project(head(value, at.field.rows(need)), self.weight), self.bias)

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from torch import nn
 from torch_geometric.nn import SGConv
 
-from evaluators.engine.kernels._base import Kernel, Pass, biased, propagate_and_project
-from evaluators.engine.stack import Columns, Stack, rounded
+from evaluators.engine.kernels._base import Pass, biased, propagate_and_project
+from evaluators.engine.kernels._convolution import Convolution
+from evaluators.engine.stack import Columns, Stack
 from evaluators.engine.values import Value
 
 
-class Sg(Kernel):
+class Sg(Convolution):
     """A^K x W + b, for A = D^-1/2 (A + I) D^-1/2."""
 
     types = (SGConv,)
@@ -30,10 +31,6 @@ class Sg(Kernel):
         return int(module.K)  # type: ignore[arg-type]
 
     @classmethod
-    def columns(cls, module: nn.Module, columns: Columns) -> Columns:  # noqa: ARG003 - its input's
-        return rounded(int(module.out_channels))  # type: ignore[arg-type]
-
-    @classmethod
     def signature(cls, module: nn.Module) -> str:
         bias = module.lin.bias is not None  # type: ignore[union-attr]
         return f"hops={module.K}, bias={bias}"
@@ -42,10 +39,8 @@ class Sg(Kernel):
         self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
     ) -> None:
         super().__init__(stack, path, modules, columns)
-        outs = [self.columns(module, own) for module, own in zip(modules, columns, strict=True)]
-        self.weight = stack.matrix(f"{path}.lin.weight", columns, outs)
-        name = f"{path}.lin.bias"
-        self.bias = stack.vector(name, outs) if stack.has(name) else None
+        self.weight = stack.matrix(f"{path}.lin.weight", columns, self.outs)
+        self.bias = stack.optional(f"{path}.lin.bias", self.outs)
         self.count = self.hops(modules[0])
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:

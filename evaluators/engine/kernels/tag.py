@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch_geometric.nn import TAGConv
 
-from evaluators.engine.kernels._base import Kernel, Pass, biased, propagates_first
-from evaluators.engine.stack import Columns, Stack, rounded
+from evaluators.engine.kernels._base import Pass, biased, propagates_first
+from evaluators.engine.kernels._convolution import Convolution
+from evaluators.engine.stack import Columns, Stack
 from evaluators.engine.values import Value, dense, head, project
 
 
-class Tag(Kernel):
+class Tag(Convolution):
     """sum over k = 0..K of A^k x W_k + b, for A = D^-1/2 A D^-1/2.
 
     Wide x is projected first, and the polynomial evaluated from its last term, by Horner's rule.
@@ -32,10 +33,6 @@ class Tag(Kernel):
         return int(module.K)  # type: ignore[arg-type]
 
     @classmethod
-    def columns(cls, module: nn.Module, columns: Columns) -> Columns:  # noqa: ARG003 - its input's
-        return rounded(int(module.out_channels))  # type: ignore[arg-type]
-
-    @classmethod
     def signature(cls, module: nn.Module) -> str:
         return f"hops={module.K}, bias={module.bias is not None}"
 
@@ -43,12 +40,10 @@ class Tag(Kernel):
         self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
     ) -> None:
         super().__init__(stack, path, modules, columns)
-        outs = [self.columns(module, own) for module, own in zip(modules, columns, strict=True)]
         self.count = self.hops(modules[0])
         names = [f"{path}.lins.{k}.weight" for k in range(self.count + 1)]
-        self.weights = [stack.matrix(name, columns, outs) for name in names]
-        name = f"{path}.bias"
-        self.bias = stack.vector(name, outs) if stack.has(name) else None
+        self.weights = [stack.matrix(name, columns, self.outs) for name in names]
+        self.bias = stack.optional(f"{path}.bias", self.outs)
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         if propagates_first(at, value, self.weights[0].size(2)):
