@@ -101,7 +101,7 @@ def _program(run: Run, batches: Batches) -> Program:
     if batches.by_graph:
         raise UnreadableError(_GRAPHS)
     dataset = batches.dataset
-    needed = bytes_needed(dataset.x.size(0), dataset.edge_index.size(1))
+    needed = bytes_needed(dataset.x.size(0), dataset.edge_index.size(1), dataset.x.size(1))
     if not (dataset.matrices or batches.has_graph) and needed > available_bytes():
         raise UnreadableError(
             f"the graph's sparse matrices would take {needed / 2**30:.1f} GiB, and "

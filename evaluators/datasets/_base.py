@@ -137,7 +137,7 @@ def save_prepared(dataset: Dataset, store: str) -> Artifact:
         "undirected": dataset.preparation.undirected,
         "class_names": dataset.class_names,
     }
-    needed = bytes_needed(dataset.x.size(0), dataset.edge_index.size(1))
+    needed = bytes_needed(dataset.x.size(0), dataset.edge_index.size(1), dataset.x.size(1))
     if dataset.graph_ids is None and needed < available_bytes():
         made = prepare(dataset.x, dataset.edge_index)
         tensors |= {f"{_MATRICES}{name}": tensor for name, tensor in made.items()}

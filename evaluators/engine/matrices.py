@@ -72,10 +72,12 @@ def prepare(x: Tensor, edge_index: Tensor) -> dict[str, Tensor]:
     return found
 
 
-def bytes_needed(n_nodes: int, n_edges: int) -> int:
-    """How large these tensors are at most: three structures, four vectors of values."""
+def bytes_needed(n_nodes: int, n_edges: int, n_features: int = 0) -> int:
+    """How large these tensors are at most: three structures, four vectors of values, features."""
     entries = n_edges + n_nodes
-    return 3 * 4 * (n_nodes + 1 + entries) + 4 * 4 * entries
+    words = int(DENSITY * n_nodes * n_features)
+    features = 4 * (n_nodes + 1 + 2 * words) if n_features else 0
+    return 3 * 4 * (n_nodes + 1 + entries) + 4 * 4 * entries + features
 
 
 class Matrices:

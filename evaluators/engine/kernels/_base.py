@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch_geometric.nn import Linear as PygLinear
 from torch_geometric.nn import MaxAggregation, MeanAggregation, MessagePassing, SumAggregation
@@ -150,12 +149,6 @@ def biased(x: Tensor, bias: Tensor | None) -> Tensor:
     if bias is None:
         return x
     return x.add_(bias) if x.size(0) == bias.size(0) else x + bias
-
-
-def plus(left: Tensor, right: Tensor) -> Tensor:
-    """The sum of two values, over the rows that both have."""
-    rows = min(left.size(1), right.size(1))
-    return torch.add(left[:, :rows], right[:, :rows])
 
 
 def is_narrow(at: Pass, value: Value, columns: int) -> bool:

@@ -77,6 +77,16 @@ def test_prepared_tensors_fit_the_announced_size(loops: bool) -> None:
     assert Matrices(tensors, NODES).of("chebyshev").rows == NODES
 
 
+def test_sparse_features_are_announced_too() -> None:
+    """As dense as they may be to count as sparse; the control: without them it is too little."""
+    edge_index = odd_graph(0)
+    x = torch.zeros(NODES, 200)
+    x[:, :50] = 1.0
+    size = sum(tensor.nbytes for tensor in prepare(x, edge_index).values())
+    assert size <= bytes_needed(NODES, edge_index.size(1), 200)
+    assert size > bytes_needed(NODES, edge_index.size(1))
+
+
 def _random(seed: int, rows: int = 7, columns: int = 5) -> tuple[Csr, Tensor]:
     at = torch.Generator().manual_seed(seed)
     dense = torch.randn(rows, columns, dtype=REAL, generator=at)
