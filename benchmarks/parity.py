@@ -4,8 +4,10 @@ Every operator at depth 1 to 4, with each normalization, with and without residu
 trained by the engine and by the plain loop on edge_index, from the same weights:
 
 * first: loss and all gradients of the first step, without dropout, in float64.
-* curves: training losses of 30 epochs, without dropout, in float32. The plain loop is also run with
-  its edges in other orders: the engine may be at most 3 times as far from it as it is from itself.
+* curves: training losses of 30 epochs, without dropout. In float32 the plain loop is also run with
+  its edges in other orders: the engine is to be at most 3 times as far from it as it is from
+  itself. What rounding alone does is told apart by float64: there the two must agree to 1e-9, and
+  the engine in float32 must not be farther from the plain loop in float64 than that in float32 is.
 * dropout: means over 30 seeds, with dropout, which each way draws by itself.
 * controls: faults on purpose, which these comparisons must find.
 
@@ -16,17 +18,24 @@ See benchmarks/parity.md.
 """
 
 import argparse
+import itertools
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import parity_curves
+import parity_dropout
 import parity_measure as measure
 import torch
 from evaluation_measure import put, read, report, table, told
-from parity_cases import DEPTHS, OPERATORS, Case, grid, ring, with_few_words
-from parity_measure import CPU, Difference
+from parity_cases import DEPTHS, OPERATORS, Case, grid, renumbered, ring, with_few_words
+from parity_curves import Parity, Rounding
+from parity_dropout import Difference
+from parity_measure import CPU
+from scipy.stats import binomtest
 
 from evaluators.datasets import Dataset
 from evaluators.engine.graph import Graph
@@ -35,6 +44,7 @@ from nas.compare import holm
 DOCUMENT = Path(__file__).with_suffix(".md")
 SECTIONS = ("first", "curves", "dropout", "controls")
 FIRST_STEP = 1e-5  # relative
+EXACT = 1e-9  # of a loss, in float64
 FALSE_ALARMS = 0.05
 # Twice of it is still a probability.
 DROPOUT = 0.4
@@ -83,27 +93,75 @@ def first(size: Size, dataset: Dataset) -> tuple[str, Rows]:
 
 
 def curves(size: Size, dataset: Dataset) -> tuple[str, Rows]:
-    graph = Graph(dataset, torch.float32, CPU)
-    rows, worst = list[Any](), dict[tuple[str, int], list[measure.Parity]]()
+    graph, double = (Graph(dataset, dtype, CPU) for dtype in (torch.float32, torch.float64))
+    rows: Rows = []
+    found: dict[Case, tuple[Parity, Rounding]] = {}
     for case in grid(size.operators, size.depths):
-        found = measure.parity(case, [graph])[0]
-        own = max(found.permuted)
-        told(f"{case}: {found.engine:.1e}, PyG itself {own:.1e}")
-        target = f"<= {found.bound:.1e}"
-        rows.append(row(str(case), "30 epochs", found.engine, found.holds, target, own))
-        worst.setdefault((case.operator, case.depth), []).append(found)
+        single = parity_curves.parity(case, [graph])[0]
+        rounding = parity_curves.rounding(case, graph, double)
+        found[case] = single, rounding
+        own = max(single.permuted)
+        told(f"{case}: {single.engine:.1e}, PyG itself {own:.1e}; float64 {rounding.exact:.1e}")
+        target = f"<= {single.bound:.1e}"
+        rows.append(row(str(case), "30 epochs", single.engine, single.holds, target, own))
+        ok = rounding.exact <= EXACT
+        rows.append(row(str(case), "float64", rounding.exact, ok, f"<= {EXACT}"))
+    text, farther = of_float64(found)
+    tables = [of_curves(size, dataset, found), text, of_missed(dataset, found)]
+    return "\n".join(tables), [*rows, farther]
+
+
+def of_curves(size: Size, dataset: Dataset, found: Mapping[Case, tuple[Parity, Rounding]]) -> str:
+    """The table of all cases, by operator and depth."""
     lines: dict[str, list[str]] = {}
-    for (name, _), founds in worst.items():
-        ours = max(f.engine for f in founds)
-        own = max(max(f.permuted) for f in founds)
-        near = max(f.engine / f.bound for f in founds)
-        lines.setdefault(name, []).append(f"{ours:.0e} / {own:.0e} ({near:.2f})")
+    for name, depth in itertools.product(size.operators, size.depths):
+        here = [
+            both for case, both in found.items() if (case.operator, case.depth) == (name, depth)
+        ]
+        ours = max(single.engine for single, _ in here)
+        own = max(max(single.permuted) for single, _ in here)
+        near = max(single.engine / single.bound for single, _ in here)
+        exact = max(rounding.exact for _, rounding in here)
+        lines.setdefault(name, []).append(f"{ours:.0e} / {own:.0e} ({near:.2f}); {exact:.0e}")
     title = (
         f"30 epochs on {dataset.name}, float32: largest difference of the training loss in any "
         "epoch from PyG / of PyG from itself with permuted edges (the largest share of what is "
-        "allowed)"
+        "allowed); the difference from PyG in float64"
     )
-    return table(title, ["operator", *(f"depth {d}" for d in size.depths)], lines), rows
+    return table(title, ["operator", *(f"depth {d}" for d in size.depths)], lines)
+
+
+def of_float64(found: Mapping[Case, tuple[Parity, Rounding]]) -> tuple[str, dict[str, Any]]:
+    """Which of the two in float32 is nearer to float64, by a sign test over the cases."""
+    pairs = [(rounding.engine, rounding.plain) for _, rounding in found.values()]
+    farther, nearer = sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
+    p = float(binomtest(farther, farther + nearer, alternative="greater").pvalue)
+    text = (
+        f"In float32 the engine is nearer to PyG in float64 than PyG in float32 is in {nearer} of "
+        f"{len(pairs)} cases, farther in {farther} (p {p:.2f} that it is farther no more often).\n"
+    )
+    target = f"p >= {FALSE_ALARMS}"
+    return text, row("all", "farther from float64, p", p, p >= FALSE_ALARMS, target)
+
+
+def of_missed(dataset: Dataset, found: Mapping[Case, tuple[Parity, Rounding]]) -> str:
+    """What rounding does to the cases that are beyond the bound."""
+    lines: dict[str, list[str]] = {}
+    for case, (single, rounding) in found.items():
+        if single.holds:
+            continue
+        others = [*parity_curves.themselves(case, dataset, renumbered)]
+        numbers = (single.engine, single.bound, median(others), max(others))
+        numbers += (rounding.engine, rounding.plain, rounding.exact)
+        lines[str(case)] = [f"{number:.1e}" for number in numbers]
+    if not lines:
+        return "No case is beyond the bound.\n"
+    title = (
+        f"{len(lines)} of {len(found)} cases are beyond the bound: differences of the training loss"
+    )
+    columns = ["case", "engine and PyG", "allowed", "PyG and itself, nodes renumbered: median"]
+    columns += ["largest", "engine and float64", "PyG and float64", "both in float64"]
+    return table(title, columns, lines)
 
 
 def dropout(size: Size, dataset: Dataset) -> tuple[str, Rows]:
@@ -112,11 +170,11 @@ def dropout(size: Size, dataset: Dataset) -> tuple[str, Rows]:
     control: dict[str, float] = {}
     for operator in size.operators:
         case = Case(operator, 2)
-        theirs = measure.plain_with_dropout(case, dataset, DROPOUT, seeds, size.epochs)
-        ours = measure.with_dropout(case, graph, DROPOUT, seeds, size.epochs)
-        twice = measure.with_dropout(case, graph, 2 * DROPOUT, seeds, size.epochs)
-        found |= {(operator, n): d for n, d in measure.differences(ours, theirs).items()}
-        control[operator] = min(d.p for d in measure.differences(twice, theirs).values())
+        theirs = parity_dropout.plain_with_dropout(case, dataset, DROPOUT, seeds, size.epochs)
+        ours = parity_dropout.with_dropout(case, graph, DROPOUT, seeds, size.epochs)
+        twice = parity_dropout.with_dropout(case, graph, 2 * DROPOUT, seeds, size.epochs)
+        found |= {(operator, n): d for n, d in parity_dropout.differences(ours, theirs).items()}
+        control[operator] = min(d.p for d in parity_dropout.differences(twice, theirs).values())
         told(f"dropout, {operator}")
     ps = holm([difference.p for difference in found.values()])
     rows = list[Any]()
@@ -140,7 +198,7 @@ def dropout(size: Size, dataset: Dataset) -> tuple[str, Rows]:
         f"dropout {DROPOUT}: PyG's mean, the engine's difference with its 95 % interval (p by "
         "Holm over all cells); and p of the control with dropout applied at twice the probability"
     )
-    return table(title, ["operator", *measure.SUMMARIES, "control"], lines), rows
+    return table(title, ["operator", *parity_dropout.SUMMARIES, "control"], lines), rows
 
 
 def controls(size: Size, dataset: Dataset) -> tuple[str, Rows]:  # noqa: ARG001 - of all sections
@@ -150,7 +208,7 @@ def controls(size: Size, dataset: Dataset) -> tuple[str, Rows]:  # noqa: ARG001 
     rows, lines = list[Any](), dict[str, list[str]]()
     for operator in size.operators:
         graphs = [graph, *wrong.values()]
-        sound, *faulty = measure.parity(Case(operator, 2), graphs, measure.PERMUTATIONS)
+        sound, *faulty = parity_curves.parity(Case(operator, 2), graphs, parity_curves.PERMUTATIONS)
         lines[operator] = [f"{sound.engine:.0e}", f"{sound.bound:.0e}"]
         for name, one in zip(wrong, faulty, strict=True):
             lines[operator].append(f"{one.engine:.0e}")

@@ -133,3 +133,14 @@ def permuted(dataset: Dataset, seed: int) -> Dataset:
         dataset.edge_index.size(1), generator=torch.Generator().manual_seed(seed)
     )
     return replace(dataset, edge_index=dataset.edge_index[:, order])
+
+
+def renumbered(dataset: Dataset, seed: int) -> Dataset:
+    """The same graph with its nodes and its edges in another order."""
+    nodes = dataset.x.size(0)
+    order = torch.randperm(nodes, generator=torch.Generator().manual_seed(seed))
+    place = torch.empty_like(order)
+    place[order] = torch.arange(nodes)
+    edges = permuted(dataset, seed).edge_index
+    ours = {name: getattr(dataset, name)[order] for name in ("x", "y", "train", "val", "test")}
+    return replace(dataset, edge_index=place[edges], matrices={}, **ours)

@@ -6,18 +6,15 @@ sums in another order round otherwise, and training lets such differences grow.
 """
 
 import copy
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 
 import torch
 import torch.nn.functional as F
-from parity_cases import Case, choices, permuted
+from parity_cases import Case, choices
 from torch import nn
 from torch_geometric.nn import MessagePassing
 
-from evaluators._faults import CandidateError
 from evaluators._folds import Fold
 from evaluators._recipe import OptimizerName, Recipe
 from evaluators._runs import Allowance, Run
@@ -28,19 +25,10 @@ from evaluators.engine.graph import Graph, View
 from evaluators.engine.matrices import KINDS, Matrices
 from evaluators.engine.matrices import prepare as matrices_of
 from evaluators.engine.reading import read
-from nas.compare import paired_interval
 from search_spaces import plugins
 
 CPU = torch.device("cpu")
 EPOCHS, LR, WEIGHT_DECAY = 30, 0.01, 5e-4
-# By how much the engine may be farther from PyG than PyG from itself.
-FACTOR = 3.0
-# Two curves in float32 that differ by this do not differ: an operator without edges has the same
-# sums whatever the order of the edges, while the engine's dense products may round otherwise.
-FLOOR = 1e-6
-# A difference is mostly of the last bit, and now and then, where a rounding error turns a ReLU or
-# the sign of a tiny gradient, a hundred times as large: the largest of few may miss that.
-PERMUTATIONS, LEAST = 20, 3
 
 
 @dataclass(eq=False)
@@ -114,55 +102,6 @@ def engine(runs: Sequence[Recorded], graph: Graph) -> list[Curve]:
     return [Curve(run.losses, run.accuracies) for run in runs]
 
 
-def curve(case: Case, graph: Graph) -> Curve:
-    """Of the engine, without dropout; infinite losses where it fails."""
-    dataset = graph.dataset
-    try:
-        return engine([recorded(case.network(dataset.task), dataset)], graph)[0]
-    except CandidateError:
-        return Curve([math.inf] * EPOCHS, [])
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How far the engine's curve is from PyG's, and PyG's from itself.
-
-    Attributes:
-        engine: the largest difference of the training losses in any epoch.
-        permuted: the same between PyG and itself, for each permutation of the edges.
-    """
-
-    engine: float
-    permuted: Sequence[float]
-
-    @property
-    def bound(self) -> float:
-        return FACTOR * max(*self.permuted, FLOOR)
-
-    @property
-    def holds(self) -> bool:
-        return self.engine <= self.bound
-
-
-def parity(case: Case, graphs: Sequence[Graph], least: int = LEAST) -> list[Parity]:
-    """Of engines for the same dataset; all but the first may be faulty.
-
-    The bound is of `PERMUTATIONS` permutations. More than `least` are only made while the first
-    engine is beyond it: another one can but raise it.
-    """
-    dataset = graphs[0].dataset
-    network = case.network(dataset.task)
-    theirs = plain(copy.deepcopy(network), dataset)
-    distances = [curve(case, graph).distance(theirs) for graph in graphs]
-    themselves = list[float]()
-    for seed in range(PERMUTATIONS):
-        if len(themselves) >= least and Parity(distances[0], themselves).holds:
-            break
-        other = plain(copy.deepcopy(network), permuted(dataset, seed))
-        themselves.append(other.distance(theirs))
-    return [Parity(distance, themselves) for distance in distances]
-
-
 def first_step(case: Case, graph: Graph) -> float:
     """The largest relative difference of loss and gradients from PyG's, in float64.
 
@@ -210,68 +149,6 @@ def changed_weight(dataset: Dataset, dtype: torch.dtype) -> Graph:
     graph = Graph(dataset, dtype, CPU)
     graph.matrices = Matrices(tensors, nodes)
     return graph
-
-
-def with_dropout(
-    case: Case, graph: Graph, p: float, seeds: Sequence[int], epochs: int
-) -> list[Curve]:
-    """Of the engine, for each seed; all are offered to it together."""
-    task = graph.dataset.task
-    runs = [
-        recorded(case.network(task, seed), graph.dataset, epochs=epochs, dropout=p, seed=seed)
-        for seed in seeds
-    ]
-    return engine(runs, graph)
-
-
-def plain_with_dropout(
-    case: Case, dataset: Dataset, p: float, seeds: Sequence[int], epochs: int
-) -> list[Curve]:
-    """Of the plain loop, from the same weights; what it drops has nothing to do with the engine."""
-    found = []
-    for seed in seeds:
-        network = case.network(dataset.task, seed)
-        torch.manual_seed(2**32 + seed)
-        found.append(plain(network, dataset, epochs, p))
-    return found
-
-
-# What of a curve is compared between seeds.
-SUMMARIES: Mapping[str, Callable[[Curve], float]] = {
-    "best val accuracy": lambda c: max(c.accuracies),
-    "last val accuracy": lambda c: c.accuracies[-1],
-    "train loss, last 10 epochs": lambda c: fmean(c.losses[-10:]),
-}
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Of the means of two ways over seeds, each pair of which began with the same weights.
-
-    Attributes:
-        mean: the engine's less the plain loop's.
-        interval: of it, 95 %.
-        p: that it is 0.
-        of: the plain loop's mean.
-    """
-
-    mean: float
-    interval: tuple[float, float]
-    p: float
-    of: float
-
-
-def differences(ours: Sequence[Curve], theirs: Sequence[Curve]) -> dict[str, Difference]:
-    """By what is compared."""
-    found = {}
-    for name, summary in SUMMARIES.items():
-        of = [summary(c) for c in theirs]
-        pairs = [summary(a) - b for a, b in zip(ours, of, strict=True)]
-        interval, p = paired_interval(pairs)
-        if interval is None or p is None:
-            raise ValueError(f"expected differences between seeds that vary, got {pairs}")
-        found[name] = Difference(fmean(pairs), interval, p, fmean(of))
-    return found
 
 
 FAULTS = ("a field one hop too small", "an entry of a matrix 10 % larger")

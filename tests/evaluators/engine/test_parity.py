@@ -5,7 +5,10 @@ In full, on Cora, in benchmarks/parity.py; here on 300 nodes.
 
 from collections.abc import Mapping, Sequence
 
+import parity
 import parity_cases
+import parity_curves
+import parity_dropout
 import parity_measure as measure
 import pytest
 import torch
@@ -71,8 +74,25 @@ def test_a_fault_shows_in_the_first_step(operator: str, fault: int, ring: Datase
 @pytest.mark.parametrize("case", CURVES, ids=str)
 def test_curves(case: Case, graphs: Mapping[torch.dtype, Graph]) -> None:
     """30 epochs are at most 3 times as far from PyG's as PyG's with its edges permuted."""
-    (found,) = measure.parity(case, [graphs[torch.float32]])
+    (found,) = parity_curves.parity(case, [graphs[torch.float32]])
     assert found.holds, found
+
+
+@pytest.mark.parametrize("case", CURVES, ids=str)
+def test_curves_in_float64(case: Case, graphs: Mapping[torch.dtype, Graph]) -> None:
+    """Rounding is not what lets them agree: in float64 they do to 1e-9."""
+    found = parity_curves.rounding(case, graphs[torch.float32], graphs[torch.float64])
+    assert found.exact <= 1e-9, found
+
+
+def test_which_of_two_is_nearer_to_float64() -> None:
+    """The control: an engine that is always farther is found out, one that is not is not."""
+    cases = [*grid(["gcn", "gat"])]
+    single = parity_curves.Parity(0.0, [0.0])
+    for engine, plain, ok in ((2e-7, 1e-7, False), (1e-7, 2e-7, True)):
+        rounding = parity_curves.Rounding(engine, plain, 0.0)
+        text, row = parity.of_float64(dict.fromkeys(cases, (single, rounding)))
+        assert row["ok"] == ok, text
 
 
 @pytest.mark.parametrize("operator", ["gcn", "gat", "sage"])
@@ -80,7 +100,7 @@ def test_a_fault_shows_in_a_curve(operator: str, ring: Dataset) -> None:
     """The control: each fault is farther from PyG's curve than allowed, where it is read."""
     faulty = measure.faulty(ring, torch.float32)
     graphs = [Graph(ring, torch.float32, CPU), *faulty.values()]
-    sound, *found = measure.parity(Case(operator, 2), graphs, 6)
+    sound, *found = parity_curves.parity(Case(operator, 2), graphs, 6)
     assert sound.holds
     for fault, one in zip(faulty, found, strict=True):
         assert one.holds != measure.shows(operator, fault)
@@ -99,7 +119,7 @@ def test_fields_are_parts_of_the_ring(ring: Dataset, graphs: Mapping[torch.dtype
 
 
 def _unequal(ours: Sequence[measure.Curve], theirs: Sequence[measure.Curve]) -> dict[str, float]:
-    return {name: one.p for name, one in measure.differences(ours, theirs).items()}
+    return {name: one.p for name, one in parity_dropout.differences(ours, theirs).items()}
 
 
 @pytest.mark.slow
@@ -113,10 +133,10 @@ def test_means_with_dropout(graphs: Mapping[torch.dtype, Graph], ring: Dataset) 
     sound, control = dict[tuple[str, str], float](), dict[str, float]()
     for operator in ("gcn", "gat", "gin", "sage", "tag", "linear"):
         case = Case(operator, 2)
-        theirs = measure.plain_with_dropout(case, ring, p, seeds, epochs)
-        ours = measure.with_dropout(case, graph, p, seeds, epochs)
+        theirs = parity_dropout.plain_with_dropout(case, ring, p, seeds, epochs)
+        ours = parity_dropout.with_dropout(case, graph, p, seeds, epochs)
         sound |= {(operator, n): q for n, q in _unequal(ours, theirs).items()}
-        twice = measure.with_dropout(case, graph, 2 * p, seeds, epochs)
+        twice = parity_dropout.with_dropout(case, graph, 2 * p, seeds, epochs)
         control[operator] = min(_unequal(twice, theirs).values())
     assert min(holm([*sound.values()])) >= FALSE_ALARMS, sound
     assert max(control.values()) * len(sound) < FALSE_ALARMS, control
