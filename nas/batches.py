@@ -60,14 +60,20 @@ class Ready:
         """The lowest level that a trial waits for; None where none waits."""
         return self._trials[0].level if self._trials else None
 
-    def take(self) -> list[Flying]:
+    def take(self, ahead: int | None = None, workers: int = 1) -> list[Flying]:
         """The next batch: trials of one level, no architecture twice.
 
         An architecture that is there already ends the batch: it waits to be answered from the
-        record, whoever is killed meanwhile.
+        record, whoever is killed meanwhile. The last trials of a study are shared out evenly, so
+        that no worker is idle while another has a whole batch.
+
+        Args:
+            ahead: how many trials have yet to be proposed; None where there is no bound.
+            workers: who share what is left.
         """
+        share = self._size if ahead is None else -(-(len(self._trials) + ahead) // workers)
         taken: dict[str, Flying] = {}
-        for trial in self._trials[: self._size]:
+        for trial in self._trials[: min(self._size, share)]:
             if trial.level != self.level or trial.architecture.key in taken:
                 break
             taken[trial.architecture.key] = trial

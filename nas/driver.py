@@ -99,7 +99,7 @@ class Driver:
             if self._settle(closing=False):
                 continue
             if self._ready:
-                self._submit(self._ready.take())
+                self._submit(self._ready.take(self._proposer.ahead, self._executor.workers))
                 continue
             fresh = [] if reason else self._proposer.fresh()
             for reserved in fresh:

@@ -33,6 +33,13 @@ class Proposer:
         self.begun = int(row["next_ordinal"])
         self.exhausted = False
 
+    @property
+    def ahead(self) -> int | None:
+        """How many trials have yet to be proposed, at most; None where there is no bound."""
+        if self.exhausted:
+            return 0
+        return None if self._trials is None else max(0, self._trials - self.begun)
+
     def fresh(self) -> list[Reserved]:
         """The next batch with its architectures, recorded; empty when there is nothing to start."""
         reserved = self._book.reserve(self._batch, self._trials)
