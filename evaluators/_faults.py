@@ -1,7 +1,8 @@
 """The fault boundary: where an exception of a candidate's own network becomes data.
 
 Only three calls stand inside it: building the network, its forward and its backward pass. Running
-out of memory counts as the candidate's fault wherever it happens. All else propagates.
+out of memory counts as the candidate's fault wherever it happens. All else propagates, but for
+a fault of the engine: what it was training is trained by the usual loop, with a warning.
 """
 
 import traceback

@@ -1,7 +1,9 @@
 """Which way a run is trained: by the engine where it can be, else by the usual loop."""
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
@@ -68,16 +70,29 @@ def train(runs: Sequence[Run], batches: Batches, means: Means) -> None:
         except UnreadableError as error:
             _train_stock(run, batches, means, str(error))
             continue
+        except Exception as error:
+            _train_stock(run, batches, means, _fault(error))
+            continue
         programs[id(run.allowance)] = program
         waiting.append(Candidate(run, program))
     if waiting:
         graph = batches.graph(means.dtype, means.on)
-        train_in_cohorts(
+        untrained = train_in_cohorts(
             graph,
             waiting,
             share_input_dropout=means.share_input_dropout,
             in_bfloat16=means.precision == "bfloat16" and means.on.type == "cuda",
         )
+        for run, fault in untrained:
+            _train_stock(run, batches, means, _fault(fault))
+
+
+def _fault(error: Exception) -> str:
+    """What to say of an error of the engine's own: it costs nobody a trial, and is not hidden."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}, line {place.lineno}"
+    message = (str(error).splitlines() or [""])[0].replace(";", ",")
+    return f"the engine failed, please report it: {type(error).__name__}: {message} ({where})"
 
 
 def _train_stock(run: Run, batches: Batches, means: Means, reason: str) -> None:

@@ -280,6 +280,8 @@ def check_plugin(kind: str, plugin: Plugin, where: str) -> None:
     for key, value in plugin.options.items():
         if key not in known:
             hint = did_you_mean(key, known) if known else "it takes no options"
+            if others := [n for n in plugins.names(kind) if key in plugins.options(kind, n)]:
+                hint += f"; it is an option of: {', '.join(others)}"
             raise SpecError(f'{where} {key}: no option of the {kind} "{plugin.name}"; {hint}')
         if wrong := misfit(known[key].annotation, value):
             raise SpecError(f"{where} {key}: {wrong}")

@@ -86,6 +86,9 @@ class Edges:
 
     def dots(self, left: Tensor, right: Tensor) -> Tensor:
         """[nnz]: its row of left [rows, c] times its column of right [columns, c], by entry."""
+        if self.row.numel() > self.matrix.rows * self.matrix.columns:
+            # Only parallel edges are so many; torch samples no more entries than places.
+            return (left @ right.T)[self.row, self.matrix.col]
         sampled: Tensor = torch.sparse.sampled_addmm(self._zeros, left, right.T, beta=0.0)
         return sampled.values()
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 
 from evaluators._faults import CandidateError, memory_fault
+from evaluators._runs import Run
 from evaluators.engine.cohort import Candidate, Cohort, Means
 from evaluators.engine.dropout import is_dropped
 from evaluators.engine.graph import Graph, View
@@ -26,8 +27,11 @@ def train(
     *,
     share_input_dropout: bool = False,
     in_bfloat16: bool = False,
-) -> None:
+) -> list[tuple[Run, Exception]]:
     """Train runs until they are done, in cohorts where they can be; see `Run.fault`.
+
+    Returns the runs that a fault of the engine itself kept from being trained, with that fault;
+    they are as they were.
 
     Args:
         candidates: runs on this graph, with the programs of their networks.
@@ -38,9 +42,12 @@ def train(
     groups: dict[tuple[object, ...], list[Candidate]] = {}
     for candidate in candidates:
         groups.setdefault(_alike(candidate), []).append(candidate)
-    for group in groups.values():
-        for cohort in _split(group, _largest(graph, group[0])):
-            _train(graph, cohort, means)
+    return [
+        untrained
+        for group in groups.values()
+        for cohort in _split(group, _largest(graph, group[0]))
+        for untrained in _train(graph, cohort, means)
+    ]
 
 
 def _alike(candidate: Candidate) -> tuple[object, ...]:
@@ -75,7 +82,9 @@ def _split(group: Sequence[Candidate], largest: int) -> Iterator[Sequence[Candid
         yield group[start:end]
 
 
-def _train(graph: Graph, candidates: Sequence[Candidate], means: Means) -> None:
+def _train(
+    graph: Graph, candidates: Sequence[Candidate], means: Means
+) -> list[tuple[Run, Exception]]:
     """Train a cohort; whoever is done leaves it, and one that fails as a whole is halved."""
     remaining = [c for c in candidates if not c.run.is_done]
     for candidate in candidates:
@@ -90,32 +99,34 @@ def _train(graph: Graph, candidates: Sequence[Candidate], means: Means) -> None:
                 cohort = Cohort(graph, remaining, means)
                 cohort.advance()
                 cohort.close()
-        except CandidateError as error:
+        except Exception as error:
             for candidate, (state, spent) in zip(remaining, before, strict=True):
                 candidate.run.state, candidate.run.allowance.spent = state, spent
                 candidate.run.fault = None
             for candidate, own in zip(remaining, weights, strict=False):
                 candidate.run.network.load_state_dict(own)
-            _blame(graph, remaining, error, means)
-            return
+            return _blame(graph, remaining, error, means)
         for candidate in remaining:
             _note(graph, candidate, means)
         remaining = [c for c in remaining if not c.run.is_done]
+    return []
 
 
 def _blame(
-    graph: Graph, candidates: Sequence[Candidate], error: CandidateError, means: Means
-) -> None:
-    """A failure of one run alone is its own; of several, that of whoever fails again."""
+    graph: Graph, candidates: Sequence[Candidate], error: Exception, means: Means
+) -> list[tuple[Run, Exception]]:
+    """A failure of one run alone is its own (or ours); of several, that of whoever fails again."""
     if len(candidates) == 1:
         run = candidates[0].run
+        if not isinstance(error, CandidateError):
+            return [(run, error)]
         run.fault = CandidateError(error.failure, run.state.epoch)
-        return
+        return []
     if graph.device.type == "cuda":
         torch.cuda.empty_cache()
     middle = len(candidates) // 2
-    for half in (candidates[:middle], candidates[middle:]):
-        _train(graph, half, means)
+    halves = (candidates[:middle], candidates[middle:])
+    return [untrained for half in halves for untrained in _train(graph, half, means)]
 
 
 def _note(graph: Graph, candidate: Candidate, means: Means) -> None:

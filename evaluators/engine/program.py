@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from evaluators.engine.kernels import activation
@@ -141,11 +142,22 @@ def _cat(values: Sequence[Value], runs: int) -> Value:
 
 
 def _sum(values: Sequence[Value], runs: int) -> Value:  # noqa: ARG001 - of all functions
-    return dense(values[0]) + dense(values[1])
+    first, second = _as_wide(values)
+    return first + second
 
 
 def _maximum(values: Sequence[Value], runs: int) -> Value:
-    return torch.stack([dense(value).expand(runs, -1, -1) for value in values]).amax(dim=0)
+    return torch.stack([value.expand(runs, -1, -1) for value in _as_wide(values)]).amax(dim=0)
+
+
+def _as_wide(values: Sequence[Value]) -> list[Tensor]:
+    """Dense, and each as wide as the widest: features have no columns beyond their own."""
+    tensors = [dense(value) for value in values]
+    widest = max(tensor.size(2) for tensor in tensors)
+    return [
+        tensor if tensor.size(2) == widest else F.pad(tensor, (0, widest - tensor.size(2)))
+        for tensor in tensors
+    ]
 
 
 _FUNCTIONS: Mapping[str, Callable[[Sequence[Value], int], Value]] = {

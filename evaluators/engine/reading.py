@@ -14,7 +14,7 @@ from evaluators.engine.kernels.activation import FUNCTIONS, Identity
 from evaluators.engine.kernels.dropout import Dropout
 from evaluators.engine.kernels.stock import Stock
 from evaluators.engine.program import Compiled, Program, Step, sizes
-from evaluators.engine.stack import Columns, Stack, exact
+from evaluators.engine.stack import Columns, Stack, exact, wide
 from evaluators.engine.tracing import UnreadableError, traced
 
 # In evaluation mode, or where nothing is dropped, they give the very tensor that they are given.
@@ -133,9 +133,11 @@ class _Reader:
         raise UnreadableError(f"it calls {name}, which is not recognized")
 
     def _join(self, node: fx.Node, name: str, inputs: tuple[int, ...]) -> None:
-        """Element by element, of values with the same columns."""
-        columns = self.columns[inputs[0]]
-        if any(self.columns[i] != columns for i in inputs):
+        """Element by element, of values with the same columns; the widest say how wide it is."""
+        several = [self.columns[i] for i in inputs]
+        columns = max(several, key=wide)
+        # The features are not padded; what has as many columns of its own may be.
+        if any(c != columns and not _is_padded(c, columns) for c in several):
             raise UnreadableError(f"{name} of values whose columns are not the same")
         self._add(node, Step(inputs, None, name, columns, columns, ""))
 
@@ -192,6 +194,11 @@ class _Reader:
         return Program(
             tuple(self.steps), tuple(needs), tuple(self.stock), self.mixes_rows, self.is_local
         )
+
+
+def _is_padded(columns: Columns, wider: Columns) -> bool:
+    """Whether they are the same but for how far one piece is padded."""
+    return len(columns) == len(wider) == 1 and columns[0][0] == wider[0][0]
 
 
 def _are_defaults(options: Mapping[str, Any]) -> bool:

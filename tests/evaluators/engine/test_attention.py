@@ -112,6 +112,19 @@ def test_without_edges(operator: str) -> None:
         assert wrong(made, field, edge_index) == []
 
 
+@pytest.mark.parametrize("heads", [1, 2, 8])
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_more_parallel_edges_than_places(operator: str, heads: int) -> None:
+    """Few nodes around the units, and many edges between each two of them."""
+    torch.manual_seed(0)
+    edge_index = torch.randint(NODES, (2, 4 * NODES**2))
+    near = torch.tensor([[0, 1, 2, 3], [3, 0, 1, 2]]).repeat(1, 300)
+    for edges in (edge_index, near):
+        made = network(operator, heads, torch.float64)
+        for field in fields(edges):
+            assert wrong(made, field, edges) == []
+
+
 @pytest.mark.parametrize("kind", [GATConv, GATv2Conv, TransformerConv])
 def test_modules_without_a_bias(kind: type[nn.Module]) -> None:
     """They compute what stock computes."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from parity_cases import ring
+from parity_cases import Case, ring
 from parity_measure import CPU
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, TransformerConv
@@ -17,8 +17,11 @@ from evaluators._batches import Batches
 from evaluators._folds import Fold
 from evaluators._recipe import Recipe
 from evaluators._runs import Allowance, Run
+from evaluators.engine.edges import Edges
 from evaluators.engine.graph import Graph
 from evaluators.engine.reading import read
+from evaluators.engine.stack import exact, rounded
+from evaluators.engine.tracing import UnreadableError
 
 RING = ring()
 FEATURES, CLASSES, WIDTH = RING.x.size(1), RING.n_classes, 8
@@ -210,6 +213,53 @@ def test_attention_beside_other_layers(width: int) -> None:
     (ours,) = by_the_engine([copy.deepcopy(network)])
     assert ours.notes["path"] == "fast"
     assert are_equal(ours, by_the_loop(network))
+
+
+@pytest.mark.parametrize("connectivity", ["residual", "jk", "dense"])
+def test_layers_as_wide_as_the_features(connectivity: str) -> None:
+    """Which are not padded, where the layers' columns are: they are added all the same."""
+    assert rounded(FEATURES) != exact(FEATURES)
+    case = Case("gcn", 2, connectivity=connectivity, width=FEATURES)
+    network = case.network(RING.task)
+    (ours,) = by_the_engine([copy.deepcopy(network)])
+    assert ours.notes["path"] == "fast"
+    assert are_equal(ours, by_the_loop(network))
+
+
+def test_pieces_of_other_widths_are_not_added() -> None:
+    """Two pieces of 8 columns are not one of 16, though both have 16."""
+
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = (nn.Linear(FEATURES, n) for n in (8, 8, 16))
+            self.output = nn.Linear(16, CLASSES)
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            scores: Tensor = self.output(torch.cat([self.a(x), self.b(x)], dim=1) + self.c(x))
+            return scores
+
+    with pytest.raises(UnreadableError, match="columns are not the same"):
+        read(Mixed(), FEATURES)
+
+
+def test_a_fault_of_the_engine_costs_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what it cannot train is trained the usual way, with a warning, from where it was."""
+
+    def fails(*_: object) -> Tensor:
+        raise RuntimeError("no such product; anywhere")
+
+    torch.manual_seed(0)
+    networks = [Case(name, 2).network(RING.task) for name in ("gcn", "gat", "gat")]
+    expected = [by_the_loop(copy.deepcopy(network)) for network in networks]
+    monkeypatch.setattr(Edges, "dots", fails)
+    found = by_the_engine(networks)
+    assert [run.notes["path"] for run in found] == ["fast", "stock", "stock"]
+    assert "warning" not in found[0].notes
+    for run in found[1:]:
+        assert "the engine failed, please report it" in run.notes["warning"]
+        assert "RuntimeError: no such product, anywhere (test_review.py" in run.notes["warning"]
+    assert all(are_equal(ours, theirs) for ours, theirs in zip(found, expected, strict=True))
 
 
 def test_the_whole_graph_is_kept_once() -> None:
