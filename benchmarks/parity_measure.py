@@ -93,9 +93,17 @@ def recorded(
 
 
 def engine(runs: Sequence[Recorded], graph: Graph) -> list[Curve]:
-    """The curves of runs that the engine trains; their networks are changed."""
+    """The curves of runs that the engine trains; their networks are changed.
+
+    Raises:
+        ValueError: a module has no kernel, so PyG would be compared with itself.
+    """
     columns = graph.dataset.x.size(1)
-    groups.train(graph, [Candidate(run, read(run.network, columns)) for run in runs])
+    candidates = [Candidate(run, read(run.network, columns)) for run in runs]
+    if stock := sorted({kind for c in candidates for _, kind in c.program.stock}):
+        raise ValueError(f"expected kernels for all modules, none has {', '.join(stock)}")
+    for _, fault in groups.train(graph, candidates):
+        raise fault
     for run in runs:
         if run.fault is not None:
             raise run.fault

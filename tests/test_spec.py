@@ -108,6 +108,11 @@ BAD_VALUES = [
     ("study.constraints=[5]", "[study] constraints", ["a list of strings", "[5]"]),
     ('study.start=["front"]', "[study] start", ['"study:NAME"', '"front"']),
     ("study.start=[{depth=true}]", "[study] start", ["a list of tables"]),
+    (
+        "strategy.sample=5",
+        "[strategy] sample",
+        ['no option of the strategy "nsga2"', "it is an option of: evolution"],
+    ),
     ("budget.trials=0", "[budget] trials", ["an integer >= 1", "got 0"]),
     ("budget.trial=9", "[budget] trial", ['did you mean "trials"?']),
     ("budget.seconds=0", "[budget] seconds", ["a number > 0", "got 0"]),

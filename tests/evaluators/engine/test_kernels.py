@@ -102,10 +102,11 @@ def _wrong(cohort: Cohort, x: Tensor, edge_index: Tensor) -> list[str]:
     return wrong
 
 
+@pytest.mark.parametrize("edges", [90, 2 * NODES**2])
 @pytest.mark.parametrize(("operator", "options"), CASES)
-def test_equals_the_module(operator: str, options: Options) -> None:
-    """Output and gradients are the module's, for all nodes and around some."""
-    x, edge_index = odd_features(3), odd_graph(4)
+def test_equals_the_module(operator: str, options: Options, edges: int) -> None:
+    """Output and gradients are the module's, for all nodes and around some; with parallel edges."""
+    x, edge_index = odd_features(3), odd_graph(4, edges=edges)
     matrices = matrices_of(edge_index, NODES)
     networks = _networks(operator, options, torch.float64)
     for sparse in (True, False):
