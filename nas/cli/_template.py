@@ -37,7 +37,7 @@ epochs = 100
 lr = 0.01
 
 [budget]
-trials = 60              # in all; `nas resume quickstart --trials 100` goes on
+trials = 100             # in all; `nas resume quickstart --trials 200` goes on
 # seconds = 600          # whichever bound is reached first ends the search
 
 [executor]

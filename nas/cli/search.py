@@ -157,7 +157,7 @@ def resume_command(
     \b
     Examples:
       nas resume quickstart
-      nas resume quickstart --trials 100 --workers 4
+      nas resume quickstart --trials 200 --workers 4
     """
     plugin = changed_executor(storage, name, executor, workers)
     from nas.study import resume
