@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from parity_cases import Case, permuted
+from parity_cases import Case, permuted, renumbered
 from parity_measure import EPOCHS, Curve, engine, plain, recorded
 
 from evaluators._faults import CandidateError
@@ -64,20 +64,31 @@ def themselves(
 
 
 def parity(case: Case, graphs: Sequence[Graph], least: int = LEAST) -> list[Parity]:
-    """Of engines for the same dataset; all but the first may be faulty.
-
-    The bound is of `PERMUTATIONS` permutations. More than `least` are only made while the first
-    engine is beyond it: another one can but raise it.
-    """
+    """Of engines for the same dataset; all but the first may be faulty."""
     dataset = graphs[0].dataset
     theirs = plain(case.network(dataset.task), dataset)
-    distances = [curve(case, graph).distance(theirs) for graph in graphs]
+    first, *others = (curve(case, graph).distance(theirs) for graph in graphs)
+    sound = _held(case, dataset, first, least)
+    return [sound, *(Parity(distance, sound.permuted) for distance in others)]
+
+
+def parity_of_itself(case: Case, dataset: Dataset) -> Parity:
+    """Of PyG with its nodes numbered otherwise, in place of an engine."""
+    return _held(case, dataset, next(themselves(case, dataset, renumbered)), LEAST)
+
+
+def _held(case: Case, dataset: Dataset, distance: float, least: int) -> Parity:
+    """A distance from PyG's curve, against the bound.
+
+    That is of `PERMUTATIONS` permutations. More than `least` are only made while the distance is
+    beyond it: another one can but raise it.
+    """
     own = list[float]()
-    for distance in themselves(case, dataset):
-        own.append(distance)
-        if len(own) >= least and Parity(distances[0], own).holds:
+    for other in themselves(case, dataset):
+        own.append(other)
+        if len(own) >= least and Parity(distance, own).holds:
             break
-    return [Parity(distance, own) for distance in distances]
+    return Parity(distance, own)
 
 
 @dataclass(frozen=True)
