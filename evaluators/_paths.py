@@ -77,14 +77,16 @@ def train(runs: Sequence[Run], batches: Batches, means: Means) -> None:
         waiting.append(Candidate(run, program))
     if waiting:
         graph = batches.graph(means.dtype, means.on)
-        untrained = train_in_cohorts(
+        faults = train_in_cohorts(
             graph,
             waiting,
             share_input_dropout=means.share_input_dropout,
             in_bfloat16=means.precision == "bfloat16" and means.on.type == "cuda",
         )
-        for run, fault in untrained:
-            _train_stock(run, batches, means, _fault(fault))
+        untrained = [(run, _fault(fault)) for run, fault in faults]
+        del faults  # their tracebacks hold the tensors of a cohort
+        for run, reason in untrained:
+            _train_stock(run, batches, means, reason)
 
 
 def _fault(error: Exception) -> str:

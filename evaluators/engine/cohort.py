@@ -150,8 +150,7 @@ class Cohort:
 
     def _keep(self, number: int) -> None:
         """The weights of a run are its best so far."""
-        leaves = [leaf.detach()[number] for leaf in self.stack.leaves]
-        leaves += self._own(number)
+        leaves = self._leaves(number)
         kept = self._best.get(number)
         if kept is None:
             self._best[number] = [leaf.clone() for leaf in leaves]
@@ -166,13 +165,24 @@ class Cohort:
 
     def close(self) -> None:
         """Give each run its weights, the best ones, and the state of its optimizer."""
-        for number, run in enumerate(self.runs):
-            leaves = [leaf.detach()[number] for leaf in self.stack.leaves] + self._own(number)
-            run.network.load_state_dict(self._weights(number, leaves))
-            run.state.optimizer = self.optimizers.freeze(number)
-            best = self._best.get(number)
+        # All before any: a run is left as it was where something fails.
+        ended = [
+            (
+                self._weights(number, self._leaves(number)),
+                self.optimizers.freeze(number),
+                self._weights(number, self._best[number]) if number in self._best else None,
+            )
+            for number in range(len(self.runs))
+        ]
+        for run, (weights, optimizer, best) in zip(self.runs, ended, strict=True):
+            run.network.load_state_dict(weights)
+            run.state.optimizer = optimizer
             if best is not None:
-                run.state.best = self._weights(number, best)
+                run.state.best = best
+
+    def _leaves(self, number: int) -> list[Tensor]:
+        """A run's slices of the leaves, and what its modules keep to themselves."""
+        return [leaf.detach()[number] for leaf in self.stack.leaves] + self._own(number)
 
     def _weights(self, number: int, leaves: Sequence[Tensor]) -> Weights:
         """As the network's state dict has them."""
