@@ -80,6 +80,9 @@ class Evaluation:
         seconds: wall time spent on it by the worker.
         artifact: its checkpoint.
         failure: why there are no metrics.
+        early: why it has ended before the job's `until_epoch` without a failure. "stopped": it was
+            asked to (see `Executor.interrupt`); its artifact, if any, is what the same job goes on
+            from. "pruned": the executor's own scheduler has ended it; its metrics are of `epoch`.
         notes: how it was evaluated, in words for people, by topic. What is under `warning` was not
             done as asked, and is told while the study runs.
     """
@@ -89,6 +92,7 @@ class Evaluation:
     seconds: float = 0.0
     artifact: Artifact | None = None
     failure: Failure | None = None
+    early: Literal["", "stopped", "pruned"] = ""
     notes: Mapping[str, str] = field(default_factory=FrozenMapping)
 
     def __post_init__(self) -> None:
@@ -150,6 +154,14 @@ class Executor(Protocol):
 
     def wait(self, timeout_seconds: float | None = None) -> Mapping[int, Sequence[Evaluation]]:
         """The batches that have ended since the last call; waits for at least one, or the time."""
+        ...
+
+    def interrupt(self) -> None:
+        """Ask what runs to stop at its next epoch, with a checkpoint where it can; returns at once.
+
+        The evaluations come through `wait` as always: those that were stopped say so (`early`),
+        others have ended meanwhile.
+        """
         ...
 
     def shutdown(self, wait: bool = True) -> None:

@@ -22,6 +22,13 @@ UPGRADES: Mapping[int, tuple[str, ...]] = {
     1: ("ALTER TABLE nas_trials ADD COLUMN note JSON",),
     2: ("ALTER TABLE nas_evaluations ADD COLUMN notes JSON",),
     3: ("ALTER TABLE nas_trials ADD COLUMN evaluated JSON",),
+    4: (
+        "ALTER TABLE nas_studies ADD COLUMN accounted FLOAT NOT NULL DEFAULT 0",
+        "ALTER TABLE nas_runs ADD COLUMN step INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE nas_trials ADD COLUMN twin INTEGER",
+        "ALTER TABLE nas_trials ADD COLUMN checkpoint JSON",
+        "ALTER TABLE nas_trials ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0",
+    ),
 }
 VERSION = 1 + len(UPGRADES)
 # None is SQL NULL, not the JSON text "null".
@@ -54,6 +61,9 @@ studies = Table(
     Column("artifacts", String, nullable=False),
     Column("target", Integer),
     Column("seconds", Float, nullable=False),
+    # The database's clock when time was last added to `seconds`: what several drivers spend side by
+    # side counts once.
+    Column("accounted", Float, nullable=False, server_default="0"),
     Column("next_ordinal", Integer, nullable=False),
     Column("next_seq", Integer, nullable=False),
     Column("created", String(32), nullable=False),
@@ -93,6 +103,12 @@ trials = Table(
     Column("failure", OPTIONAL_JSON),
     # The evaluator's notes of what failed, which is in no row of `evaluations`.
     Column("evaluated", OPTIONAL_JSON),
+    # The trial's id in Optuna's tables.
+    Column("twin", Integer),
+    # Where a graceful stop left it between two rungs: {"epoch", "artifact", "seconds"}.
+    Column("checkpoint", OPTIONAL_JSON),
+    # How many drivers have died while it was theirs.
+    Column("deaths", Integer, nullable=False, server_default="0"),
     UniqueConstraint("study_id", "seq", name="nas_trials_order"),
     Index("nas_trials_state", "study_id", "state"),
 )
@@ -124,6 +140,9 @@ runs = Table(
     Column("pid", Integer, nullable=False),
     Column("beat", Float, nullable=False),
     Column("ended", Boolean, nullable=False),
+    # How many transactions the run has committed: whether one came through is seen here when the
+    # connection was lost in its commit.
+    Column("step", Integer, nullable=False, server_default="0"),
     Index("nas_runs_study", "study_id"),
 )
 
