@@ -1,11 +1,17 @@
-"""What tests share: the folder of real graphs, where there is one, and one thread a process."""
+"""What tests share: graphs and servers, where there are any, and one thread a process."""
 
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from fakes.postgres import PostgresServer
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -35,3 +41,31 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_OUTSIDE, os.environ.ge
 def storage(tmp_path: Path) -> str:
     """URL of a database of its own."""
     return f"sqlite:///{tmp_path / 'nas.db'}"
+
+
+@contextmanager
+def _running_server() -> "Iterator[PostgresServer]":
+    from fakes.postgres import PostgresServer, binaries
+
+    programs = binaries()
+    if programs is None:
+        pytest.skip("no PostgreSQL server here; install the package postgresql to run this")
+    server = PostgresServer.create(programs)
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URL of an empty database on a server that all tests share: it stays up."""
+    with _running_server() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def postgres_server() -> "Iterator[PostgresServer]":
+    """A server of the module's own, which its tests may restart and stop; they leave it running."""
+    with _running_server() as server:
+        yield server
