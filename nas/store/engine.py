@@ -1,78 +1,49 @@
 """Connections: one factory for SQLite and PostgreSQL, with the settings that keep trials safe."""
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.engine import URL, Engine
 
 from nas.store import schema
-from search_spaces import UsageError
+from nas.store.failures import StoreFailedError, UnreachableError, reachable, reason_of
+from nas.store.urls import StoreError, hidden_password, parse_url, secrets
+
+__all__ = [
+    "StoreError",
+    "StoreFailedError",
+    "UnreachableError",
+    "connect",
+    "engine_options",
+    "harden",
+    "hidden_password",
+    "parse_url",
+    "reachable",
+    "secrets",
+]
 
 # Of PostgreSQL's advisory locks, which are numbers: ours.
 _UPGRADE_LOCK = 0x6E6173
-_EXAMPLES = '"sqlite:///nas.db" or "postgresql://user:password@host/database"'
-
-
-class StoreError(UsageError):
-    """A database that cannot be used, or a study that is not in it."""
-
-
-class StoreFailedError(Exception):
-    """A database that stopped working in the middle: unreachable, locked, full."""
-
-
-def parse_url(storage: str) -> URL:
-    """The URL with its driver.
-
-    Raises:
-        StoreError: it is no URL, another kind of database, or an in-memory one.
-    """
-    try:
-        url = make_url(storage)
-    except (sa.exc.ArgumentError, ValueError):  # no URL at all; a port that is no number
-        raise StoreError(
-            f"expected a database URL such as {_EXAMPLES}, got {_without_password(storage)!r}"
-        ) from None
-    backend = url.get_backend_name()
-    if backend == "sqlite":
-        if not url.database or url.database == ":memory:":
-            raise StoreError(
-                'a study must outlive its process: expected a file, "sqlite:///nas.db", got a '
-                "database in memory"
-            )
-        return url
-    if backend in ("postgresql", "postgres"):
-        return url.set(drivername="postgresql+psycopg")
-    raise StoreError(f'expected a database URL such as {_EXAMPLES}, got one of "{backend}"')
-
-
-def hidden_password(storage: str) -> str:
-    """The URL for people to read: `***` in place of the password."""
-    try:
-        url = make_url(storage)
-    except (sa.exc.ArgumentError, ValueError):
-        return _without_password(storage)
-    # A password can stand in the query too: postgresql://host/database?password=...
-    secret = [key for key in url.query if "password" in key.lower()]
-    url = url.update_query_dict(dict.fromkeys(secret, "***"))
-    return url.render_as_string(hide_password=True)
-
-
-def _without_password(storage: str) -> str:
-    before, at, after = storage.rpartition("@")
-    return f"{before.partition('://')[0]}://***@{after}" if at else storage
+# A connection whose other end is gone is noticed within about a minute.
+_POSTGRES = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 
 
 def engine_options(url: URL) -> dict[str, Any]:
     """Arguments of `create_engine`, for our engine and for Optuna's."""
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": 60}}
-    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+    # What the URL says itself goes first.
+    arguments = {name: value for name, value in _POSTGRES.items() if name not in url.query}
+    return {"pool_pre_ping": True, "connect_args": arguments}
 
 
 def harden(engine: Engine) -> None:
@@ -178,37 +149,6 @@ def _bring_up_to_date(engine: Engine) -> int:
 def _not_upgraded(engine: Engine, version: int, error: sa.exc.DatabaseError) -> str:
     return (
         f"the database has tables of version {version}, which could not be brought up to version "
-        f"{schema.VERSION}: {_reason(engine.url, error)}; open it once where it can be written "
+        f"{schema.VERSION}: {reason_of(engine.url, error)}; open it once where it can be written "
         "to, or use the version of gnn-nas that wrote it"
     )
-
-
-@contextmanager
-def reachable(url: URL, error_type: type[Exception] = StoreFailedError) -> Iterator[None]:
-    """Turn a failing connection into one message, without a password."""
-    try:
-        yield
-    except sa.exc.DatabaseError as error:
-        # A broken constraint or statement is a fault of the program; all else is the database's.
-        faults = (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)
-        if isinstance(error, faults):
-            raise
-        shown = hidden_password(url.render_as_string(hide_password=False))
-        raise error_type(
-            f"cannot use the database {shown}: {_reason(url, error)}; what is recorded is kept, "
-            "try again when it can be reached and written to"
-        ) from None
-
-
-def _reason(url: URL, error: sa.exc.DatabaseError) -> str:
-    """What the database said, in one line and without a password."""
-    reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
-    for secret in secrets(url):
-        reason = reason.replace(secret, "***")
-    return reason
-
-
-def secrets(url: URL) -> tuple[str, ...]:
-    """The passwords in a URL, which may stand in its query too."""
-    found = [url.password, *(v for k, v in url.query.items() if "password" in k.lower())]
-    return tuple(str(secret) for secret in found if secret)
