@@ -1,6 +1,5 @@
 """Connections: one factory for SQLite and PostgreSQL, with the settings that keep trials safe."""
 
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,8 @@ from sqlalchemy.engine import URL, Engine
 
 from nas.store import schema
 from nas.store.failures import StoreFailedError, UnreachableError, reachable, reason_of
+from nas.store.filesystems import refuse_network
+from nas.store.upgrading import bring_up_to_date, current_version
 from nas.store.urls import StoreError, hidden_password, parse_url, secrets
 
 __all__ = [
@@ -20,13 +21,13 @@ __all__ = [
     "engine_options",
     "harden",
     "hidden_password",
+    "open_engine",
     "parse_url",
     "reachable",
     "secrets",
+    "upgrade",
 ]
 
-# Of PostgreSQL's advisory locks, which are numbers: ours.
-_UPGRADE_LOCK = 0x6E6173
 # A connection whose other end is gone is noticed within about a minute.
 _POSTGRES = {
     "connect_timeout": 10,
@@ -67,21 +68,39 @@ def harden(engine: Engine) -> None:
 
 
 def connect(storage: str, *, create: bool) -> Engine:
-    """Open a database and, with `create`, make our tables in it.
+    """Open a database whose tables are brought up to date or, with `create`, made.
 
     Raises:
         StoreError: unreachable, not ours, of a newer version, or absent and not to be created.
     """
+    engine = open_engine(storage, create=create)
+    with reachable(engine.url, StoreError):
+        # Whoever only reads takes no write lock.
+        version = current_version(engine)
+        if version is None and not create:
+            raise StoreError("the database holds no studies; start one with: nas search STUDY.toml")
+        if version is None:
+            version = bring_up_to_date(engine)
+        elif version < schema.VERSION:
+            version = upgrade(engine, version)
+    if version != schema.VERSION:
+        raise StoreError(
+            f"the database has tables of version {version}, this program knows {schema.VERSION}; "
+            "use the version of gnn-nas that wrote it"
+        )
+    return engine
+
+
+def open_engine(storage: str, *, create: bool) -> Engine:
+    """The engine of a database whatever its tables are; SQLite's file may be absent with `create`.
+
+    Raises:
+        StoreError: the file or its folder is not there, the folder is on a network, or a driver is
+            missing.
+    """
     url = parse_url(storage)
     if url.get_backend_name() == "sqlite":
-        file = Path(str(url.database))
-        if not create and not file.exists():
-            raise StoreError(
-                f"there is no database {file}; name one with --storage or NAS_STORAGE, or start a "
-                "study with: nas search STUDY.toml"
-            )
-        if not file.absolute().parent.is_dir():
-            raise StoreError(f"the folder {file.absolute().parent} of the database does not exist")
+        _check_file(Path(str(url.database)), create)
     try:
         engine = sa.create_engine(url, **engine_options(url))
     except ModuleNotFoundError as error:
@@ -89,66 +108,32 @@ def connect(storage: str, *, create: bool) -> Engine:
             f'PostgreSQL needs the driver "{error.name}": pip install "gnn-nas[postgres]"'
         ) from None
     harden(engine)
-    with reachable(url, StoreError):
-        _check_schema(engine, create)
     return engine
 
 
-def _check_schema(engine: Engine, create: bool) -> None:
-    # Whoever only reads takes no write lock.
-    version = _version(engine)
-    if version is None and not create:
-        raise StoreError("the database holds no studies; start one with: nas search STUDY.toml")
-    if version is None:
-        version = _bring_up_to_date(engine)
-    elif version in schema.UPGRADES:
-        try:
-            version = _bring_up_to_date(engine)
-        except sa.exc.DatabaseError as error:
-            raise StoreError(_not_upgraded(engine, version, error)) from None
-    if version != schema.VERSION:
-        raise StoreError(
-            f"the database has tables of version {version}, this program knows {schema.VERSION}; "
-            "use the version of gnn-nas that wrote it"
-        )
+def upgrade(engine: Engine, version: int) -> int:
+    """Bring the tables of an older version up to date; return the version that they have then.
 
-
-def _version(engine: Engine) -> int | None:
-    """The version of our tables, None where there are none."""
-    with engine.connect().execution_options(read_only=True) as connection:
-        if not sa.inspect(connection).has_table(schema.database.name):
-            return None
-        version: int | None = connection.scalar(sa.select(schema.database.c.version))
-    return version
-
-
-def _bring_up_to_date(engine: Engine) -> int:
-    """Make the tables that are missing, and change old ones step by step; in one transaction.
-
-    Of several processes that open a database at once one does it, and the others wait for it:
-    SQLite's transactions begin with the write lock, PostgreSQL needs one of our own.
+    Raises:
+        StoreError: they could not be changed; they are as they were.
     """
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
-        schema.metadata.create_all(connection)
-        found = connection.scalar(sa.select(schema.database.c.version))
-        if found is None:
-            row = {"id": uuid.uuid4().hex, "version": schema.VERSION}
-            connection.execute(sa.insert(schema.database).values(row))
-            return schema.VERSION
-        version = int(found)
-        while version in schema.UPGRADES:
-            for statement in schema.UPGRADES[version]:
-                connection.exec_driver_sql(statement)
-            version += 1
-            connection.execute(sa.update(schema.database).values(version=version))
-    return version
+    try:
+        return bring_up_to_date(engine)
+    except sa.exc.DatabaseError as error:
+        raise StoreError(
+            f"the database has tables of version {version}, which could not be brought up to "
+            f"version {schema.VERSION}: {reason_of(engine.url, error)}; open it once where it can "
+            "be written to, or use the version of gnn-nas that wrote it"
+        ) from None
 
 
-def _not_upgraded(engine: Engine, version: int, error: sa.exc.DatabaseError) -> str:
-    return (
-        f"the database has tables of version {version}, which could not be brought up to version "
-        f"{schema.VERSION}: {reason_of(engine.url, error)}; open it once where it can be written "
-        "to, or use the version of gnn-nas that wrote it"
-    )
+def _check_file(file: Path, create: bool) -> None:
+    if not create and not file.exists():
+        raise StoreError(
+            f"there is no database {file}; name one with --storage or NAS_STORAGE, or start a "
+            "study with: nas search STUDY.toml"
+        )
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise StoreError(f"the folder {folder} of the database does not exist")
+    refuse_network(folder)

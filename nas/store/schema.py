@@ -1,7 +1,5 @@
 """Our tables. Optuna's own stand beside them in the same database."""
 
-from collections.abc import Mapping
-
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -16,21 +14,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-# {version: the statements that lead from it to the next one}. They run on SQLite and PostgreSQL,
-# after tables that are missing have been made; what has been released here is never changed.
-UPGRADES: Mapping[int, tuple[str, ...]] = {
-    1: ("ALTER TABLE nas_trials ADD COLUMN note JSON",),
-    2: ("ALTER TABLE nas_evaluations ADD COLUMN notes JSON",),
-    3: ("ALTER TABLE nas_trials ADD COLUMN evaluated JSON",),
-    4: (
-        "ALTER TABLE nas_studies ADD COLUMN accounted FLOAT NOT NULL DEFAULT 0",
-        "ALTER TABLE nas_runs ADD COLUMN step INTEGER NOT NULL DEFAULT 0",
-        "ALTER TABLE nas_trials ADD COLUMN twin INTEGER",
-        "ALTER TABLE nas_trials ADD COLUMN checkpoint JSON",
-        "ALTER TABLE nas_trials ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0",
-    ),
-}
-VERSION = 1 + len(UPGRADES)
+# A change here is a new file in `migrations/versions/` that leads to it.
+VERSION = 5
 # None is SQL NULL, not the JSON text "null".
 OPTIONAL_JSON = JSON(none_as_null=True)
 metadata = MetaData()

@@ -1,10 +1,6 @@
-"""What strategies say of their proposals, and evaluators of how they measured, is recorded.
-
-Databases made before that are changed.
-"""
+"""What strategies say of their proposals, and evaluators of how they measured, is recorded."""
 
 import json
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -12,76 +8,11 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 from fakes.studies import fake_spec
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from nas.cli import main
 from nas.compare import compare
-from nas.store import Store, StoreError, schema
-from nas.store.engine import harden
+from nas.store import Store
 from nas.study import resume, search
-
-# The tables as the first version made them, but for their constraints.
-VERSION_1 = """
-CREATE TABLE nas_database (id VARCHAR(32) PRIMARY KEY, version INTEGER NOT NULL);
-CREATE TABLE nas_studies (
-    id {serial} PRIMARY KEY, name VARCHAR(255) NOT NULL UNIQUE, state VARCHAR(16) NOT NULL,
-    reason VARCHAR NOT NULL, spec JSON NOT NULL, space JSON NOT NULL, task JSON NOT NULL,
-    dataset VARCHAR(64) NOT NULL, start JSON NOT NULL, artifacts VARCHAR NOT NULL, target INTEGER,
-    seconds FLOAT NOT NULL, next_ordinal INTEGER NOT NULL, next_seq INTEGER NOT NULL,
-    created VARCHAR(32) NOT NULL, changed VARCHAR(32) NOT NULL
-);
-CREATE TABLE nas_trials (
-    study_id INTEGER NOT NULL REFERENCES nas_studies (id) ON DELETE CASCADE,
-    ordinal INTEGER NOT NULL, state VARCHAR(16) NOT NULL, run_id VARCHAR(32),
-    last_seq INTEGER NOT NULL, pending JSON NOT NULL, architecture JSON, key VARCHAR(32),
-    inherit INTEGER, seq INTEGER, cached BOOLEAN NOT NULL, metrics JSON NOT NULL,
-    violation FLOAT NOT NULL, epochs INTEGER NOT NULL, seconds FLOAT NOT NULL,
-    artifact VARCHAR(64), failure JSON, PRIMARY KEY (study_id, ordinal)
-);
-CREATE TABLE nas_evaluations (
-    id {serial} PRIMARY KEY,
-    study_id INTEGER NOT NULL REFERENCES nas_studies (id) ON DELETE CASCADE,
-    ordinal INTEGER NOT NULL, epoch INTEGER NOT NULL, cache_key VARCHAR(32) NOT NULL,
-    metrics JSON NOT NULL, seconds FLOAT NOT NULL, artifact VARCHAR(64)
-);
-INSERT INTO nas_database VALUES ('0123456789abcdef0123456789abcdef', 1);
-INSERT INTO nas_studies (
-    name, state, reason, spec, space, task, dataset, start, artifacts, target, seconds,
-    next_ordinal, next_seq, created, changed
-) VALUES (
-    'old', 'finished', '1 trials',
-    '{"study": {"name": "old", "objectives": [["val_accuracy", "maximize"]]}}', '{}', '{}', '',
-    '[]', '', 1, 0.5, 1, 1, '2025-01-01T00:00:00+00:00', '2025-01-01T00:00:00+00:00'
-);
-INSERT INTO nas_trials VALUES (
-    1, 0, 'complete', NULL, -1, '[]', '{"space": "fake", "choices": {"kind": "plain"}}', 'k',
-    NULL, 0, {false}, '{"val_accuracy": 0.5}', 0, 9, 0.5, NULL, NULL
-);
-INSERT INTO nas_evaluations (study_id, ordinal, epoch, cache_key, metrics, seconds) VALUES (
-    1, 0, 9, '', '{"val_accuracy": 0.5}', 0.5
-);
-"""
-fork = multiprocessing.get_context("fork")
-
-
-def old_database(url: str) -> None:
-    """A database of version 1 with one study of one trial."""
-    engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    harden(engine)  # a write-ahead log, as the program has always made
-    own = engine.dialect.name == "sqlite"
-    script = VERSION_1.replace("{false}", "0" if own else "false")
-    with engine.begin() as connection:
-        for statement in script.replace("{serial}", "INTEGER" if own else "SERIAL").split(";\n"):
-            if statement.strip():
-                connection.exec_driver_sql(statement)
-    engine.dispose()
-
-
-def version(url: str) -> Any:
-    engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    with engine.connect() as connection:
-        return connection.scalar(sa.text("select version from nas_database"))
 
 
 class TestNotes:
@@ -210,117 +141,15 @@ class TestWarnings:
         assert sorted(filter(None, told)) == ["a is 0", "a is 1"]
 
 
-class TestOldDatabases:
-    def test_one_of_version_1_is_brought_up_to_date(self, storage: str) -> None:
-        old_database(storage)
-        store = Store.open_existing(storage)
-        assert version(storage) == schema.VERSION == 4
-        (trial,) = store.trials("old")
-        assert (trial.state, dict(trial.note), dict(trial.evaluated)) == ("complete", {}, {})
-        assert [rung["notes"] for rung in store.evaluations("old", 0)] == [{}]
-        search(fake_spec(3, "fakes.noting"), storage=storage, data_root=Path())
-        assert Store(storage).trials("fake")[2].note["seen"] == 2
-        assert sa.inspect(store.engine).has_table("nas_comparisons")
-
-    def test_one_of_today_is_left_alone(self, storage: str) -> None:
-        """Opening it again writes nothing: whoever only looks takes no lock."""
-        Store(storage)
-        statements: list[str] = []
-
-        def note(_c: Any, _u: Any, statement: str, *_: Any) -> None:
-            statements.append(statement)
-
-        event.listen(Engine, "before_cursor_execute", note)
-        try:
-            Store.open_existing(storage)
-            Store(storage)
-        finally:
-            event.remove(Engine, "before_cursor_execute", note)
-        assert statements
-        wrote = ("CREATE", "ALTER", "INSERT", "UPDATE", "BEGIN IMMEDIATE")
-        assert not any(s.startswith(wrote) for s in statements)
-
-    def test_a_step_that_fails_leaves_the_old_one(
-        self, storage: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """All or nothing: the column is not there when the version is not."""
-        old_database(storage)
-        steps = {1: (*schema.UPGRADES[1], "ALTER TABLE nowhere ADD COLUMN x JSON")}
-        with monkeypatch.context() as patch:
-            patch.setattr(schema, "UPGRADES", steps)
-            with pytest.raises(StoreError, match="could not be brought up to version 4"):
-                Store(storage)
-        engine = sa.create_engine(storage)
-        assert "note" not in [c["name"] for c in sa.inspect(engine).get_columns("nas_trials")]
-        assert not sa.inspect(engine).has_table("nas_comparisons")
-        assert version(storage) == 1
-        assert Store(storage).trials("old")
-
-    def test_one_that_cannot_be_written_to_says_so(self, storage: str) -> None:
-        old_database(storage)
-
-        def read_only(connection: Any, _: Any) -> None:
-            connection.execute("pragma query_only=on")
-
-        event.listen(Engine, "connect", read_only)
-        try:
-            with pytest.raises(
-                StoreError, match=r"tables of version 1.*where it can be written to"
-            ):
-                Store.open_existing(storage)
-        finally:
-            event.remove(Engine, "connect", read_only)
-        assert version(storage) == 1
-
-    def test_one_of_a_later_program_is_refused(self, storage: str) -> None:
-        Store(storage)
-        with sa.create_engine(storage).begin() as connection:
-            connection.execute(sa.text("update nas_database set version = 5"))
-        with pytest.raises(StoreError, match="tables of version 5, this program knows 4"):
-            Store(storage)
-
-
-def _open(url: str, barrier: Any, answers: Any) -> None:
-    barrier.wait()
-    try:
-        answers.put(Store(url).trials("old")[0].state)
-    except Exception as error:  # the test shows it
-        answers.put(repr(error))
-
-
-def _open_at_once(url: str, processes: int = 4) -> list[str]:
-    barrier, answers = fork.Barrier(processes), fork.Queue()
-    children = [fork.Process(target=_open, args=(url, barrier, answers)) for _ in range(processes)]
-    for child in children:
-        child.start()
-    found = [answers.get(timeout=60) for _ in children]
-    for child in children:
-        child.join()
-    return found
-
-
-def test_of_many_that_open_an_old_database_at_once_all_are_served(tmp_path: Path) -> None:
-    for attempt in range(5):
-        url = f"sqlite:///{tmp_path / str(attempt)}.db"
-        old_database(url)
-        assert _open_at_once(url) == ["complete"] * 4
-        assert version(url) == 4
-
-
 def test_postgresql(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same steps there: at once, in one transaction; and notes are kept as in SQLite."""
+    """Notes are kept there as in SQLite."""
     monkeypatch.setenv("NAS_ARTIFACTS", str(tmp_path))
-    name = "notes"
     admin = sa.create_engine(
         postgres.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
     )
-    for attempt in range(3):
-        url = postgres.rpartition("/")[0] + f"/{name}{attempt}"
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}{attempt}")
-        old_database(url)
-        assert _open_at_once(url) == ["complete"] * 4
-        assert version(url) == 4
+    with admin.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE notes")
+    url = postgres.rpartition("/")[0] + "/notes"
     search(fake_spec(3, "fakes.noting"), storage=url, data_root=Path())
     resume("fake", storage=url, data_root=Path(), trials=4)
     notes = [dict(trial.note) for trial in Store(url).trials("fake")]
