@@ -144,9 +144,15 @@ class Table(Protocol):
 
 
 class Executor(Protocol):
-    """Where batches of jobs run. What an executor plug-in's `build` returns."""
+    """Where batches of jobs run. What an executor plug-in's `build` returns.
+
+    Attributes:
+        workers: how many batches run at a time.
+        in_process: whether they run in the driver's own process, which a candidate may take along.
+    """
 
     workers: int
+    in_process: bool
 
     def submit(self, jobs: Sequence[Job]) -> int:
         """Start a batch and return its handle; never more than `workers` batches at a time."""

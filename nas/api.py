@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from evaluators import artifacts
 from nas import study
 from nas.confirm import confirm
-from nas.driver import Report
 from nas.export.bundle import export_trial
 from nas.record import Confirmation, StudyStatus, TrialRecord
 from nas.setup import PYTHON_SPACE
 from nas.spec import StudySpec, load_spec, spec_from_mapping
 from nas.store import Store
+from nas.telling import Report
 from search_spaces import SearchSpace, UsageError
 
 if TYPE_CHECKING:
@@ -92,6 +92,16 @@ class Study:
             data_root=self.data_root,
             trials=trials,
             seconds=seconds,
+            progress=progress,
+            space=self._space,
+        )
+
+    def work(self, *, progress: Report | None = None) -> StudyStatus:
+        """Drive it beside other processes that do, until nothing is left to do."""
+        return study.work(
+            self.name,
+            storage=self.storage,
+            data_root=self.data_root,
             progress=progress,
             space=self._space,
         )

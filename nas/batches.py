@@ -16,7 +16,9 @@ class Flying:
         verdict: by its facts alone: there is nothing to evaluate.
         known: of the next rung, what the record answers.
         seconds, trained: of the rungs so far.
-        checkpoint: of the last rung.
+        checkpoint: to go on from: of the last rung, or where it was stopped after that.
+        carried_seconds: what it had taken from the last rung on when it was stopped.
+        deaths: how many drivers have died while it was theirs.
     """
 
     ordinal: int
@@ -29,6 +31,8 @@ class Flying:
     seconds: float = 0.0
     trained: bool = False
     checkpoint: Artifact | None = None
+    carried_seconds: float = 0.0
+    deaths: int = 0
 
 
 class Ready:

@@ -1,6 +1,6 @@
 """The record, folded: what a study's next proposal and its end are functions of."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -9,8 +9,9 @@ from nas import budget as stopping
 from nas.record import TrialRecord
 from nas.setup import Setup
 from nas.spec import SpecError
-from nas.store.ledger import Ledger, Reserved
-from nas.store.read import losses_of
+from nas.store.ledger import Ledger
+from nas.store.owned import Reserved
+from nas.store.rows import losses_of
 from nas.strategies import Finished, Objective, Problem, Proposal
 from nas.strategies._base import AnyStrategy, Facts
 from nas.strategies._distinct import propose_distinct
@@ -81,20 +82,33 @@ class RecordFold:
         )
         self._target = stopping.target_losses(bounds.target, setup.objectives)
         self._read = -1
+        # As a status has them, without asking the database again for each trial.
+        self.counts: Counter[str] = Counter()
+        self.best: dict[str, float] = {}
 
     def advance(self, book: Ledger, last: int | None) -> None:
         """Read what has ended; fold it into the standing, and into the strategy up to `last`."""
-        for trial in book.ended_after(self._read):
+        for trial in book.ended_after(self._read) if book.last_seq > self._read else ():
             self._read = trial.seq if trial.seq is not None else self._read
             self._waiting.append(trial)
             finished = self._finished(trial)
             losses = finished.losses if trial.state == "complete" else None
             self.standing = stopping.fold(self.standing, trial, losses, self._target)
+            self._count(trial)
         while last is not None and self._waiting and (self._waiting[0].seq or 0) <= last:
             trial = self._waiting.popleft()
             self._state = self.strategy.fold(self._state, self._finished(trial))
             if trial.architecture is not None:
                 self._seen.add(trial.architecture.key)
+
+    def _count(self, trial: TrialRecord) -> None:
+        self.counts.update([trial.state, *["cached"] * trial.cached])
+        if trial.state != "complete":
+            return
+        for metric, direction in self._setup.objectives.items():
+            better = max if direction == "maximize" else min
+            value = trial.metrics[metric]
+            self.best[metric] = better(self.best.get(metric, value), value)
 
     def forgive(self) -> None:
         """Count failures in a row from here: their cause may have been mended between two runs."""

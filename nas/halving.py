@@ -12,11 +12,22 @@ from nas import rungs
 from nas.constraints import total_violation
 from nas.setup import Setup
 from nas.store.ledger import Ledger
-from nas.store.read import losses_of
+from nas.store.rows import losses_of
 
 
 class Member(Protocol):
     """A trial under way: its number, and the level that it trains for, or was measured at."""
+
+    @property
+    def ordinal(self) -> int: ...
+
+    @property
+    def level(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A trial of another driver, and the level that it has yet to be measured at."""
 
     ordinal: int
     level: int
@@ -46,6 +57,11 @@ class Halving(Generic[M]):
         self._successive = table is not None and table.mode == "successive"
         self._waiting: dict[int, M] = {}
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there are trials to decide on, when their brackets have been measured."""
+        return bool(self._waiting)
+
     def measured(self, trial: M, row: int) -> list[Decision[M]]:
         """What follows from a trial's being measured at its level: nothing yet, where it waits.
 
@@ -61,12 +77,13 @@ class Halving(Generic[M]):
         return [Decision(trial, goes_on, seen[-1])]
 
     def settle(
-        self, under_way: Iterable[M], begun: int, *, closing: bool, below: int | None = None
+        self, under_way: Iterable[Member], begun: int, *, closing: bool, below: int | None = None
     ) -> list[Decision[M]]:
         """Decide on the lowest bracket that has been measured as far as it got; by ordinal.
 
         Args:
-            under_way: the trials that have not ended and do not wait here.
+            under_way: the trials that have not ended and do not wait here; those of other drivers
+                at the level that they have yet to be measured at.
             begun: how many ordinals have been given out.
             closing: whether a bracket that is not full is decided on too: nothing will join it.
             below: only where the bracket's trials are at a lower level than this: those that
@@ -85,26 +102,27 @@ class Halving(Generic[M]):
             del self._waiting[trial.ordinal]
         return [Decision(t, t.ordinal in chosen, rows[t.ordinal]) for t in trials]
 
-    def _rivals(self, trial: M) -> range:
+    def _rivals(self, trial: Member) -> range:
         """The ordinals of a trial's bracket: the first of a study are one, the next another."""
         first = trial.ordinal - trial.ordinal % self._bracket
         return range(first, first + self._bracket)
 
-    def _due(self, under_way: Iterable[M], begun: int, closing: bool) -> list[M]:
+    def _due(self, under_way: Iterable[Member], begun: int, closing: bool) -> list[M]:
         """The trials at a bracket's lowest level, once none of them trains for it.
 
         Of several brackets that with the lowest level, and then the first.
         """
-        brackets: dict[int, list[M]] = {}
-        for trial in (*self._waiting.values(), *under_way):
+        brackets: dict[int, list[Member]] = {}
+        members: list[Member] = [*self._waiting.values(), *under_way]
+        for trial in members:
             brackets.setdefault(self._rivals(trial).stop, []).append(trial)
         due: dict[tuple[int, int], list[M]] = {}
         for end, trials in brackets.items():
             lowest = min(trial.level for trial in trials)
-            members = [trial for trial in trials if trial.level == lowest]
-            waiting = all(trial.ordinal in self._waiting for trial in members)
+            ordinals = sorted(trial.ordinal for trial in trials if trial.level == lowest)
+            waiting = all(ordinal in self._waiting for ordinal in ordinals)
             if waiting and (closing or end <= begun):
-                due[lowest, end] = sorted(members, key=lambda trial: trial.ordinal)
+                due[lowest, end] = [self._waiting[ordinal] for ordinal in ordinals]
         return due[min(due)] if due else []
 
     def _ranked_by(

@@ -30,9 +30,12 @@ class Jobs:
         self._artifacts = artifacts
 
     def key(self, trial: Flying) -> str:
-        """Of the next rung; empty when weights are inherited, since such results are not shared."""
-        until = self._setup.levels[trial.level]
-        return "" if trial.inherit is not None else self._setup.cache_key(trial.architecture, until)
+        """Of the next rung."""
+        return self.key_at(trial, self._setup.levels[trial.level])
+
+    def key_at(self, trial: Flying, epoch: int) -> str:
+        """Of an epoch; empty when weights are inherited, since such results are not shared."""
+        return "" if trial.inherit is not None else self._setup.cache_key(trial.architecture, epoch)
 
     def known(self, trial: Flying) -> Evaluation | None:
         """What the record has of the next rung; it costs nothing."""
@@ -60,5 +63,6 @@ class Jobs:
         """The checkpoint of the trial whose weights this one starts from."""
         if trial.inherit is None:
             return None
-        parent = self._store.trial(self._setup.spec.study.name, trial.inherit)
+        name, number = self._setup.spec.study.name, trial.inherit
+        parent = self._book.patience(lambda: self._store.trial(name, number))
         return Artifact(self._artifacts, parent.artifact) if parent.artifact else None

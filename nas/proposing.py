@@ -6,9 +6,13 @@ from dataclasses import replace
 from nas.fold import RecordFold
 from nas.setup import Setup
 from nas.store import Store
-from nas.store.ledger import Ledger, Reserved
+from nas.store.ledger import Ledger
+from nas.store.owned import Reserved
 from nas.strategies import Proposal
 from search_spaces import Architecture
+
+# How often a proposal that another driver was faster with is replaced by another one.
+_CONFLICTS = 3
 
 
 class Proposer:
@@ -18,7 +22,7 @@ class Proposer:
     each other they know that they are pending.
 
     Attributes:
-        begun: how many ordinals have been given out.
+        begun: how many ordinals have been given out, as far as this driver has seen.
         exhausted: whether nothing is left to propose.
     """
 
@@ -55,15 +59,36 @@ class Proposer:
         """
         found: list[Reserved] = []
         for one in reserved:
-            proposal = self._proposal(one)
-            if proposal is None:
+            proposed = self._proposed(one)
+            if proposed is None:
                 self.exhausted = True
                 self.begun = self._book.withdraw([r.ordinal for r in reserved[len(found) :]])
                 break
-            architecture, inherit = proposal.architecture, proposal.inherit
-            self._book.propose(one.ordinal, architecture, inherit, proposal.note)
-            found.append(replace(one, architecture=architecture, inherit=inherit))
+            found.append(proposed)
         return found
+
+    def _proposed(self, reserved: Reserved) -> Reserved | None:
+        """An ordinal with its architecture, recorded; None when nothing is left to propose.
+
+        Another driver may have proposed the same meanwhile; then the strategy is asked again, and
+        knows of it. In the end a repetition is let through rather than asking for ever.
+        """
+        conflicts = 0
+        while (proposal := self._proposal(reserved)) is not None:
+            architecture, inherit = proposal.architecture, proposal.inherit
+            taken = self._book.propose(
+                reserved.ordinal,
+                architecture,
+                inherit,
+                proposal.note,
+                reserved.pending,
+                unique=conflicts < _CONFLICTS,
+            )
+            if taken is None:
+                return replace(reserved, architecture=architecture, inherit=inherit)
+            reserved = replace(reserved, pending=(*reserved.pending, taken))
+            conflicts += 1
+        return None
 
     def _proposal(self, reserved: Reserved) -> Proposal | None:
         if reserved.ordinal < len(self._start):

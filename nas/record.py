@@ -87,6 +87,7 @@ class StudyStatus:
         seconds: spent searching, over all runs.
         created, changed: ISO 8601, UTC.
         storage: URL, without a password.
+        drivers: how many processes run it now.
     """
 
     name: str
@@ -100,6 +101,7 @@ class StudyStatus:
     created: str
     changed: str
     storage: str
+    drivers: int = 0
 
     def to_json(self) -> dict[str, Any]:
         value = asdict(self)

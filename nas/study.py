@@ -1,13 +1,15 @@
 """A study from its specification to the end of its budget: `search` and `resume`."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from evaluators import Artifact, Executor
-from nas.driver import Driver, Report, StudyFailedError
+from nas.driver import Driver, StudyFailedError
 from nas.feasible import refuse_infeasible
 from nas.fold import build_strategy
-from nas.interrupt import uninterrupted
+from nas.interrupt import Stop, uninterrupted
+from nas.jobs import Jobs
 from nas.record import StudyStatus
 from nas.setup import (
     Setup,
@@ -18,15 +20,17 @@ from nas.setup import (
     with_budget,
 )
 from nas.spec import SpecError, StudySpec
-from nas.store import Store, StoreError
-from nas.store.ledger import Ledger, TakenOverError
+from nas.store import Store, StoreError, StoreFailedError
+from nas.store.ledger import Ledger
 from nas.store.new import NewStudy, create_study, refuse_existing
-from nas.store.optuna_twin import OptunaTwin
+from nas.store.patience import Patience
 from nas.store.runs import heartbeat
+from nas.store.twin import Twin
+from nas.telling import Report, Teller
 from search_spaces import Architecture, SearchSpace, plugins
 from search_spaces.plugins import Plugin
 
-__all__ = ["StudyFailedError", "resume", "search"]
+__all__ = ["StudyFailedError", "resume", "search", "work"]
 
 
 def search(
@@ -85,15 +89,16 @@ def resume(
     progress: Report | None = None,
     space: SearchSpace | None = None,
 ) -> StudyStatus:
-    """Continue a study up to `trials` in total; one that has them already is left as it is.
+    """Go on with a study that was stopped or killed.
 
     Args:
-        trials, seconds: new totals, kept for later; None keeps those of the study.
-        executor: for this run, in place of the study's.
-        storage, data_root, progress, space: as for `search`.
+        trials: wanted in all; a study that has them already is left as it is.
+        seconds: of searching, in all.
+        executor: in place of the stored one, for this run.
+        space: as for `search`: made in Python, it must be handed over again.
 
     Raises:
-        UsageError: no such study, its space or dataset has changed, or another driver runs it.
+        UsageError: no such study; its space or data changed; another driver runs it.
         StudyFailedError, KeyboardInterrupt: as for `search`.
     """
     store = Store.open_existing(storage)
@@ -103,15 +108,51 @@ def resume(
     if trials is not None:
         trials = max(trials, begun)
     spec = with_budget(spec, trials, seconds)
-    spec = spec.model_copy(update={"executor": executor}) if executor else spec
+    return _go_on(store, status, spec, data_root, executor, space, progress, join=False)
+
+
+def work(
+    name: str,
+    *,
+    storage: str,
+    data_root: Path,
+    executor: Plugin | None = None,
+    progress: Report | None = None,
+    space: SearchSpace | None = None,
+) -> StudyStatus:
+    """Drive a study beside others, as one of several drivers, until nothing is left to do.
+
+    Each owns the trials that it began, and takes over those of drivers that are gone. It may come
+    and go at any time.
+
+    Args, Raises: as for `resume`; other drivers are welcome.
+    """
+    store = Store.open_existing(storage)
+    status, spec = store.status(name), StudySpec.from_json(store.spec(name))
+    return _go_on(store, status, spec, data_root, executor, space, progress, join=True)
+
+
+def _go_on(
+    store: Store,
+    status: StudyStatus,
+    spec: StudySpec,
+    data_root: Path,
+    executor: Plugin | None,
+    space: SearchSpace | None,
+    progress: Report | None,
+    *,
+    join: bool,
+) -> StudyStatus:
+    """Continue a study as its specification says, unless it has all its trials."""
     wanted = spec.budget.trials
     if status.state == "finished" and wanted is not None and status.trials.ended >= wanted:
         return status
-    setup = prepare(spec, data_root, space, where=f'study "{name}"')
+    spec = spec.model_copy(update={"executor": executor}) if executor else spec
+    setup = prepare(spec, data_root, space, where=f'study "{status.name}"')
     with store.reading() as connection:
-        refuse_change(store.row(connection, name), setup)
-    dataset = prepared_dataset(setup, store.artifacts(name))
-    return _drive(store, setup, _executor(spec), dataset, progress)
+        refuse_change(store.row(connection, status.name), setup)
+    dataset = prepared_dataset(setup, store.artifacts(status.name))
+    return _drive(store, setup, _executor(spec), dataset, progress, join=join)
 
 
 def _executor(spec: StudySpec) -> Executor:
@@ -146,32 +187,40 @@ def _drive(
     executor: Executor,
     dataset: Artifact | None,
     progress: Report | None,
+    *,
+    join: bool = False,
 ) -> StudyStatus:
-    name = setup.spec.study.name
-    book = Ledger(store, name)
+    name, budget = setup.spec.study.name, setup.spec.budget
+    teller = Teller(store.status(name), budget.seconds, progress)
+    twin = Twin(store, name, setup.space, setup.objectives, setup.constraints)
+    book = Ledger(store, name, twin, Patience(teller.say), join=join)
     state, reason = "stopped", "failed"
     try:
-        with uninterrupted():
-            twin = OptunaTwin(store, name, setup.space, setup.objectives)
-        try:
-            with heartbeat(book.beat):
-                artifacts = store.artifacts(name)
-                driver = Driver(store, setup, book, twin, executor, dataset, artifacts, progress)
-                state, reason = "finished", driver.run()
-        except TakenOverError:
-            twin.forget()
-            raise
-        finally:
-            with uninterrupted():
-                executor.shutdown(wait=False)
-                twin.release()
-                twin.close()
+        with Stop().listening() as stop, heartbeat(book.beat):
+            if not join:
+                book.set_budget(setup.spec.to_json()["budget"], budget.trials)
+            jobs = Jobs(store, setup, book, dataset, store.artifacts(name))
+            driver = Driver(store, setup, book, executor, jobs, teller)
+            state, reason = "finished", driver.run(stop)
     except KeyboardInterrupt:
         reason = "interrupted"
         raise
-    except StudyFailedError as error:
-        reason = str(error)
+    except Exception as error:
+        said = " ".join(str(error).split())
+        reason = said if isinstance(error, StudyFailedError) else f"{type(error).__name__}: {said}"
         raise
     finally:
-        book.close(state, reason)
+        with uninterrupted():
+            executor.shutdown(wait=False)
+        _close(book, state, reason)
     return store.status(name)
+
+
+def _close(book: Ledger, state: str, reason: str) -> None:
+    """End a run; where it has failed, what made it fail is what to hear of, not this."""
+    if state == "finished":
+        book.close(state, reason)
+        return
+    book.patience.hurry()
+    with suppress(StoreFailedError):
+        book.close(state, reason)

@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "init": "search",
     "search": "search",
     "resume": "search",
+    "worker": "search",
     "list": "studies",
     "status": "studies",
     "trials": "trials",
@@ -72,6 +73,7 @@ def main() -> None:
       nas init                         write study.toml
       nas search study.toml            search, into sqlite:///nas.db
       nas resume study                 go on after an interruption
+      nas worker study                 help with it, from another process or machine
       nas confirm study                retrain the best on fresh seeds; measure test
       nas export study --to bundle     leave with files that run without this program
     """

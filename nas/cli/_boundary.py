@@ -20,7 +20,8 @@ _OUTCOMES = (
     ("nas.driver", "StudyFailedError"),
     ("nas.retraining", "ConfirmError"),
     ("nas.compare", "ComparisonError"),
-    ("nas.store.engine", "StoreFailedError"),
+    ("nas.store.failures", "StoreFailedError"),
+    ("evaluators.values", "InfrastructureError"),
     ("nas.export._base", "ExportFailedError"),
 )
 

@@ -174,6 +174,47 @@ def resume_command(
         )
 
 
+@command("worker")
+@name_argument
+@storage_option
+@executor_option
+@workers_option
+@data_root_option
+@click.pass_context
+def worker_command(
+    ctx: click.Context,
+    name: str,
+    storage: str,
+    executor: str | None,
+    workers: int | None,
+    data_root: Path,
+) -> None:
+    """Help with a study that others may be running.
+
+    Takes part in the study NAME until it has all its trials: as many of these as you like, on any
+    machines that reach the database (with SQLite: on one). Each may come and go; what one that is
+    gone has left is finished by the others.
+
+    \b
+    Examples:
+      nas worker cora --storage postgresql://me@host/nas
+      nas worker cora --executor ray --workers 8
+    """
+    plugin = changed_executor(storage, name, executor, workers)
+    from nas.study import work
+
+    try:
+        with Live() as live:
+            status = work(
+                name, storage=storage, data_root=data_root, executor=plugin, progress=live
+            )
+    except KeyboardInterrupt:
+        _interrupted(ctx, name, storage, command="worker")
+    else:
+        ended = f"{status.trials.ended} trials"
+        click.echo(f"{name}: {status.state}, {ended}; see: nas front {name}", err=True)
+
+
 def changed_executor(
     storage: str, name: str, executor: str | None, workers: int | None
 ) -> "Plugin | None":
@@ -188,7 +229,7 @@ def changed_executor(
     changed = {"name": executor, "workers": workers}
     table = table | {key: value for key, value in changed.items() if value is not None}
     spec = StudySpec.from_json({**stored, "executor": table})
-    check_plugin("executor", spec.executor, "nas resume: [executor]")
+    check_plugin("executor", spec.executor, "[executor]")
     return spec.executor
 
 
@@ -209,7 +250,7 @@ def _reported(ctx: click.Context, name: str, storage: str, fmt: str) -> Iterator
             ctx.exit(FAILED)
 
 
-def _interrupted(ctx: click.Context, name: str, storage: str) -> None:
+def _interrupted(ctx: click.Context, name: str, storage: str, command: str = "resume") -> None:
     from nas.store import Store, StoreError, hidden_password
 
     try:
@@ -218,7 +259,7 @@ def _interrupted(ctx: click.Context, name: str, storage: str) -> None:
         click.echo("interrupted before the study began; nothing is recorded", err=True)
     else:
         place = storage_argument(hidden_password(storage))
-        click.echo(f"interrupted; resume with: nas resume {name}{place}", err=True)
+        click.echo(f"interrupted; resume with: nas {command} {name}{place}", err=True)
     ctx.exit(INTERRUPTED)
 
 

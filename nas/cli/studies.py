@@ -71,6 +71,7 @@ def _write_status(status: "StudyStatus") -> None:
         "": ", ".join(f"{n} {state}" for state, n in counts.items()),
         "best": _best(status),
         "time": duration(status.seconds),
+        "drivers": str(status.drivers) if status.drivers > 1 else "",
         "created": status.created,
         "changed": status.changed,
         "storage": status.storage,

@@ -6,7 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from nas.record import Confirmation, TrialRecord
-from nas.store.read import Store, objectives_of
+from nas.store.read import Store
+from nas.store.rows import objectives_of
 from nas.store.schema import confirmations as table
 
 

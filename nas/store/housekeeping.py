@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from nas.store.engine import StoreError
-from nas.store.optuna_twin import delete_twin
+from nas.store.optuna_tables import delete_twin
 from nas.store.read import OPTUNA_STUDIES, Store
 from nas.store.schema import confirmations, evaluations, runs, studies, trials
 
@@ -31,9 +31,8 @@ def delete_study(store: Store, name: str) -> None:
         StoreError: no such study, or a driver is running it.
     """
     store.refuse_running(name)
-    # The twin first: killed in between, the study is still there to be deleted again.
-    delete_twin(store, name)
     with store.writing() as connection:
+        delete_twin(connection, name)
         study = store.row(connection, name, lock=True)["id"]
         for table in (confirmations, evaluations, trials, runs):
             connection.execute(sa.delete(table).where(table.c.study_id == study))

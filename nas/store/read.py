@@ -1,9 +1,7 @@
 """Reading studies: the records that people and scripts look at, by SQL alone."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +9,8 @@ import sqlalchemy as sa
 
 from nas.interrupt import uninterrupted
 from nas.pareto import non_dominated_ranks
-from nas.record import StudyStatus, TrialCounts, TrialRecord
-from nas.store.alive import host_of, may_be_alive
+from nas.record import StudyStatus, TrialRecord
+from nas.store.alive import host_of, open_runs
 from nas.store.engine import (
     StoreError,
     connect,
@@ -21,13 +19,17 @@ from nas.store.engine import (
     reachable,
 )
 from nas.store.places import recorded_place, resolved_place
+from nas.store.rows import (
+    best_values,
+    count_trials,
+    losses_of,
+    objectives_of,
+    trial_record,
+    trial_rows,
+)
 from nas.store.schema import confirmations, evaluations, runs, studies, trials
-from search_spaces import Architecture
 from search_spaces.errors import did_you_mean
 
-# A driver beats every BEAT_SECONDS; one that has been silent for GRACE_SECONDS is taken for dead.
-BEAT_SECONDS = 10.0
-GRACE_SECONDS = 60.0
 # Optuna's own table of studies, which may not be there yet.
 OPTUNA_STUDIES = sa.table("studies", sa.column("study_name"))
 
@@ -155,17 +157,15 @@ class Store:
 
     def refuse_running(self, name: str | None = None) -> None:
         """Raise when a live process drives this study, or any study of the database."""
-        query = sa.select(studies.c.name, runs.c.id, runs.c.host, runs.c.pid)
-        query = query.join(runs, runs.c.study_id == studies.c.id)
-        query = query.where(sa.not_(runs.c.ended), runs.c.beat > time.time() - GRACE_SECONDS)
         with self.reading() as connection:
-            if name is not None:
-                query = query.where(studies.c.id == self.row(connection, name)["id"])
-            for study, run_id, host, pid in connection.execute(query):
-                if may_be_alive(run_id, host, pid):
+            study = None if name is None else self.row(connection, name)["id"]
+            for run in open_runs(connection, study):
+                if run.is_alive:
+                    query = sa.select(studies.c.name).join(runs, runs.c.study_id == studies.c.id)
+                    driven = connection.scalar(query.where(runs.c.id == run.id))
                     raise StoreError(
-                        f'study "{study}" is being run by process {pid} on {host_of(host)}; wait '
-                        "for its end, or stop it"
+                        f'study "{driven}" is being run by process {run.pid} on '
+                        f"{host_of(run.host)}; wait for its end, or stop it"
                     )
 
     def referenced_artifacts(self) -> dict[str, set[str]]:
@@ -177,11 +177,7 @@ class Store:
                 # A graph that came from Python's memory is an artifact too.
                 path = row["spec"].get("dataset", {}).get("path", "")
                 kept |= {row["dataset"], Path(path).name}
-                for table in (trials, evaluations, confirmations):
-                    query = sa.select(table.c.artifact).where(
-                        table.c.study_id == row["id"], table.c.artifact.is_not(None)
-                    )
-                    kept.update(connection.scalars(query))
+                kept |= _referred(connection, row["id"])
         return found
 
     def row(self, connection: sa.Connection, name: str, *, lock: bool = False) -> Mapping[str, Any]:
@@ -216,105 +212,30 @@ class Store:
     def _status(self, connection: sa.Connection, row: Mapping[str, Any]) -> StudyStatus:
         objectives = objectives_of(row["spec"])
         state: Literal["new", "running", "stopped", "finished"] = row["state"]
-        counts, reason = count_trials(connection, row["id"]), row["reason"]
-        if state == "running" and not _is_driven(connection, row["id"]):
+        alive = [run.id for run in open_runs(connection, row["id"]) if run.is_alive]
+        reason = row["reason"]
+        if state == "running" and not alive:
             state, reason = "stopped", "its process ended without a word; nas resume goes on"
-            waiting = counts.waiting + counts.running
-            counts = replace(counts, running=0, waiting=waiting)
         return StudyStatus(
             name=row["name"],
             state=state,
             reason=reason,
             objectives=objectives,
             target=row["target"],
-            trials=counts,
-            best=_best(connection, row["id"], objectives),
+            trials=count_trials(connection, row["id"], alive),
+            best=best_values(connection, row["id"], objectives),
             seconds=round(row["seconds"], 3),
             created=row["created"],
             changed=row["changed"],
             storage=hidden_password(self.storage),
+            drivers=len(alive),
         )
 
 
-def _is_driven(connection: sa.Connection, study: int) -> bool:
-    query = sa.select(runs.c.id, runs.c.host, runs.c.pid).where(
-        runs.c.study_id == study,
-        sa.not_(runs.c.ended),
-        runs.c.beat > time.time() - GRACE_SECONDS,
-    )
-    return any(may_be_alive(*run) for run in connection.execute(query))
-
-
-def count_trials(connection: sa.Connection, study: int) -> TrialCounts:
-    """How many trials are in each state, by one query."""
-    query = (
-        sa.select(
-            trials.c.state, sa.func.count(), sa.func.sum(sa.cast(trials.c.cached, sa.Integer))
-        )
-        .where(trials.c.study_id == study)
-        .group_by(trials.c.state)
-    )
-    counts = {state: (n, cached or 0) for state, n, cached in connection.execute(query)}
-    return TrialCounts(
-        **{state: n for state, (n, _) in counts.items()},
-        cached=sum(int(cached) for _, cached in counts.values()),
-    )
-
-
-def _best(connection: sa.Connection, study: int, objectives: Mapping[str, str]) -> dict[str, float]:
-    best: dict[str, float] = {}
-    for metric, direction in objectives.items():
-        value = trials.c.metrics[metric].as_float()
-        extreme = sa.func.max(value) if direction == "maximize" else sa.func.min(value)
-        query = sa.select(extreme).where(trials.c.study_id == study, trials.c.state == "complete")
-        found = connection.scalar(query)
-        if found is not None:
-            best[metric] = float(found)
-    return best
-
-
-def objectives_of(spec: Mapping[str, Any]) -> dict[str, str]:
-    """{metric: direction} of a stored study file, which keeps them as pairs, in their order."""
-    return dict(spec["study"]["objectives"])
-
-
-def losses_of(metrics: Mapping[str, float], objectives: Mapping[str, str]) -> tuple[float, ...]:
-    """The objectives' values turned so that lower is better."""
-    return tuple(
-        -metrics[metric] if direction == "maximize" else metrics[metric]
-        for metric, direction in objectives.items()
-    )
-
-
-def trial_rows(study: int) -> "sa.Select[Any]":
-    """The trials of a study, each with the notes of its last evaluation."""
-    last = (
-        sa.select(evaluations.c.notes)
-        .where(evaluations.c.study_id == trials.c.study_id)
-        .where(evaluations.c.ordinal == trials.c.ordinal)
-        .order_by(evaluations.c.epoch.desc())
-        .limit(1)
-    )
-    query = sa.select(trials, last.scalar_subquery().label("last_notes"))
-    return query.where(trials.c.study_id == study)
-
-
-def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
-    """A row of `trial_rows` as a value."""
-    architecture = row["architecture"]
-    return TrialRecord(
-        number=row["ordinal"],
-        state=row["state"],
-        architecture=Architecture.from_json(architecture) if architecture else None,
-        metrics=dict(row["metrics"]),
-        epochs=row["epochs"],
-        seconds=row["seconds"],
-        cached=row["cached"],
-        failure=row["failure"],
-        violation=row["violation"],
-        seq=row["seq"],
-        artifact=row["artifact"],
-        note=row["note"] or {},
-        inherit=row["inherit"],
-        evaluated=row["evaluated"] or row["last_notes"] or {},
-    )
+def _referred(connection: sa.Connection, study: int) -> set[str]:
+    """The artifacts of a study's rows."""
+    tables = (trials, evaluations, confirmations)
+    queries = [sa.select(t.c.artifact).where(t.c.study_id == study) for t in tables]
+    stopped = trials.c.checkpoint["artifact"].as_string()
+    queries.append(sa.select(stopped).where(trials.c.study_id == study))
+    return {found for query in queries for found in connection.scalars(query) if found}

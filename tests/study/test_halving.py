@@ -16,7 +16,7 @@ from nas.pareto import non_dominated_ranks
 from nas.record import TrialRecord
 from nas.spec import SpecError, StudySpec, spec_from_mapping
 from nas.store import Store
-from nas.store.read import losses_of
+from nas.store.rows import losses_of
 from nas.study import resume, search
 from search_spaces import plugins
 

@@ -1,0 +1,91 @@
+"""What a driver reads of its study while it runs; asked again when the connection is lost."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from nas.record import TrialRecord
+from nas.store.patience import Patience
+from nas.store.read import Store
+from nas.store.rows import trial_record, trial_rows
+from nas.store.schema import evaluations, studies, trials
+from search_spaces import Architecture
+
+T = TypeVar("T")
+
+
+class StudyReader:
+    """The rows of one study.
+
+    Args:
+        study: its id.
+        patience: with a database that cannot be reached.
+    """
+
+    def __init__(self, store: Store, study: int, patience: Patience) -> None:
+        self.store, self.study, self.patience = store, study, patience
+
+    def read(self, query: Callable[[sa.Connection], T]) -> T:
+        """The result of a query, which may be asked more than once."""
+
+        def attempt() -> T:
+            with self.store.reading() as connection:
+                return query(connection)
+
+        return self.patience(attempt)
+
+    def ended_after(self, seq: int) -> list[TrialRecord]:
+        """The trials that ended after another, in that order."""
+        query = trial_rows(self.study).where(trials.c.seq > seq).order_by(trials.c.seq)
+        return self.read(lambda c: [trial_record(row) for row in c.execute(query).mappings()])
+
+    def architectures(self, ordinals: Iterable[int]) -> list[Architecture]:
+        """What was proposed under the given ordinals, where anything was."""
+        query = (
+            sa.select(trials.c.architecture)
+            .where(trials.c.study_id == self.study, trials.c.ordinal.in_(list(ordinals)))
+            .where(trials.c.key.is_not(None))
+            .order_by(trials.c.ordinal)
+        )
+        return self.read(lambda c: [Architecture.from_json(value) for value in c.scalars(query)])
+
+    def rungs(self, ordinal: int) -> list[dict[str, Any]]:
+        """What has been measured of a trial so far, by epoch."""
+        query = (
+            sa.select(evaluations)
+            .where(evaluations.c.study_id == self.study, evaluations.c.ordinal == ordinal)
+            .order_by(evaluations.c.epoch)
+        )
+        return self.read(lambda c: [dict(row) for row in c.execute(query).mappings()])
+
+    def rung_until(self, epoch: int, row: int) -> list[Mapping[str, float]]:
+        """The metrics at a rung of the study, in the order recorded, up to a row's id."""
+        query = self._rung(epoch).where(evaluations.c.id <= row).order_by(evaluations.c.id)
+        return self.read(lambda c: [dict(metrics) for _, metrics in c.execute(query)])
+
+    def rung_of(self, epoch: int, ordinals: range) -> dict[int, Mapping[str, float]]:
+        """{ordinal: metrics at a rung} of a range of trials, in the order of the ordinals."""
+        ordinal = evaluations.c.ordinal
+        query = self._rung(epoch).where(ordinal >= ordinals.start, ordinal < ordinals.stop)
+        query = query.order_by(ordinal)
+        return self.read(lambda c: {number: dict(metrics) for number, metrics in c.execute(query)})
+
+    def _rung(self, epoch: int) -> "sa.Select[tuple[int, Any]]":
+        return sa.select(evaluations.c.ordinal, evaluations.c.metrics).where(
+            evaluations.c.study_id == self.study, evaluations.c.epoch == epoch
+        )
+
+    def known(self, cache_key: str) -> dict[str, Any] | None:
+        """An evaluation of the same key by any study with the same artifacts."""
+        mine = sa.select(studies.c.artifacts).where(studies.c.id == self.study)
+        query = (
+            sa.select(evaluations)
+            .join(studies, studies.c.id == evaluations.c.study_id)
+            .where(evaluations.c.cache_key == cache_key)
+            .where(studies.c.artifacts == mine.scalar_subquery())
+            .order_by(evaluations.c.id)
+            .limit(1)
+        )
+        row = self.read(lambda c: c.execute(query).mappings().first())
+        return dict(row) if row is not None else None

@@ -1,0 +1,92 @@
+"""Rows of our tables as values, and the queries that give them."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from nas.record import TrialCounts, TrialRecord
+from nas.store.schema import evaluations, trials
+from search_spaces import Architecture
+
+# The states of trials that have not ended. Named, for an index serves no `NOT IN`.
+UNENDED = ("running", "waiting")
+
+
+def count_trials(connection: sa.Connection, study: int, alive: Collection[str] = ()) -> TrialCounts:
+    """How many trials are in each state, by one query.
+
+    Args:
+        alive: the runs that live; what any other was at is waiting.
+    """
+    orphaned = sa.and_(trials.c.state == "running", trials.c.run_id.not_in(alive))
+    state = sa.case((orphaned, "waiting"), else_=trials.c.state).label("standing")
+    cached = sa.func.sum(sa.cast(trials.c.cached, sa.Integer))
+    query = sa.select(state, sa.func.count(), cached).where(trials.c.study_id == study)
+    found = connection.execute(query.group_by("standing")).all()
+    return TrialCounts(
+        **{state: n for state, n, _ in found},
+        cached=sum(int(cached or 0) for _, _, cached in found),
+    )
+
+
+def best_values(
+    connection: sa.Connection, study: int, objectives: Mapping[str, str]
+) -> dict[str, float]:
+    """{metric: its best value among the complete trials}, for each objective."""
+    best: dict[str, float] = {}
+    for metric, direction in objectives.items():
+        value = trials.c.metrics[metric].as_float()
+        extreme = sa.func.max(value) if direction == "maximize" else sa.func.min(value)
+        query = sa.select(extreme).where(trials.c.study_id == study, trials.c.state == "complete")
+        found = connection.scalar(query)
+        if found is not None:
+            best[metric] = float(found)
+    return best
+
+
+def objectives_of(spec: Mapping[str, Any]) -> dict[str, str]:
+    """{metric: direction} of a stored study file, which keeps them as pairs, in their order."""
+    return dict(spec["study"]["objectives"])
+
+
+def losses_of(metrics: Mapping[str, float], objectives: Mapping[str, str]) -> tuple[float, ...]:
+    """The objectives' values turned so that lower is better."""
+    return tuple(
+        -metrics[metric] if direction == "maximize" else metrics[metric]
+        for metric, direction in objectives.items()
+    )
+
+
+def trial_rows(study: int) -> "sa.Select[Any]":
+    """The trials of a study, each with the notes of its last evaluation."""
+    last = (
+        sa.select(evaluations.c.notes)
+        .where(evaluations.c.study_id == trials.c.study_id)
+        .where(evaluations.c.ordinal == trials.c.ordinal)
+        .order_by(evaluations.c.epoch.desc())
+        .limit(1)
+    )
+    query = sa.select(trials, last.scalar_subquery().label("last_notes"))
+    return query.where(trials.c.study_id == study)
+
+
+def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
+    """A row of `trial_rows` as a value."""
+    architecture = row["architecture"]
+    return TrialRecord(
+        number=row["ordinal"],
+        state=row["state"],
+        architecture=Architecture.from_json(architecture) if architecture else None,
+        metrics=dict(row["metrics"]),
+        epochs=row["epochs"],
+        seconds=row["seconds"],
+        cached=row["cached"],
+        failure=row["failure"],
+        violation=row["violation"],
+        seq=row["seq"],
+        artifact=row["artifact"],
+        note=row["note"] or {},
+        inherit=row["inherit"],
+        evaluated=row["evaluated"] or row["last_notes"] or {},
+    )

@@ -1,0 +1,74 @@
+"""What a running study tells about itself; from what its driver has folded, not from a count."""
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+
+from nas.fold import RecordFold
+from nas.record import Progress, StudyStatus, TrialCounts, TrialRecord
+
+Report = Callable[[Progress], None]
+
+
+class Teller:
+    """Reports the progress of one run.
+
+    Args:
+        status: of the study when the run began.
+        budget_seconds: of searching, over all runs; None for no bound.
+        report: who is told; None for nobody in particular.
+    """
+
+    def __init__(
+        self, status: StudyStatus, budget_seconds: float | None, report: Report | None
+    ) -> None:
+        self._status = replace(status, state="running", reason="")
+        self._budget_seconds = budget_seconds
+        self._report = report or _in_python
+        self._began = time.monotonic()
+        self._ended_before = status.trials.ended
+        self._warned: set[str] = set()
+        self._said = Progress(self._status)
+
+    def __call__(
+        self, fold: RecordFold, seconds: float, under_way: int, last: TrialRecord | None = None
+    ) -> None:
+        """Report where the study stands.
+
+        Args:
+            fold: of its record.
+            seconds: spent on it so far.
+            under_way: how many trials of this run have not ended.
+            last: the trial that has just ended.
+        """
+        counts = TrialCounts(**fold.counts, running=under_way)
+        status = replace(self._status, trials=counts, best=dict(fold.best), seconds=seconds)
+        minutes = (time.monotonic() - self._began) / 60
+        rate = (counts.ended - self._ended_before) / minutes if minutes > 0 else 0.0
+        left = None
+        if status.target is not None and rate > 0:
+            left = max(0, status.target - counts.ended) / rate * 60
+        if self._budget_seconds is not None:
+            rest = max(0.0, self._budget_seconds - seconds)
+            left = rest if left is None else min(left, rest)
+        self._said = Progress(status, last, rate, left)
+        self._report(self._said)
+
+    def say(self, message: str) -> None:
+        """Tell something once, with the standing as it was told last."""
+        self._report(replace(self._said, last=None, message=message))
+
+    def warn(self, warnings_of_evaluator: str) -> None:
+        """Pass warnings on, each once in this run; the record has them with every evaluation."""
+        for warning in warnings_of_evaluator.split("; "):
+            if warning and warning not in self._warned:
+                self._warned.add(warning)
+                self.say(f"warning: {warning}")
+
+
+def _in_python(progress: Progress) -> None:
+    """Where nobody asked to be told: warnings are Python's own."""
+    what, _, text = progress.message.partition("warning: ")
+    if text and not what:
+        warnings.warn(text, stacklevel=2)
