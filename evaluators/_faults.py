@@ -52,6 +52,14 @@ def memory_fault(what: str) -> Iterator[None]:
         raise CandidateError(_failure(error, what)) from error
 
 
+def release(error: BaseException) -> None:
+    """Let go of what the calls that raised it still hold; where it was raised stays known."""
+    seen: BaseException | None = error
+    while seen is not None:
+        traceback.clear_frames(seen.__traceback__)
+        seen = seen.__cause__ or seen.__context__
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed; torch's allocator for the CPU raises a plain RuntimeError."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):

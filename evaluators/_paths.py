@@ -58,10 +58,12 @@ class Means:
 
 
 def train(runs: Sequence[Run], batches: Batches, means: Means) -> None:
-    """Train runs until they are done; the notes of each say how."""
+    """Train runs until they are done, or to be stopped; the notes of each say how."""
     waiting = []
     programs: dict[int, Program] = {}
     for run in runs:
+        if not (run.goes_on or run.is_done):
+            continue
         if means.precision == "bfloat16" and means.on.type != "cuda":
             run.warn("bfloat16 is for GPUs: on this CPU networks are trained in float32")
         try:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from evaluators import metrics
+from evaluators import metrics, stopping
 from evaluators._faults import CandidateError
 from evaluators._folds import Fold
 from evaluators._inherit import Signatures, signatures
@@ -40,10 +40,10 @@ class Run:
         fold: which units it learns from.
         seed, index: of the job, and of the run within it.
         key: of the architecture, as a number.
-        until_epoch: where it stops.
+        until_epoch: where it ends.
         allowance: of its candidate.
         state: how far it is.
-        fault: why it stopped early.
+        fault: why it ended early.
         notes: how it was trained.
         signatures: of the network's parts.
     """
@@ -70,6 +70,11 @@ class Run:
         patience, state = self.recipe.patience, self.state
         tired = patience is not None and state.epoch - state.best_epoch >= patience
         return self.fault is not None or state.epoch >= self.until_epoch or tired
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether another epoch is to be trained now."""
+        return not self.is_done and not stopping.requested()
 
     def warn(self, what: str) -> None:
         """Note what was done in place of what was asked for; the same once."""

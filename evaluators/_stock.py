@@ -15,19 +15,20 @@ from evaluators import metrics
 from evaluators._batches import Batch, Batches
 from evaluators._dropout import set_dropout
 from evaluators._faults import CandidateError, network_fault
+from evaluators._memory import available_bytes, explained
 from evaluators._recipe import make_optimizer, seed_torch
 from evaluators._runs import Run
 from evaluators.checkpoint import Weights
 
 
 def train(run: Run, batches: Batches) -> None:
-    """Train a run until it is done; its `fault` says why where that is early."""
-    loop = _Loop(run, batches)
+    """Train a run until it is done or to be stopped; its `fault` says why where it failed."""
+    loop, free = _Loop(run, batches), available_bytes()
     try:
-        while not run.is_done:
+        while run.goes_on:
             loop.epoch()
     except CandidateError as error:
-        run.fault = CandidateError(error.failure, run.state.epoch)
+        run.fault = CandidateError(explained(error.failure, free), run.state.epoch)
     run.state.optimizer = loop.optimizer_state()
 
 

@@ -3,7 +3,8 @@
 Names: `run0/best/<name in the state dict>`; while the job can go on, also `run0/current/...`,
 `run0/optimizer/<parameter>/<key>` and `run0/best_logits`. The header is JSON in the file's
 metadata: which job it belongs to, the signatures of the network's parts (see
-`evaluators._inherit`), and epoch, best epoch and best value of each run.
+`evaluators._inherit`), and epoch, best epoch and best value of each run. A run that had not begun
+when its job was stopped has no best weights yet, and the current ones are those it begins with.
 """
 
 import json

@@ -3,9 +3,11 @@
 Each epoch is one pass over the training units and one over the validation units; the epoch with
 the best value of the dataset's metric counts, with the weights it had. The learning rate is
 constant and nothing depends on the number of epochs asked for, so a run that stops early is a
-prefix of a longer one. With several seeds or folds the metrics are means over all runs. Optimizers:
-adam (Kingma & Ba, Adam: A Method for Stochastic Optimization, 2015), adamw (Loshchilov & Hutter,
-Decoupled Weight Decay Regularization, 2019), sgd with momentum 0.9.
+prefix of a longer one. Asked to stop (`evaluators.stopping`), all jobs of a batch end with their
+present epoch, with a checkpoint from which they go on as if nothing had happened. With several
+seeds or folds the metrics are means over all runs. Optimizers: adam (Kingma & Ba, Adam: A Method
+for Stochastic Optimization, 2015), adamw (Loshchilov & Hutter, Decoupled Weight Decay
+Regularization, 2019), sgd with momentum 0.9.
 """
 
 import dataclasses
@@ -24,6 +26,7 @@ from evaluators._batches import prepared
 from evaluators._faults import CandidateError, memory_fault, network_fault
 from evaluators._folds import run_folds
 from evaluators._inherit import inherit
+from evaluators._memory import available_bytes, explained
 from evaluators._paths import DeviceName, Means, Precision, train
 from evaluators._recipe import OptimizerName, Recipe, seed_torch
 from evaluators._runs import Allowance, Run
@@ -113,13 +116,13 @@ class _Training:
 
     def _start(self, job: Job) -> list[Run] | Evaluation:
         """The runs of a job, or its failure."""
-        began = time.perf_counter()
+        began, free = time.perf_counter(), available_bytes()
         try:
             with memory_fault("building the network"):
                 runs = self._runs(job)
         except CandidateError as error:
             seconds = time.perf_counter() - began
-            return Evaluation(0, seconds=seconds, failure=error.failure)
+            return Evaluation(0, seconds=seconds, failure=explained(error.failure, free))
         runs[0].allowance.spent += time.perf_counter() - began
         return runs
 
@@ -131,8 +134,15 @@ class _Training:
         if fault is not None:
             return Evaluation(fault.epoch, seconds=seconds, failure=fault.failure, notes=notes)
         y = prepared(job.dataset).dataset.y
+        if not all(run.is_done for run in runs):
+            epoch = min(run.state.epoch for run in runs)
+            # The weights that it would begin with again are not worth a file.
+            has_begun = any(run.state.epoch for run in runs)
+            artifact = self._save(job, runs, y, final=False) if has_begun else None
+            seconds += time.perf_counter() - began
+            return Evaluation(epoch, {}, seconds, artifact, early="stopped", notes=notes)
         measured = self._average([run.best_metrics(y[run.fold.val]) for run in runs])
-        artifact = self._save(job, runs, y)
+        artifact = self._save(job, runs, y, final=job.until_epoch >= self.epochs)
         seconds += time.perf_counter() - began
         return Evaluation(job.until_epoch, measured, seconds, artifact, notes=notes)
 
@@ -192,10 +202,10 @@ class _Training:
             means[self.stderr] = stdev(values) / math.sqrt(len(values))
         return means
 
-    def _save(self, job: Job, runs: Sequence[Run], y: Tensor) -> Artifact:
-        final = job.until_epoch >= self.epochs
+    def _save(self, job: Job, runs: Sequence[Run], y: Tensor, *, final: bool) -> Artifact:
         for run in runs:
-            run.state.metrics = run.best_metrics(y[run.fold.val])
+            if run.state.epoch:
+                run.state.metrics = run.best_metrics(y[run.fold.val])
             if not final:
                 run.state.current = {
                     name: tensor.cpu().clone() for name, tensor in run.network.state_dict().items()

@@ -71,8 +71,8 @@ class Cohort:
         self._best: dict[int, list[Tensor]] = {}
 
     def advance(self) -> None:
-        """Epochs, until one of the runs is done."""
-        while not any(run.is_done for run in self.runs):
+        """Epochs, until one of the runs is done, or all are to be stopped."""
+        while all(run.goes_on for run in self.runs):
             started = time.perf_counter()
             self._epoch()
             share = (time.perf_counter() - started) / len(self.runs)

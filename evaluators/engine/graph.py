@@ -1,5 +1,6 @@
 """A node task as the engine sees it: matrices, sparse features, and the fields of its losses."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -7,6 +8,7 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
+from evaluators._memory import Bound
 from evaluators.datasets._base import Dataset
 from evaluators.engine.fields import Field
 from evaluators.engine.matrices import Matrices, prepare
@@ -37,7 +39,12 @@ class View:
 
 
 class Graph:
-    """One dataset, in one floating-point type, on one device."""
+    """One dataset, in one floating-point type, on one device.
+
+    Attributes:
+        bounds: what is known of the memory that cohorts take, by whether their products are in
+            bfloat16 and what modules without a kernel they have.
+    """
 
     def __init__(self, dataset: Dataset, dtype: torch.dtype, device: torch.device) -> None:
         self.dataset, self.dtype, self.device = dataset, dtype, device
@@ -49,6 +56,7 @@ class Graph:
         self._sparse = self.matrices.features(self._x.size(1))
         weights = dataset.class_weights
         self.class_weights = None if weights is None else weights.to(device=device, dtype=dtype)
+        self.bounds: defaultdict[tuple[bool, frozenset[str]], Bound] = defaultdict(Bound)
         self._views = lru_cache(maxsize=16)(self._view)
 
     def view(self, units: Tensor, program: Program, *, training: bool) -> View:

@@ -1,12 +1,12 @@
 """Which runs train together, and what becomes of them when that fails."""
 
 import copy
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
 import torch
 
-from evaluators._faults import CandidateError, memory_fault
+from evaluators._faults import CandidateError, memory_fault, release
+from evaluators._memory import Bound, available_bytes, explained
 from evaluators._runs import Run
 from evaluators.engine.cohort import Candidate, Cohort, Means
 from evaluators.engine.dropout import is_dropped
@@ -28,10 +28,10 @@ def train(
     share_input_dropout: bool = False,
     in_bfloat16: bool = False,
 ) -> list[tuple[Run, Exception]]:
-    """Train runs until they are done, in cohorts where they can be; see `Run.fault`.
+    """Train runs until they are done or to be stopped, in cohorts where they can be.
 
     Returns the runs that a fault of the engine itself kept from being trained, with that fault;
-    they are as they were.
+    they are as they were. A candidate's own fault is its `Run.fault`.
 
     Args:
         candidates: runs on this graph, with the programs of their networks.
@@ -41,12 +41,12 @@ def train(
     means = Means(share_input_dropout, in_bfloat16)
     groups: dict[tuple[object, ...], list[Candidate]] = {}
     for candidate in candidates:
-        groups.setdefault(_alike(candidate), []).append(candidate)
+        if candidate.run.is_done:  # at an earlier rung, or before it was stopped
+            _note(graph, candidate, means)
+        elif candidate.run.goes_on:
+            groups.setdefault(_alike(candidate), []).append(candidate)
     return [
-        untrained
-        for group in groups.values()
-        for cohort in _split(group, _largest(graph, group[0]))
-        for untrained in _train(graph, cohort, means)
+        untrained for group in groups.values() for untrained in _train_alike(graph, group, means)
     ]
 
 
@@ -59,57 +59,96 @@ def _alike(candidate: Candidate) -> tuple[object, ...]:
     return (candidate.program.signature, run.recipe.optimizer, drops, *units)
 
 
-def _largest(graph: Graph, candidate: Candidate) -> int:
+def _train_alike(
+    graph: Graph, candidates: Sequence[Candidate], means: Means
+) -> list[tuple[Run, Exception]]:
+    """Train runs that can be a cohort, in as few of nearly equal size as there may be."""
+    waiting, untrained = list(candidates), []
+    while waiting and waiting[0].run.goes_on:
+        # Anew each time: what a cohort has failed of, the next one is not tried with.
+        pieces = -(-len(waiting) // _largest(graph, waiting[0], means))
+        size = -(-len(waiting) // pieces)
+        untrained += _train(graph, waiting[:size], means)
+        waiting = waiting[size:]
+    return untrained
+
+
+def _largest(graph: Graph, candidate: Candidate, means: Means) -> int:
     """How many such runs a cohort may have."""
+    program = candidate.program
+    numbers, each = _numbers(graph, candidate), _bytes(graph, candidate)
+    bound = _bound(graph, candidate, means).runs(each)
+    if graph.device.type == "cuda":
+        free = available_bytes(graph.device)
+        return int(max(1, min(_COLUMNS_GPU // program.width, free // (2 * each), bound)))
+    return int(max(1, min(_COLUMNS_CPU // program.width, _NUMBERS_CPU // numbers, bound)))
+
+
+def _numbers(graph: Graph, candidate: Candidate) -> int:
+    """In the largest value of a run."""
     program = candidate.program
     view = graph.view(candidate.run.fold.val, program, training=False)
     columns = program.width
     if view.features.sparse is None and candidate.run.recipe.dropout:
         columns = max(columns, view.features.columns)
-    numbers = view.field.rows(program.hops) * columns
-    if graph.device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(graph.device)
-        needed = numbers * _KEPT * len(program.steps) * graph.dtype.itemsize
-        return max(1, min(_COLUMNS_GPU // program.width, free // (2 * needed)))
-    return max(1, min(_COLUMNS_CPU // program.width, _NUMBERS_CPU // numbers))
+    return view.field.rows(program.hops) * columns
 
 
-def _split(group: Sequence[Candidate], largest: int) -> Iterator[Sequence[Candidate]]:
-    """Cohorts of nearly equal size, none over the largest."""
-    pieces = -(-len(group) // largest)
-    bounds = [len(group) * i // pieces for i in range(pieces + 1)]
-    for start, end in pairwise(bounds):
-        yield group[start:end]
+def _bytes(graph: Graph, candidate: Candidate) -> int:
+    """What a run takes in training, by a rough estimate."""
+    steps = len(candidate.program.steps)
+    return _numbers(graph, candidate) * _KEPT * steps * graph.dtype.itemsize
+
+
+def _bound(graph: Graph, candidate: Candidate, means: Means) -> Bound:
+    """Of cohorts like this one. The estimate knows nothing of modules without a kernel."""
+    kinds = frozenset(kind for _, kind in candidate.program.stock)
+    return graph.bounds[means.in_bfloat16, kinds]
 
 
 def _train(
     graph: Graph, candidates: Sequence[Candidate], means: Means
 ) -> list[tuple[Run, Exception]]:
     """Train a cohort; whoever is done leaves it, and one that fails as a whole is halved."""
-    remaining = [c for c in candidates if not c.run.is_done]
-    for candidate in candidates:
-        if candidate.run.is_done:  # stopped at an earlier rung
-            _note(graph, candidate, means)
+    remaining = list(candidates)
+    bound, each = _bound(graph, remaining[0], means), _bytes(graph, remaining[0])
     while remaining:
+        free = available_bytes(graph.device)
         before = [(copy.copy(c.run.state), c.run.allowance.spent) for c in remaining]
         # Modules without a kernel are trained in their networks, all others in copies.
         weights = [copy.deepcopy(c.run.network.state_dict()) for c in remaining if c.program.stock]
-        try:
-            with memory_fault("training the network"):
-                cohort = Cohort(graph, remaining, means)
-                cohort.advance()
-                cohort.close()
-        except Exception as error:
+        size = each * len(remaining)
+        error = _attempt(graph, remaining, means)
+        if error is not None:
+            if isinstance(error, CandidateError) and error.failure.kind == "out_of_memory":
+                bound.has_failed(size)
+                known = {"needed": size, "fitted": bound.fitted}
+                error.failure = explained(error.failure, free, graph.device, **known)
+            # Whoever is tried again needs the memory that the failed cohort has taken.
+            release(error)
             for candidate, (state, spent) in zip(remaining, before, strict=True):
                 candidate.run.state, candidate.run.allowance.spent = state, spent
                 candidate.run.fault = None
             for candidate, own in zip(remaining, weights, strict=False):
                 candidate.run.network.load_state_dict(own)
             return _blame(graph, remaining, error, means)
+        bound.has_fitted(size)
         for candidate in remaining:
             _note(graph, candidate, means)
-        remaining = [c for c in remaining if not c.run.is_done]
+        remaining = [c for c in remaining if c.run.goes_on]
     return []
+
+
+def _attempt(graph: Graph, candidates: Sequence[Candidate], means: Means) -> Exception | None:
+    """Train a cohort until one of its runs is done; what kept it from that, if anything."""
+    try:
+        with memory_fault("training the network"):
+            cohort = Cohort(graph, candidates, means)
+            cohort.advance()
+            cohort.close()
+    except Exception as error:
+        return error
+    return None
 
 
 def _blame(
@@ -126,7 +165,7 @@ def _blame(
         torch.cuda.empty_cache()
     middle = len(candidates) // 2
     halves = (candidates[:middle], candidates[middle:])
-    return [untrained for half in halves for untrained in _train(graph, half, means)]
+    return [untrained for half in halves for untrained in _train_alike(graph, half, means)]
 
 
 def _note(graph: Graph, candidate: Candidate, means: Means) -> None:
