@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "rename": "studies",
     "delete": "studies",
     "gc": "studies",
+    "storage": "storage",
     "confirm": "confirm",
     "compare": "compare",
     "export": "bundles",

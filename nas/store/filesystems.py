@@ -42,15 +42,23 @@ def filesystem_type(folder: Path, mountinfo: str) -> str:
     return kind
 
 
+def filesystem_of(folder: Path) -> str:
+    """The type of the file system that a folder is on; "" where the kernel does not say."""
+    if not _MOUNTS.exists():
+        return ""
+    said = _MOUNTS.read_text(encoding="utf-8", errors="replace")
+    return filesystem_type(folder.resolve(), said)
+
+
 def refuse_network(folder: Path) -> None:
     """Raise where a folder of an SQLite database is on a network; see `ALLOW` for who knows better.
 
     Raises:
         StoreError: with the folder, the type of its file system and the remedy.
     """
-    if os.environ.get(ALLOW, "") not in ("", "0") or not _MOUNTS.exists():
+    if os.environ.get(ALLOW, "") not in ("", "0"):
         return
-    kind = filesystem_type(folder.resolve(), _MOUNTS.read_text(encoding="utf-8", errors="replace"))
+    kind = filesystem_of(folder)
     if _NETWORK.fullmatch(kind):
         raise StoreError(
             f"expected the SQLite database on a disk of this machine, got the folder {folder} on "

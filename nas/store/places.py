@@ -28,3 +28,12 @@ def recorded_place(engine: Engine) -> str:
 def resolved_place(engine: Engine, recorded: str) -> str:
     """The URL of a store from what a study recorded."""
     return recorded or Path(f"{engine.url.database}.artifacts").resolve().as_uri()
+
+
+def referred_artifacts(connection: sa.Connection, study: int) -> set[str]:
+    """The hashes of the artifacts that a study's rows refer to."""
+    tables = (schema.trials, schema.evaluations, schema.confirmations)
+    queries = [sa.select(t.c.artifact).where(t.c.study_id == study) for t in tables]
+    stopped = schema.trials.c.checkpoint["artifact"].as_string()
+    queries.append(sa.select(stopped).where(schema.trials.c.study_id == study))
+    return {found for query in queries for found in connection.scalars(query) if found}
