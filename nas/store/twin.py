@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 ORDINAL = "nas:ordinal"
 ARCHITECTURE = "nas:architecture"
 Mark: TypeAlias = Literal["RUNNING", "WAITING"]
+# How many missing trials are made at a time: one has a row for each decision.
+_CHUNK = 1000
 _OPEN: tuple[Mark, Mark] = ("RUNNING", "WAITING")
 
 
@@ -68,6 +70,16 @@ class Twin:
             make_tables(connection, store.storage)
             self._ours: int = store.row(connection, name)["id"]
             self._study = make_study(connection, name, objectives)
+        # Built once: SQLAlchemy takes longer to build a statement than SQLite to run it.
+        theirs = self._trials
+        last = sa.select(theirs.c.number).where(theirs.c.study_id == self._study)
+        self._last_number = last.order_by(theirs.c.trial_id.desc()).limit(1)
+        self._begun = sa.insert(theirs).returning(theirs.c.trial_id, sort_by_parameter_order=True)
+        self._ended = (
+            sa.update(theirs)
+            .where(theirs.c.trial_id == sa.bindparam("of"), self._is_open)
+            .values(state=sa.bindparam("to"), datetime_complete=sa.bindparam("at"))
+        )
 
     def begin(self, connection: sa.Connection, ordinal: int, architecture: Architecture) -> int:
         """Write the RUNNING row of a trial; returns its id, which our row keeps."""
@@ -121,26 +133,23 @@ class Twin:
             .join(self._trials, self._trials.c.trial_id == self._user.c.trial_id)
             .where(self._trials.c.study_id == self._study, self._user.c.key == ORDINAL)
         )
-        there = {int(ordinal): twin for ordinal, twin in connection.execute(query)}
-        lost = {n: missing[n] for n in sorted(missing) if n not in there}
-        made = self._make(connection, lost) if lost else {}
+        twins = {int(ordinal): int(twin) for ordinal, twin in connection.execute(query)}
+        lost = [n for n in sorted(missing) if n not in twins]
+        for first in range(0, len(lost), _CHUNK):
+            twins |= self._make(connection, {n: missing[n] for n in lost[first : first + _CHUNK]})
         which = (ours.c.study_id == self._ours, ours.c.ordinal == sa.bindparam("of"))
         change = sa.update(ours).where(*which).values(twin=sa.bindparam("to"))
-        twins = {**there, **made}
         connection.execute(change, [{"of": n, "to": twins[n]} for n in missing])
 
     def _make(
         self, connection: sa.Connection, begun: Mapping[int, Architecture]
     ) -> Mapping[int, int]:
         """Write RUNNING rows; returns {ordinal: id of the row}."""
-        theirs = self._trials
-        last = sa.select(theirs.c.number).where(theirs.c.study_id == self._study)
-        number = connection.scalar(last.order_by(theirs.c.trial_id.desc()).limit(1))
+        number = connection.scalar(self._last_number)
         first = 0 if number is None else number + 1
         row = {"study_id": self._study, "state": "RUNNING", "datetime_start": _now()}
         rows = [{**row, "number": n} for n, _ in enumerate(begun, first)]
-        insert = sa.insert(theirs).returning(theirs.c.trial_id, sort_by_parameter_order=True)
-        twins = connection.scalars(insert, rows).all()
+        twins = connection.scalars(self._begun, rows).all()
         made = list(zip(twins, begun.items(), strict=True))
         parameters = [p for twin, (_, a) in made for p in self._parameters_of(twin, a)]
         connection.execute(sa.insert(self._params), parameters)
@@ -183,10 +192,7 @@ class Twin:
                 if violation is not None:
                     key, as_json = f"constraints:{constraint}", json.dumps(violation)
                     constraints.append({"trial_id": twin, "key": key, "value_json": as_json})
-        change = sa.update(self._trials).where(self._trials.c.trial_id == sa.bindparam("of"))
-        change = change.where(self._is_open)
-        change = change.values(state=sa.bindparam("to"), datetime_complete=sa.bindparam("at"))
-        if not connection.execute(change, states).rowcount:
+        if not connection.execute(self._ended, states).rowcount:
             return
         for table, rows in ((self._values, values), (self._system, constraints)):
             if rows:
