@@ -13,7 +13,13 @@ import torch
 
 from evaluators.values import Failure
 
-_ALLOCATION = ("can't allocate memory", "not enough memory", "cannot allocate memory")
+_ALLOCATION = (
+    "can't allocate memory",
+    "not enough memory",
+    "cannot allocate memory",
+    "out of memory",
+    "_alloc_failed",
+)
 
 
 class CandidateError(Exception):
@@ -61,7 +67,7 @@ def release(error: BaseException) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed; torch's allocator for the CPU raises a plain RuntimeError."""
+    """Whether an allocation failed; for the CPU, and in CUDA's libraries, words alone say so."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()

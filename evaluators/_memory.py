@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -23,24 +23,24 @@ class Bound:
     """What this process has learnt of a graph: which cohorts have fitted, and which have not.
 
     Attributes:
-        failed: bytes, by the estimate, of the smallest that ran out of memory.
+        failed: bytes, by the estimate, of those that ran out of memory.
         fitted: bytes, by the estimate, of the largest that was trained.
     """
 
-    failed: float = math.inf
-    fitted: float = 0.0
+    failed: set[int] = field(default_factory=set)
+    fitted: int = 0
 
-    def has_failed(self, size: float) -> None:
-        self.failed = min(self.failed, size)
+    def has_failed(self, size: int) -> None:
+        self.failed.add(size)
 
-    def has_fitted(self, size: float) -> None:
+    def has_fitted(self, size: int) -> None:
         self.fitted = max(self.fitted, size)
-        if size >= self.failed:  # there was less memory then, or it was another kind of network
-            self.failed = math.inf
+        # When a smaller one failed there was less memory, or it was another kind of network.
+        self.failed = {failed for failed in self.failed if failed > size}
 
-    def runs(self, each: float) -> float:
-        """How many runs of a size are fewer than have failed; one is tried whatever has failed."""
-        return max(1, math.ceil(self.failed / each) - 1) if self.failed < math.inf else math.inf
+    def runs(self, each: int) -> float:
+        """How many runs of a size take less than has failed; one is tried whatever has failed."""
+        return max(1, (min(self.failed) - 1) // each) if self.failed else math.inf
 
 
 def available_bytes(device: torch.device = _CPU) -> float:
@@ -91,9 +91,9 @@ def explained(
         taken = max(0.0, before - available_bytes(device))
         said.append(f"it had taken {_told(taken)} of the {_told(before)} that were free")
     if needed:
-        said.append(f"by the estimate it needs {_told(needed)}")
-        fits = f"up to {_told(fitted)} have fitted" if fitted else "nothing smaller has been trained"
-        said.append(f"on this graph {fits}")
+        said.append(f"by a rough, high estimate it needs {_told(needed)}")
+        fits = f"up to {_told(fitted)} by it have" if fitted else "nothing yet has"
+        said.append(f"{fits} been trained on this graph")
     return dataclasses.replace(failure, message="; ".join([*said, _REMEDY]))
 
 

@@ -70,13 +70,14 @@ def train(runs: Sequence[Run], batches: Batches, means: Means) -> None:
             # Runs of one candidate have networks of one architecture.
             program = programs.get(id(run.allowance)) or _program(run, batches)
         except UnreadableError as error:
-            _train_stock(run, batches, means, str(error))
-            continue
+            reason = str(error)
         except Exception as error:
-            _train_stock(run, batches, means, _fault(error))
+            reason = _fault(error)
+        else:
+            programs[id(run.allowance)] = program
+            waiting.append(Candidate(run, program))
             continue
-        programs[id(run.allowance)] = program
-        waiting.append(Candidate(run, program))
+        _train_stock(run, batches, means, reason)
     if waiting:
         graph = batches.graph(means.dtype, means.on)
         faults = train_in_cohorts(

@@ -95,7 +95,7 @@ def _numbers(graph: Graph, candidate: Candidate) -> int:
 
 
 def _bytes(graph: Graph, candidate: Candidate) -> int:
-    """What a run takes in training, by a rough estimate."""
+    """What a run takes in training, by a rough estimate: several times too high."""
     steps = len(candidate.program.steps)
     return _numbers(graph, candidate) * _KEPT * steps * graph.dtype.itemsize
 

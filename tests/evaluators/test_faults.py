@@ -1,16 +1,22 @@
 """Every way in which a network can fail comes out as its own kind of failure."""
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import tiny
+import torch
 from fakes import faulty_space, space
 
 from evaluators import Evaluation, Executor, Job
+from evaluators._faults import is_out_of_memory
+from evaluators.artifacts import store_url
 from evaluators.datasets import load, save_prepared
 from evaluators.datasets._base import Dataset
 from evaluators.executors import processes
 from evaluators.facts import facts
+from evaluators.run import run
 from search_spaces import Architecture
 from search_spaces.plugins import Plugin
 
@@ -72,3 +78,33 @@ def test_faults_are_planted_as_asked(path_graph: Dataset) -> None:
     for architecture in one_of_each(path_graph).values():
         expected = facts(sound, sound.architecture(architecture.choices), path_graph.task)
         assert facts(made, architecture, path_graph.task) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("anything"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+    ids=repr,
+)
+def test_what_is_out_of_memory(error: Exception, is_memory: bool) -> None:
+    """By its type, or by what a RuntimeError says."""
+    assert is_out_of_memory(error) == is_memory
+
+
+@pytest.mark.parametrize("dataset", [tiny.node_graph, tiny.graph_set])
+def test_a_fault_of_the_program_is_raised(
+    dataset: Callable[[], Dataset], make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    """An OSError of our own is no candidate's: here, of a store that is a file."""
+    (tmp_path / "file").write_text("no folder")
+    job = make_job(dataset(), until_epoch=2, options={"epochs": 2})
+    with pytest.raises(OSError, match="file"):
+        run([dataclasses.replace(job, store=store_url(tmp_path / "file"))])
+    assert run([job])[0].failure is None
