@@ -13,7 +13,8 @@ FORMATS = ("text", "json", "csv")
 
 
 def _remember_debug(ctx: click.Context, _option: click.Parameter, value: bool) -> None:
-    ctx.meta[DEBUG] = value
+    # Also given before the name of a command in a group.
+    ctx.meta[DEBUG] = value or ctx.meta.get(DEBUG, False)
 
 
 debug_option = click.option(

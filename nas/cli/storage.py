@@ -10,10 +10,11 @@ from typing import TextIO
 import click
 
 from nas.cli._output import write_rows
-from nas.cli._shared import command, format_option, name_argument, storage_option
+from nas.cli._shared import command, debug_option, format_option, name_argument, storage_option
 
 
 @click.group("storage")
+@debug_option
 def storage_command() -> None:
     """Check and upgrade a database; move studies.
 
