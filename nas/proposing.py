@@ -73,25 +73,24 @@ class Proposer:
         Another driver may have proposed the same meanwhile; then the strategy is asked again, and
         knows of it. In the end a repetition is let through rather than asking for ever.
         """
-        conflicts = 0
-        while (proposal := self._proposal(reserved)) is not None:
+        for conflicts in range(_CONFLICTS + 1):
+            pending = self._book.architectures(reserved.pending)
+            proposal = self._proposal(reserved, pending)
+            if proposal is None:
+                return None
             architecture, inherit = proposal.architecture, proposal.inherit
+            # What repeats a pending one knowingly has nothing else to offer.
+            is_news = architecture.key not in {other.key for other in pending}
+            unique = is_news and conflicts < _CONFLICTS
             taken = self._book.propose(
-                reserved.ordinal,
-                architecture,
-                inherit,
-                proposal.note,
-                reserved.pending,
-                unique=conflicts < _CONFLICTS,
+                reserved, architecture, inherit, proposal.note, unique=unique
             )
             if taken is None:
-                return replace(reserved, architecture=architecture, inherit=inherit)
+                break
             reserved = replace(reserved, pending=(*reserved.pending, taken))
-            conflicts += 1
-        return None
+        return replace(reserved, architecture=architecture, inherit=inherit)
 
-    def _proposal(self, reserved: Reserved) -> Proposal | None:
+    def _proposal(self, reserved: Reserved, pending: list[Architecture]) -> Proposal | None:
         if reserved.ordinal < len(self._start):
             return Proposal(reserved.ordinal, self._start[reserved.ordinal])
-        pending = self._book.architectures(reserved.pending)
         return self._fold.propose(self._book, reserved, pending)

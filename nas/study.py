@@ -75,7 +75,8 @@ def search(
         target=spec.budget.trials,
     )
     create_study(store, new)
-    return _drive(store, setup, executor, dataset, progress)
+    # A worker may have been waiting for it, and be faster.
+    return _drive(store, setup, executor, dataset, progress, join=True)
 
 
 def resume(
@@ -188,7 +189,7 @@ def _drive(
     dataset: Artifact | None,
     progress: Report | None,
     *,
-    join: bool = False,
+    join: bool,
 ) -> StudyStatus:
     name, budget = setup.spec.study.name, setup.spec.budget
     teller = Teller(store.status(name), budget.seconds, progress)

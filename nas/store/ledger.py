@@ -123,45 +123,44 @@ class Ledger(StudyRun):
 
     def propose(
         self,
-        ordinal: int,
+        reserved: Reserved,
         architecture: Architecture,
         inherit: int | None,
         note: Mapping[str, str | int | float],
-        pending: Collection[int],
         *,
         unique: bool,
     ) -> int | None:
         """Record what was proposed under an ordinal, and what the strategy said of it.
 
         Args:
-            pending: the ordinals that the proposal knew to be under way.
-            unique: whether to record nothing where another run is at the same architecture, which
-                it has proposed meanwhile.
+            reserved: the ordinal, and what the proposal knew of.
+            unique: whether to record nothing where another run has proposed the same meanwhile.
 
         Returns:
             The ordinal of that one; None when the proposal is recorded.
         """
+        meanwhile = sa.or_(trials.c.state.in_(UNENDED), trials.c.seq > reserved.last_seq)
+        same = (
+            sa.select(trials.c.ordinal)
+            .where(trials.c.study_id == self.study, meanwhile, trials.c.key == architecture.key)
+            .where(trials.c.ordinal != reserved.ordinal)
+            .limit(1)
+        )
 
         def body(connection: sa.Connection, _study: Mapping[str, Any]) -> int | None:
-            same = sa.select(trials.c.ordinal).where(
-                trials.c.study_id == self.study,
-                trials.c.state.in_(UNENDED),
-                trials.c.key == architecture.key,
-                trials.c.ordinal.not_in(pending),
-            )
-            if unique and (taken := connection.scalar(same.limit(1))) is not None:
-                return int(taken)
-            connection.execute(
-                self._mine(ordinal).values(
-                    architecture=architecture.to_json(),
-                    key=architecture.key,
-                    inherit=inherit,
-                    note={name: _json(value) for name, value in note.items()} or None,
-                    pending=list(pending),
-                    twin=self.twin.begin(connection, ordinal, architecture),
+            taken = connection.scalar(same) if unique else None
+            if taken is None:
+                connection.execute(
+                    self._mine(reserved.ordinal).values(
+                        architecture=architecture.to_json(),
+                        key=architecture.key,
+                        inherit=inherit,
+                        note={name: _json(value) for name, value in note.items()} or None,
+                        pending=list(reserved.pending),
+                        twin=self.twin.begin(connection, reserved.ordinal, architecture),
+                    )
                 )
-            )
-            return None
+            return taken
 
         return self.write(body)
 
