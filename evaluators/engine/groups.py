@@ -45,9 +45,13 @@ def train(
             _note(graph, candidate, means)
         elif candidate.run.goes_on:
             groups.setdefault(_alike(candidate), []).append(candidate)
-    return [
-        untrained for group in groups.values() for untrained in _train_alike(graph, group, means)
-    ]
+    untrained = []
+    for group in groups.values():
+        try:
+            untrained += _train_alike(graph, group, means)
+        except Exception as error:  # before a cohort began: what its losses see could not be made
+            untrained += [(c.run, error) for c in group if c.run.goes_on]
+    return untrained
 
 
 def _alike(candidate: Candidate) -> tuple[object, ...]:

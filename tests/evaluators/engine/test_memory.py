@@ -20,6 +20,7 @@ from evaluators._memory import Bound, available_bytes, explained
 from evaluators.datasets import save_prepared
 from evaluators.engine import groups
 from evaluators.engine.cohort import Cohort
+from evaluators.engine.graph import Graph, View
 from evaluators.executors import processes
 from evaluators.run import run
 from search_spaces import plugins
@@ -125,6 +126,22 @@ def test_what_is_said_of_it(store: str) -> None:
     assert "up to 3.3 MiB by it have been trained on this graph" in second.failure.message
     other = Failure("error", "it raised")
     assert explained(other, available_bytes()) is other
+
+
+def test_short_of_memory_before_a_cohort_begins(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its part of the graph is made: nobody fails, the usual loop trains them."""
+
+    def view(*_: object, **__: object) -> View:
+        raise MemoryError("no room for a copy of the features")
+
+    jobs = [job(space("gcn"), store, seed=seed) for seed in range(2)]
+    monkeypatch.setattr(Graph, "view", view)
+    for evaluation in run(jobs):
+        assert evaluation.failure is None
+        assert evaluation.notes["path"] == "stock"
+        assert "MemoryError: no room" in evaluation.notes["warning"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's")
