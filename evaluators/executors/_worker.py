@@ -6,13 +6,17 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+from evaluators import stopping
+from evaluators.errors import located, may_pass, place
 from evaluators.run import run
-from evaluators.values import Evaluation
+from evaluators.values import Evaluation, Job
 
 _PR_SET_PDEATHSIG = 1
 
@@ -24,27 +28,67 @@ class Raised:
     Attributes:
         pickled: the exception, or None where it does not survive pickling.
         traceback: as text.
+        where: the file and line of our or a plug-in's code that it came from.
+        may_pass: whether trying again may help.
+        located: where, and of which architectures.
     """
 
     pickled: bytes | None
     traceback: str
+    where: str
+    may_pass: bool
+    located: str
+
+    @property
+    def exception(self) -> Exception:
+        """The exception, as it was, with notes of where it comes from."""
+        note = f"in a worker process:\n{self.traceback}"
+        if self.pickled is None:
+            error = RuntimeError(note)
+            error.add_note(self.located)
+            return error
+        original: Exception = pickle.loads(self.pickled)  # noqa: S301 - from our own worker
+        original.add_note(self.located)
+        original.add_note(note)
+        return original
 
 
-def start(parent: int, memory_gb: float | None) -> None:
-    """Set up a worker process: dies with its parent, one thread, limited memory."""
+def start(parent: int, memory_gb: float | None, interrupts: Connection) -> None:
+    """Set up a worker process: dies with its parent, one thread, limited memory.
+
+    Args:
+        interrupts: closed at its other end to ask what runs here to stop.
+    """
     _die_with(parent)
     # At once on SIGTERM, also inside a long operation of torch: nothing here needs cleaning up.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_listen, args=(interrupts,), daemon=True).start()
+    prepare()
+    if memory_gb is not None:
+        _limit_memory(memory_gb)
+
+
+def prepare() -> None:
+    """One thread; and what training needs is loaded, so that no limit of time or memory counts it.
+
+    That of the machine's cores each worker uses one is also what makes its numbers those of inline.
+    """
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = "1"
     import torch
 
     torch.set_num_threads(1)
-    # What training needs is loaded now, so that neither time nor memory limits count it.
     for name in ("torch.fx", "torch_geometric.nn", "evaluators.training"):
         importlib.import_module(name)
-    if memory_gb is not None:
-        _limit_memory(memory_gb)
+
+
+def _listen(interrupts: Connection) -> None:
+    """Wait until the other end is closed. Unlike an Event, it can be read by any number of
+    processes of which some are killed meanwhile."""
+    try:
+        interrupts.recv_bytes()
+    except (EOFError, OSError):
+        stopping.request()
 
 
 def _die_with(parent: int) -> None:
@@ -68,10 +112,20 @@ def _limit_memory(memory_gb: float) -> None:
 
 def evaluate(pickled_jobs: bytes) -> Sequence[Evaluation] | Raised:
     """Evaluate a batch. Never raises: an exception that cannot be unpickled would be lost."""
+    jobs: Sequence[Job] = ()
     try:
-        return run(pickle.loads(pickled_jobs))  # noqa: S301 - from our own driver
+        jobs = pickle.loads(pickled_jobs)  # noqa: S301 - from our own driver
+        return run(jobs)
     except BaseException as error:
-        return Raised(_pickled(error), traceback.format_exc())
+        return raised(error, jobs)
+
+
+def raised(error: BaseException, jobs: Sequence[Job]) -> Raised:
+    """What a worker hands back of an exception that is being handled."""
+    where = place(error, jobs)
+    return Raised(
+        _pickled(error), traceback.format_exc(), where, may_pass(error), located(where, jobs)
+    )
 
 
 def _pickled(error: BaseException) -> bytes | None:

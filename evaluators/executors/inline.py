@@ -2,10 +2,11 @@
 
 Simple, and without protection: time-outs are checked by the evaluator between epochs and batches,
 and a candidate that hangs or gets the process killed takes the study with it. Hard limits need the
-executor `processes`. A batch runs inside `wait`, with one thread of torch, so that the numbers are
-those of a worker process.
+executor `processes`. Faults of the disk are tried again, at most three times. A batch runs inside
+`wait`, with one thread of torch, so that the numbers are those of a worker process.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +14,8 @@ from typing import Annotated
 
 from annotated_types import Gt
 
+from evaluators import stopping
+from evaluators.errors import Attempts, located, may_pass, place
 from evaluators.run import run
 from evaluators.values import Evaluation, Executor, Job
 
@@ -28,6 +31,7 @@ def build(*, timeout_seconds: Annotated[float, Gt(0)] | None = None) -> Executor
 
 class _Inline:
     workers = 1
+    in_process = True
 
     def __init__(self, timeout_seconds: float | None) -> None:
         self._timeout_seconds = timeout_seconds
@@ -49,12 +53,30 @@ class _Inline:
             return {}
         handle, jobs = self._waiting.popitem()
         with one_thread():
-            return {handle: run(jobs)}
+            return {handle: _attempted(jobs)}
+
+    def interrupt(self) -> None:
+        stopping.request()
 
     def shutdown(self, wait: bool = True) -> None:
         if wait:
             self.wait()
         self._waiting.clear()
+        stopping.clear()
+
+
+def _attempted(jobs: Sequence[Job]) -> Sequence[Evaluation]:
+    """Run jobs; again where a fault may pass. Others are raised with a note of where they are."""
+    attempts = Attempts()
+    while True:
+        try:
+            return run(jobs)
+        except Exception as error:
+            where = place(error, jobs)
+            if not may_pass(error):
+                error.add_note(located(where, jobs))
+                raise
+            time.sleep(attempts.pause(error, where))
 
 
 def bounded(jobs: Sequence[Job], timeout_seconds: float | None) -> list[Job]:

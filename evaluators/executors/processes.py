@@ -3,35 +3,31 @@
 Workers are started afresh (spawn), ignore Ctrl-C, and on Linux are killed by the kernel when the
 study's process dies. A batch over its time has its process killed; a batch whose process died is
 tried once more. If that is no end of it, its jobs are tried one by one, so that a time-out or a
-crash is the failure of the guilty one alone. Use as many workers as there are cores.
+crash is the failure of the guilty one alone. Faults of the disk or the machine are tried again, at
+most three times. Use as many workers as there are cores.
 """
 
 import os
 import pickle
 import signal
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt
 from pebble import ProcessExpired, ProcessPool
 
 from evaluators.executors import _worker
+from evaluators.executors._pool import Pool, WorkerDiedError, WorkerLostError
 from evaluators.executors._worker import Raised
-from evaluators.executors.inline import bounded
-from evaluators.values import Evaluation, Executor, Failure, FailureKind, Job
+from evaluators.values import Evaluation, Executor, Job
 from search_spaces import PluginError
-
-_Future: TypeAlias = "Future[Sequence[Evaluation] | Raised]"
-_DEATHS = 2
-_BROKEN_POOLS = 3
 
 
 def build(
@@ -54,42 +50,7 @@ def build(
     """
     if memory_gb is not None and not sys.platform.startswith("linux"):
         raise PluginError("executor processes: memory_gb needs Linux; leave it out here")
-    return _Processes(workers, timeout_seconds, memory_gb)
-
-
-@dataclass
-class _Batch:
-    """Jobs under one handle: together at first, and one by one after a fault of some of them."""
-
-    jobs: list[Job]
-    done: list[Evaluation] = field(default_factory=list)
-    one_by_one: bool = False
-    deaths: int = 0
-    broken: int = 0
-    started: float = field(default_factory=time.perf_counter)
-
-    @property
-    def next(self) -> list[Job]:
-        """What a worker is to do now."""
-        return self.jobs[len(self.done) :][: 1 if self.one_by_one else None]
-
-    def part(self) -> None:
-        """Go on one by one."""
-        self._begin_next()
-        self.one_by_one = True
-
-    def end(self, evaluations: Sequence[Evaluation]) -> None:
-        """Keep what has been done of it."""
-        self.done += evaluations
-        self._begin_next()
-
-    def failed(self, kind: FailureKind, message: str) -> Evaluation:
-        """Of the only job that was under way."""
-        seconds = time.perf_counter() - self.started
-        return Evaluation(0, seconds=seconds, failure=Failure(kind, message))
-
-    def _begin_next(self) -> None:
-        self.deaths, self.started = 0, time.perf_counter()
+    return Pool(_Pebble(workers, memory_gb), workers, timeout_seconds)
 
 
 class _WorkerProcess(SpawnProcess):
@@ -107,88 +68,60 @@ class _Context(SpawnContext):
     Process = _WorkerProcess
 
 
-class _Processes:
-    def __init__(
-        self, workers: int, timeout_seconds: float | None, memory_gb: float | None
-    ) -> None:
-        self.workers = workers
-        self._timeout_seconds, self._memory_gb = timeout_seconds, memory_gb
-        self._submitted = 0
-        self._running: dict[_Future, tuple[int, _Batch]] = {}
+class _Pebble:
+    """Workers of pebble's pool."""
+
+    def __init__(self, workers: int, memory_gb: float | None) -> None:
+        self._workers, self._memory_gb = workers, memory_gb
         self._pool: ProcessPool | None = None
+        # Workers read at the first end; that the second is closed tells them to stop.
+        self._pipe: tuple[Connection, Connection] | None = None
 
-    def submit(self, jobs: Sequence[Job]) -> int:
-        if len(self._running) >= self.workers:
-            raise RuntimeError(f"all {self.workers} workers are busy; call wait() first")
-        handle, self._submitted = self._submitted, self._submitted + 1
-        self._schedule(handle, _Batch(bounded(jobs, self._timeout_seconds)))
-        return handle
-
-    def _schedule(self, handle: int, batch: _Batch) -> None:
+    def schedule(self, jobs: Sequence[Job], limit_seconds: float | None) -> "Future[Any]":
         # As bytes: jobs that a worker cannot unpickle (a module it cannot import) would be lost.
-        jobs = batch.next
         content = pickle.dumps(jobs)
-        limit = None
-        if self._timeout_seconds is not None:
-            limit = 1.0 + 1.1 * self._timeout_seconds * len(jobs)
         with no_interrupts():
             pool = self._live_pool()
-            future = pool.schedule(_worker.evaluate, args=(content,), timeout=limit)
-        self._running[future] = (handle, batch)
+            future: Future[Any] = pool.schedule(
+                _worker.evaluate, args=(content,), timeout=limit_seconds
+            )
+        return future
 
     def _live_pool(self) -> ProcessPool:
         """The pool, or a new one: pools break when an idle worker is killed."""
         # `active` starts a pool that is new, and is false for one that broke.
         if self._pool is None or not self._pool.active:
             self._stop_pool()
+            if self._pipe is None:
+                self._pipe = _Context().Pipe(duplex=False)
             self._pool = ProcessPool(
-                max_workers=self.workers,
+                max_workers=self._workers,
                 initializer=_worker.start,
-                initargs=(os.getpid(), self._memory_gb),
+                initargs=(os.getpid(), self._memory_gb, self._pipe[0]),
                 context=_Context(),
             )
         return self._pool
 
-    def wait(self, timeout_seconds: float | None = None) -> Mapping[int, Sequence[Evaluation]]:
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        ended: dict[int, Sequence[Evaluation]] = {}
-        while self._running and not ended:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            done, _ = wait(self._running, left, FIRST_COMPLETED)
-            if not done:
-                break
-            for future in done:
-                handle, batch = self._running.pop(future)
-                evaluations = self._outcome(handle, batch, future)
-                if evaluations is not None:
-                    ended[handle] = evaluations
-        return ended
-
-    def _outcome(self, handle: int, batch: _Batch, future: _Future) -> Sequence[Evaluation] | None:
-        """The evaluations of a batch, or None where something of it has been started again."""
-        error = future.exception()
-        if error is None:
-            result = future.result()
-            if isinstance(result, Raised):
-                raise _exception(result)
-            batch.end(result)
-        elif isinstance(error, BrokenProcessPool):
+    def outcome(self, future: "Future[Any]") -> Sequence[Evaluation] | Raised:
+        try:
+            result: Sequence[Evaluation] | Raised = future.result()
+        except ProcessExpired as error:
+            raise WorkerDiedError(_death(error)) from error
+        except BrokenProcessPool as error:
             # Workers died that had no batch: not this one's fault, unless no worker ever starts.
-            batch.broken += 1
-            if batch.broken > _BROKEN_POOLS:
-                raise RuntimeError("the worker processes die while they start") from error
-        else:
-            _blame(batch, error)
-        if len(batch.done) == len(batch.jobs):
-            return batch.done
-        self._schedule(handle, batch)
-        return None
+            raise WorkerLostError("worker processes die while they start or are idle") from error
+        return result
 
-    def shutdown(self, wait: bool = True) -> None:
-        while wait and self._running:
-            self.wait()
-        self._running.clear()
+    def interrupt(self) -> None:
+        if self._pipe is not None:
+            self._pipe[1].close()
+
+    def stop(self) -> None:
         self._stop_pool()
+        if self._pipe is not None:
+            for end in self._pipe:
+                end.close()
+            self._pipe = None
 
     def _stop_pool(self) -> None:
         if self._pool is not None:
@@ -197,38 +130,13 @@ class _Processes:
             self._pool = None
 
 
-def _blame(batch: _Batch, error: BaseException) -> None:
-    """Note that the process of a batch was killed for its time, or died; others raise."""
-    if isinstance(error, ProcessExpired):
-        batch.deaths += 1
-        if batch.deaths < _DEATHS:
-            return
-    elif not isinstance(error, TimeoutError):
-        raise error
-    if len(batch.next) > 1:
-        batch.part()
-    elif isinstance(error, ProcessExpired):
-        message = f"its process died {batch.deaths} times: {_death(error)}"
-        batch.end([batch.failed("crash", message)])
-    else:
-        message = "its process was killed: over its time, and hanging"
-        batch.end([batch.failed("timeout", message)])
-
-
 def _death(error: ProcessExpired) -> str:
     code = error.exitcode
-    if code is not None and code < 0:
-        return signal.Signals(-code).name
-    return f"exit status {code or 0}"
-
-
-def _exception(raised: Raised) -> Exception:
-    note = f"in a worker process:\n{raised.traceback}"
-    if raised.pickled is None:
-        return RuntimeError(note)
-    error: Exception = pickle.loads(raised.pickled)  # noqa: S301 - from our own worker
-    error.add_note(note)
-    return error
+    if code is None or code >= 0:
+        return f"exit status {code or 0}"
+    name = signal.Signals(-code).name
+    # Nothing in a process's end tells who sent the signal.
+    return f"{name}: perhaps the kernel's, for want of memory" if name == "SIGKILL" else name
 
 
 @contextmanager
