@@ -99,7 +99,7 @@ def _rows(
     connection: sa.Connection, study: Mapping[str, Any], folder: Path
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The kind and the content of all rows. What runs is written as what waits."""
-    content = {column.name: study[column.name] for column in columns("study")}
+    content = _unsigned({column.name: study[column.name] for column in columns("study")})
     content["spec"] = without_place(study["spec"], folder)
     if study["state"] == "running":
         content |= {"state": "stopped", "reason": "exported while it ran"}
@@ -110,10 +110,15 @@ def _rows(
         order = [table.c.id] if part == "evaluation" else [table.c[name] for name in key]
         query = sa.select(*columns(part)).where(table.c.study_id == study["id"]).order_by(*order)
         for row in connection.execute(query).mappings():
-            content = dict(row)
+            content = _unsigned(row)
             if part == "trial" and content["state"] not in ENDED:
                 content["state"] = "waiting"
             yield part, content
+
+
+def _unsigned(row: "Mapping[str, Any] | sa.RowMapping") -> dict[str, Any]:
+    """SQLite does not keep the sign of a zero in a column, PostgreSQL does."""
+    return {name: v + 0.0 if isinstance(v, float) else v for name, v in row.items()}
 
 
 def _artifacts_of(row: Mapping[str, Any]) -> set[str]:
