@@ -295,7 +295,7 @@ class Driver:
         return reason
 
     def _ended(self, record: TrialRecord) -> None:
-        self._fold.advance(self._book, last=None)
+        self._fold.ended(self._book, record)
         self._tell(record)
 
     def _tell(self, last: TrialRecord | None = None) -> None:

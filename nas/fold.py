@@ -88,18 +88,28 @@ class RecordFold:
 
     def advance(self, book: Ledger, last: int | None) -> None:
         """Read what has ended; fold it into the standing, and into the strategy up to `last`."""
-        for trial in book.ended_after(self._read) if book.last_seq > self._read else ():
-            self._read = trial.seq if trial.seq is not None else self._read
-            self._waiting.append(trial)
-            finished = self._finished(trial)
-            losses = finished.losses if trial.state == "complete" else None
-            self.standing = stopping.fold(self.standing, trial, losses, self._target)
-            self._count(trial)
+        if book.last_seq > self._read:
+            for trial in book.ended_after(self._read):
+                self._take(trial)
         while last is not None and self._waiting and (self._waiting[0].seq or 0) <= last:
             trial = self._waiting.popleft()
             self._state = self.strategy.fold(self._state, self._finished(trial))
             if trial.architecture is not None:
                 self._seen.add(trial.architecture.key)
+
+    def ended(self, book: Ledger, trial: TrialRecord) -> None:
+        """Take a trial that this driver has just ended, without reading it again if it can."""
+        if trial.seq == self._read + 1:
+            self._take(trial)
+        else:
+            self.advance(book, last=None)
+
+    def _take(self, trial: TrialRecord) -> None:
+        self._read = trial.seq if trial.seq is not None else self._read
+        self._waiting.append(trial)
+        losses = self._finished(trial).losses if trial.state == "complete" else None
+        self.standing = stopping.fold(self.standing, trial, losses, self._target)
+        self._count(trial)
 
     def _count(self, trial: TrialRecord) -> None:
         self.counts.update([trial.state, *["cached"] * trial.cached])

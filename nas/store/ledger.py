@@ -22,6 +22,26 @@ from nas.store.schema import evaluations, runs, studies, trials
 from nas.store.study_run import StudyRun, TakenOverError
 from search_spaces import Architecture
 
+# Built once: SQLAlchemy takes longer to build a statement than to run it.
+_OF_STUDY = trials.c.study_id == sa.bindparam("of_study")
+_MINE = sa.update(trials).where(
+    _OF_STUDY,
+    trials.c.ordinal == sa.bindparam("of_ordinal"),
+    trials.c.run_id == sa.bindparam("of_run"),
+    trials.c.state.in_(UNENDED),
+)
+_MINE_BACK = _MINE.returning(*trials.c)
+_UNDER_WAY = sa.select(trials.c.ordinal).where(_OF_STUDY, trials.c.state.in_(UNENDED))
+_SAME = (
+    sa.select(trials.c.ordinal)
+    .where(trials.c.key == sa.bindparam("key"), trials.c.ordinal != sa.bindparam("of_ordinal"))
+    .where(_OF_STUDY)
+)
+# Two queries in one: of an OR, SQLite reads the whole study.
+_MEANWHILE = sa.union_all(
+    _SAME.where(trials.c.state.in_(UNENDED)), _SAME.where(trials.c.seq > sa.bindparam("last_seq"))
+).limit(1)
+
 
 class Ledger(StudyRun):
     """One run of one study: the only writer of the trials that it owns."""
@@ -90,10 +110,8 @@ class Ledger(StudyRun):
             end = end if target is None else min(end, target)
             if end <= first:
                 return []
-            under_way = sa.select(trials.c.ordinal).where(
-                trials.c.study_id == self.study, trials.c.state.in_(UNENDED)
-            )
-            pending, last_seq = sorted(connection.scalars(under_way)), study["next_seq"] - 1
+            under_way = connection.scalars(_UNDER_WAY, {"of_study": self.study})
+            pending, last_seq = sorted(under_way), study["next_seq"] - 1
             batch_of = [
                 Reserved(ordinal, last_seq, (*pending, *range(first, ordinal)))
                 for ordinal in range(first, end)
@@ -139,27 +157,21 @@ class Ledger(StudyRun):
         Returns:
             The ordinal of that one; None when the proposal is recorded.
         """
-        meanwhile = sa.or_(trials.c.state.in_(UNENDED), trials.c.seq > reserved.last_seq)
-        same = (
-            sa.select(trials.c.ordinal)
-            .where(trials.c.study_id == self.study, meanwhile, trials.c.key == architecture.key)
-            .where(trials.c.ordinal != reserved.ordinal)
-            .limit(1)
-        )
+        which = self._which(reserved.ordinal)
+        key = {"key": architecture.key, "last_seq": reserved.last_seq}
 
         def body(connection: sa.Connection, _study: Mapping[str, Any]) -> int | None:
-            taken = connection.scalar(same) if unique else None
+            taken = connection.scalar(_MEANWHILE, which | key) if unique else None
             if taken is None:
-                connection.execute(
-                    self._mine(reserved.ordinal).values(
-                        architecture=architecture.to_json(),
-                        key=architecture.key,
-                        inherit=inherit,
-                        note={name: _json(value) for name, value in note.items()} or None,
-                        pending=list(reserved.pending),
-                        twin=self.twin.begin(connection, reserved.ordinal, architecture),
-                    )
-                )
+                proposed = {
+                    "architecture": architecture.to_json(),
+                    "key": architecture.key,
+                    "inherit": inherit,
+                    "note": {name: _json(value) for name, value in note.items()} or None,
+                    "pending": list(reserved.pending),
+                    "twin": self.twin.begin(connection, reserved.ordinal, architecture),
+                }
+                connection.execute(_MINE, which | proposed)
             return taken
 
         return self.write(body)
@@ -193,8 +205,8 @@ class Ledger(StudyRun):
         """Record where a trial was stopped, between two rungs; `seconds` since the last of them."""
         artifact = evaluation.artifact.sha256 if evaluation.artifact else None
         checkpoint = {"epoch": evaluation.epoch, "artifact": artifact, "seconds": seconds}
-        change = self._mine(ordinal).values(checkpoint=checkpoint)
-        self.write(lambda connection, _: connection.execute(change).rowcount)
+        change = {**self._which(ordinal), "checkpoint": checkpoint}
+        self.write(lambda connection, _: connection.execute(_MINE, change).rowcount)
 
     def end(
         self,
@@ -208,20 +220,21 @@ class Ledger(StudyRun):
         def body(connection: sa.Connection, study: Mapping[str, Any]) -> TrialRecord:
             if evaluation is not None:
                 self._append(connection, ordinal, evaluation, cache_key)
-            change = self._mine(ordinal).values(
-                state=ending.state,
-                seq=study["next_seq"],
-                cached=ending.cached,
-                metrics=dict(ending.metrics),
-                violation=ending.violation,
-                epochs=ending.epochs,
-                seconds=ending.seconds,
-                artifact=ending.artifact,
-                failure=asdict(ending.failure) if ending.failure else None,
-                evaluated=dict(ending.notes) or None,
-                checkpoint=None,
-            )
-            row = dict(connection.execute(change.returning(*trials.c)).mappings().one())
+            ended = {
+                "state": ending.state,
+                "seq": study["next_seq"],
+                "cached": ending.cached,
+                "metrics": dict(ending.metrics),
+                "violation": ending.violation,
+                "epochs": ending.epochs,
+                "seconds": ending.seconds,
+                "artifact": ending.artifact,
+                "failure": asdict(ending.failure) if ending.failure else None,
+                "evaluated": dict(ending.notes) or None,
+                "checkpoint": None,
+            }
+            found = connection.execute(_MINE_BACK, self._which(ordinal) | ended)
+            row = dict(found.mappings().one())
             row["last_notes"] = evaluation.notes if evaluation else None
             self.change(
                 connection,
@@ -240,8 +253,9 @@ class Ledger(StudyRun):
     def set_budget(self, budget: Mapping[str, Any], target: int | None) -> None:
         """Record the totals wanted, so that the next run goes on towards the same."""
 
-        def body(connection: sa.Connection, study: Mapping[str, Any]) -> None:
-            spec = {**study["spec"], "budget": dict(budget)}
+        def body(connection: sa.Connection, _study: Mapping[str, Any]) -> None:
+            query = sa.select(studies.c.spec).where(studies.c.id == self.study)
+            spec = {**connection.execute(query).scalar_one(), "budget": dict(budget)}
             self.change(connection, spec=spec, target=target)
 
         self.write(body)
@@ -274,29 +288,24 @@ class Ledger(StudyRun):
         with suppress(TakenOverError):
             self.write(body)
 
-    def _mine(self, ordinal: int) -> "sa.Update":
-        return sa.update(trials).where(
-            trials.c.study_id == self.study,
-            trials.c.ordinal == ordinal,
-            trials.c.run_id == self.run_id,
-            trials.c.state.in_(UNENDED),
-        )
+    def _which(self, ordinal: int) -> dict[str, Any]:
+        """The parameters of a statement on a trial of this run."""
+        return {"of_study": self.study, "of_ordinal": ordinal, "of_run": self.run_id}
 
     def _append(
         self, connection: sa.Connection, ordinal: int, evaluation: Evaluation, cache_key: str
     ) -> int:
-        inserted = connection.execute(
-            sa.insert(evaluations).values(
-                study_id=self.study,
-                ordinal=ordinal,
-                epoch=evaluation.epoch,
-                cache_key=cache_key,
-                metrics=dict(evaluation.metrics),
-                seconds=evaluation.seconds,
-                artifact=evaluation.artifact.sha256 if evaluation.artifact else None,
-                notes=dict(evaluation.notes) or None,
-            )
-        )
+        row = {
+            "study_id": self.study,
+            "ordinal": ordinal,
+            "epoch": evaluation.epoch,
+            "cache_key": cache_key,
+            "metrics": dict(evaluation.metrics),
+            "seconds": evaluation.seconds,
+            "artifact": evaluation.artifact.sha256 if evaluation.artifact else None,
+            "notes": dict(evaluation.notes) or None,
+        }
+        inserted = connection.execute(sa.insert(evaluations), row)
         return int(inserted.inserted_primary_key[0])  # type: ignore[index]
 
 

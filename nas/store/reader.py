@@ -1,6 +1,6 @@
 """What a driver reads of its study while it runs; asked again when the connection is lost."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -12,6 +12,29 @@ from nas.store.rows import trial_record, trial_rows
 from nas.store.schema import evaluations, studies, trials
 from search_spaces import Architecture
 
+# Trials that are read at once, of a long record.
+_AT_ONCE = 1000
+# Built once: SQLAlchemy takes longer to build a statement than to run it.
+_ENDED = (
+    trial_rows(sa.bindparam("of_study", type_=sa.Integer))
+    .where(trials.c.seq > sa.bindparam("last"))
+    .order_by(trials.c.seq)
+    .limit(_AT_ONCE)
+)
+_PROPOSED = (
+    sa.select(trials.c.architecture)
+    .where(trials.c.study_id == sa.bindparam("of_study"), trials.c.key.is_not(None))
+    .where(trials.c.ordinal.in_(sa.bindparam("ordinals", expanding=True)))
+    .order_by(trials.c.ordinal)
+)
+_KNOWN = (
+    sa.select(evaluations)
+    .join(studies, studies.c.id == evaluations.c.study_id)
+    .where(evaluations.c.cache_key == sa.bindparam("cache_key"))
+    .where(studies.c.artifacts == sa.bindparam("artifacts"))
+    .order_by(evaluations.c.id)
+    .limit(1)
+)
 T = TypeVar("T")
 
 
@@ -19,12 +42,14 @@ class StudyReader:
     """The rows of one study.
 
     Args:
-        study: its id.
+        row: of the study.
         patience: with a database that cannot be reached.
     """
 
-    def __init__(self, store: Store, study: int, patience: Patience) -> None:
-        self.store, self.study, self.patience = store, study, patience
+    def __init__(self, store: Store, row: Mapping[str, Any], patience: Patience) -> None:
+        self.store, self.patience = store, patience
+        self.study: int = row["id"]
+        self._artifacts: str = row["artifacts"]
 
     def read(self, query: Callable[[sa.Connection], T]) -> T:
         """The result of a query, which may be asked more than once."""
@@ -35,20 +60,20 @@ class StudyReader:
 
         return self.patience(attempt)
 
-    def ended_after(self, seq: int) -> list[TrialRecord]:
-        """The trials that ended after another, in that order."""
-        query = trial_rows(self.study).where(trials.c.seq > seq).order_by(trials.c.seq)
-        return self.read(lambda c: [trial_record(row) for row in c.execute(query).mappings()])
+    def ended_after(self, seq: int) -> Iterator[TrialRecord]:
+        """The trials that ended after another, in that order; read bit by bit."""
+        of = {"of_study": self.study, "last": seq}
+        found = self.read(lambda c: c.execute(_ENDED, of).mappings().all())
+        yield from map(trial_record, found)
+        if len(found) == _AT_ONCE:
+            yield from self.ended_after(found[-1]["seq"])
 
-    def architectures(self, ordinals: Iterable[int]) -> list[Architecture]:
+    def architectures(self, ordinals: Sequence[int]) -> list[Architecture]:
         """What was proposed under the given ordinals, where anything was."""
-        query = (
-            sa.select(trials.c.architecture)
-            .where(trials.c.study_id == self.study, trials.c.ordinal.in_(list(ordinals)))
-            .where(trials.c.key.is_not(None))
-            .order_by(trials.c.ordinal)
-        )
-        return self.read(lambda c: [Architecture.from_json(value) for value in c.scalars(query)])
+        if not ordinals:
+            return []
+        of = {"of_study": self.study, "ordinals": list(ordinals)}
+        return self.read(lambda c: [*map(Architecture.from_json, c.scalars(_PROPOSED, of))])
 
     def rungs(self, ordinal: int) -> list[dict[str, Any]]:
         """What has been measured of a trial so far, by epoch."""
@@ -78,14 +103,6 @@ class StudyReader:
 
     def known(self, cache_key: str) -> dict[str, Any] | None:
         """An evaluation of the same key by any study with the same artifacts."""
-        mine = sa.select(studies.c.artifacts).where(studies.c.id == self.study)
-        query = (
-            sa.select(evaluations)
-            .join(studies, studies.c.id == evaluations.c.study_id)
-            .where(evaluations.c.cache_key == cache_key)
-            .where(studies.c.artifacts == mine.scalar_subquery())
-            .order_by(evaluations.c.id)
-            .limit(1)
-        )
-        row = self.read(lambda c: c.execute(query).mappings().first())
+        of = {"cache_key": cache_key, "artifacts": self._artifacts}
+        row = self.read(lambda c: c.execute(_KNOWN, of).mappings().first())
         return dict(row) if row is not None else None

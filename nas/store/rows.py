@@ -58,7 +58,7 @@ def losses_of(metrics: Mapping[str, float], objectives: Mapping[str, str]) -> tu
     )
 
 
-def trial_rows(study: int) -> "sa.Select[Any]":
+def trial_rows(study: "int | sa.BindParameter[int]") -> "sa.Select[Any]":
     """The trials of a study, each with the notes of its last evaluation."""
     last = (
         sa.select(evaluations.c.notes)

@@ -21,6 +21,21 @@ from nas.store.runs import begin_run
 from nas.store.schema import runs, studies
 from nas.store.twin import Twin
 
+# Built once: SQLAlchemy takes longer to build a statement than to run it.
+_STUDY = (
+    sa.select(
+        *(studies.c[name] for name in ("next_ordinal", "next_seq", "seconds", "accounted")),
+        database_time().label("now"),
+    )
+    .where(studies.c.id == sa.bindparam("of"))
+    .with_for_update(of=studies)
+)
+_CHANGE = sa.update(studies).where(studies.c.id == sa.bindparam("of"))
+_MINE = sa.update(runs).where(runs.c.id == sa.bindparam("of"), sa.not_(runs.c.ended))
+_BEAT = _MINE.values(beat=database_time())
+_STEP = _BEAT.where(runs.c.step == sa.bindparam("to") - 1).values(step=sa.bindparam("to"))
+_TAKEN = sa.select(runs.c.step).where(runs.c.id == sa.bindparam("of"), sa.not_(runs.c.ended))
+
 T = TypeVar("T")
 Body = Callable[[sa.Connection, Mapping[str, Any]], T]
 
@@ -51,12 +66,12 @@ class StudyRun(StudyReader):
         wait_aloud(store.engine)
         with store.writing() as connection:
             row = store.row(connection, name, lock=True)
-            super().__init__(store, row["id"], patience)
+            super().__init__(store, row, patience)
             self.run_id = begin_run(connection, self.study, name, join=join)
             twin.repair(connection)
             self.change(connection, state="running", reason="")
             if len([run for run in open_runs(connection, self.study) if run.is_alive]) == 1:
-                self.change(connection, accounted=database_time())
+                connection.execute(_CHANGE.values(accounted=database_time()), {"of": self.study})
         self.name = name
         self.twin = twin
         self._step = 0
@@ -70,8 +85,8 @@ class StudyRun(StudyReader):
         others have taken over: it must not write any more.
 
         Args:
-            body: gets the connection and the study's row; it may be called again, and changes
-                nothing but the database.
+            body: gets the connection, and of the study's row what trials change; it may be called
+                again, and changes nothing but the database.
 
         Raises:
             TakenOverError: another run has ended this one.
@@ -96,9 +111,7 @@ class StudyRun(StudyReader):
 
         Time that no driver accounted for, as none was alive, is not counted.
         """
-        query = sa.select(studies, database_time().label("now"))
-        query = query.where(studies.c.id == self.study).with_for_update(of=studies)
-        study = dict(connection.execute(query).mappings().one())
+        study = dict(connection.execute(_STUDY, {"of": self.study}).mappings().one())
         silent = study["now"] - study["accounted"]
         study["seconds"] += silent if 0 < silent < GRACE_SECONDS else 0.0
         self.last_seq, self.seconds = study["next_seq"] - 1, study["seconds"]
@@ -106,12 +119,9 @@ class StudyRun(StudyReader):
 
     def _sign(self, connection: sa.Connection, *, step: int) -> bool:
         """Give a sign of life and take a step; False where that step is taken already."""
-        mine = sa.update(runs).where(runs.c.id == self.run_id, sa.not_(runs.c.ended))
-        beat = mine.values(beat=database_time(), step=step)
-        if connection.execute(beat.where(runs.c.step == step - 1)).rowcount:
+        if connection.execute(_STEP, {"of": self.run_id, "to": step}).rowcount:
             return True
-        query = sa.select(runs.c.step).where(runs.c.id == self.run_id, sa.not_(runs.c.ended))
-        if connection.scalar(query) == step:
+        if connection.scalar(_TAKEN, {"of": self.run_id}) == step:
             return False
         raise TakenOverError(
             f'study "{self.name}" was silent for too long and has been taken over by another '
@@ -122,11 +132,9 @@ class StudyRun(StudyReader):
         """A sign of life, for all trials in flight, and the time spent so far."""
         with self.store.writing() as connection:
             study = self._locked(connection)
-            mine = sa.update(runs).where(runs.c.id == self.run_id, sa.not_(runs.c.ended))
-            if connection.execute(mine.values(beat=database_time())).rowcount:
+            if connection.execute(_BEAT, {"of": self.run_id}).rowcount:
                 self.change(connection, seconds=study["seconds"], accounted=study["now"])
 
     def change(self, connection: sa.Connection, **values: Any) -> None:
         """Change the study's row."""
-        change = sa.update(studies).where(studies.c.id == self.study)
-        connection.execute(change.values(**values, changed=now()))
+        connection.execute(_CHANGE, {"of": self.study, **values, "changed": now()})
