@@ -412,7 +412,10 @@ GAPS: list[Callable[[sa.Connection], None]] = [
 
 
 @pytest.mark.parametrize("damage", GAPS)
-def test_repair_closes_each_gap(store: Store, damage: Callable[[sa.Connection], None]) -> None:
+def test_repair_closes_each_gap(
+    store: Store, damage: Callable[[sa.Connection], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.store.twin._CHUNK", 4)  # more trials than are made at a time
     write_ours(store)
     whole = contents(store, "one")
     with store.writing() as connection:
