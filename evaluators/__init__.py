@@ -1,7 +1,15 @@
 """Evaluators: batches of jobs in, evaluations out; datasets and executors beside them."""
 
-from evaluators.errors import InfrastructureError
-from evaluators.values import Artifact, Evaluation, Evaluator, Executor, Failure, Job, Table
+from evaluators.values import (
+    Artifact,
+    Evaluation,
+    Evaluator,
+    Executor,
+    Failure,
+    InfrastructureError,
+    Job,
+    Table,
+)
 
 __all__ = [
     "Artifact",

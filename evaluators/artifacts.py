@@ -41,7 +41,7 @@ def store_url(folder: Path) -> str:
     return folder.resolve().as_uri()
 
 
-def write(store: str, content: bytes) -> Artifact:
+def write(store: str, content: bytes | memoryview) -> Artifact:
     """Store the content and return its artifact; content that is there already is kept."""
     artifact = Artifact(store, hashlib.sha256(content).hexdigest())
     target = _place(artifact)

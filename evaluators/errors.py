@@ -8,16 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evaluators.values import Job
+from evaluators.values import InfrastructureError, Job
 from search_spaces import Architecture, UsageError
 
 # Seconds before each repetition of what failed for want of a disk, a connection, a worker.
 PAUSES = (0.2, 1.0, 5.0)
 _NAMED = 3
-
-
-class InfrastructureError(Exception):
-    """Disks, connections or machines have failed, and went on failing when it was tried again."""
 
 
 @dataclass

@@ -143,6 +143,10 @@ class Table(Protocol):
         ...
 
 
+class InfrastructureError(Exception):
+    """Disks, connections or machines have failed, and went on failing when it was tried again."""
+
+
 class Executor(Protocol):
     """Where batches of jobs run. What an executor plug-in's `build` returns.
 

@@ -81,6 +81,7 @@ def _initialize(address: str, store_bytes: int) -> None:
     try:
         if address:
             _reach(address)
+        _quieten()
         with _signals_kept(), _command_line_hidden():
             ray.init(address or "local", **options)
     except (RayError, OSError, RuntimeError, ValueError, ImportError) as error:
@@ -130,6 +131,13 @@ def _command_line_hidden() -> Iterator[None]:
         yield
     finally:
         utils.get_entrypoint_name = before
+
+
+def _quieten() -> None:
+    """Ray prints to stdout how each worker died, whatever `log_to_driver` says; failures say it."""
+    from ray._private import worker
+
+    worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _check_room(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from evaluators import stopping
+from evaluators import sharing, stopping
 from evaluators.errors import located, may_pass, place
 from evaluators.run import run
 from evaluators.values import Evaluation, Job
@@ -53,16 +53,18 @@ class Raised:
         return original
 
 
-def start(parent: int, memory_gb: float | None, interrupts: Connection) -> None:
+def start(parent: int, memory_gb: float | None, interrupts: Connection, shares_gpu: bool) -> None:
     """Set up a worker process: dies with its parent, one thread, limited memory.
 
     Args:
         interrupts: closed at its other end to ask what runs here to stop.
+        shares_gpu: for `evaluators.sharing`.
     """
     _die_with(parent)
     # At once on SIGTERM, also inside a long operation of torch: nothing here needs cleaning up.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_listen, args=(interrupts,), daemon=True).start()
+    sharing.declare(shares_gpu)
     prepare()
     if memory_gb is not None:
         _limit_memory(memory_gb)

@@ -97,7 +97,7 @@ class _Pebble:
             self._pool = ProcessPool(
                 max_workers=self._workers,
                 initializer=_worker.start,
-                initargs=(os.getpid(), self._memory_gb, self._pipe[0]),
+                initargs=(os.getpid(), self._memory_gb, self._pipe[0], self._workers > 1),
                 context=_Context(),
             )
         return self._pool
