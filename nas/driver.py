@@ -81,7 +81,7 @@ class Driver:
         if self._setup.dataset is not None:
             said = f"{self._setup.dataset.name}, {self._setup.task.n_nodes} nodes"
             self._teller.say(f"dataset: {said}")
-        self._take_over()
+        self._look()
         while not stop.asked:
             reason = self._fill(stop)
             if not self._flying and not stop.asked and not self._wait_for_others(reason):

@@ -332,8 +332,8 @@ def _faulty(strategy: str, trials: int, halving: str) -> StudySpec:
     )
 
 
-def _killed_at_commits(spec: StudySpec, storage: str, first: int = 12) -> int:
-    """Kill at the twelfth commit, the next run at its thirteenth, ...; returns how many kills."""
+def _killed_at_commits(spec: StudySpec, storage: str, first: int = 8) -> int:
+    """Kill at the eighth commit, the next run at its ninth, ...; returns how many kills."""
     for kills, kill_at_commit in enumerate(range(first, 300)):
         code = _child(spec, storage, kill_at_commit)
         if code == 0:
@@ -371,7 +371,7 @@ class TestKills:
             assert code == -signal.SIGKILL
             assert _child(spec, storage) == 0, f"killed at commit {kill_at_commit}"
             assert _told(storage) == _told(reference), kill_at_commit
-        assert kill_at_commit > 30
+        assert kill_at_commit > 25
 
     def test_a_batch_that_is_refilled_is_found_out(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -380,15 +380,15 @@ class TestKills:
         reference, storage = (f"sqlite:///{tmp_path / name}" for name in ("whole.db", "killed.db"))
         spec = _faulty("evolution", 13, "none")
         search(spec, storage=reference, data_root=Path())
-        recover = Driver._recover
+        take_over = Driver._take_over
 
         def refilled(driver: Driver) -> None:
-            recover(driver)
+            take_over(driver)
             if 0 < len(driver._ready) < 3:
                 for reserved in driver._proposer.fresh():
                     driver._begin(reserved)
 
-        monkeypatch.setattr(Driver, "_recover", refilled)
+        monkeypatch.setattr(Driver, "_take_over", refilled)
         assert _killed_at_commits(spec, storage) >= 3
         assert [t.number for t in Store(storage).trials("fake")] == list(range(13))
         assert _told(storage) != _told(reference)
@@ -398,7 +398,7 @@ class TestKills:
     ) -> None:
         """Killed when one of three is recorded: two jobs, as one batch."""
         spec = in_threes(3)
-        for kill_at_commit in range(15, 100):
+        for kill_at_commit in range(5, 100):
             storage = f"sqlite:///{tmp_path / str(kill_at_commit)}.db"
             assert _child(spec, storage, kill_at_commit) == -signal.SIGKILL
             if Store(storage).status("fake").trials.ended:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import space
 from fakes.studies import TWO_OBJECTIVES, fake_spec
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -15,6 +16,8 @@ from nas.garbage import collect_garbage
 from nas.store import Store, StoreError
 from nas.store.housekeeping import delete_study, rename_study
 from nas.store.ledger import Ledger
+from nas.store.patience import Patience
+from nas.store.twin import Twin
 from nas.study import resume, search
 
 
@@ -84,7 +87,8 @@ def _begin(url: str, barrier: Any, answers: Any) -> None:
     store = Store(url)
     barrier.wait()
     try:
-        Ledger(store, "raced")
+        twin = Twin(store, "raced", space.build(None), {"val_accuracy": "maximize"})
+        Ledger(store, "raced", twin, Patience(print))
         answers.put("driver")
     except StoreError:
         answers.put("refused")

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from evaluators import Evaluation, Job
+from evaluators import Evaluation, Job, stopping
 from evaluators.run import run
 
 
 class Scrambled:
+    in_process = True
+
     def __init__(self, workers: int, seed: int) -> None:
         self.workers = workers
         self._rng = np.random.default_rng(seed)
@@ -28,6 +30,9 @@ class Scrambled:
             return {}
         handle = handles[int(self._rng.integers(len(handles)))]
         return {handle: run(self._under_way.pop(handle))}
+
+    def interrupt(self) -> None:
+        stopping.request()
 
     def shutdown(self, wait: bool = True) -> None:
         self._under_way.clear()
