@@ -15,7 +15,7 @@ class StoreError(UsageError):
 
 
 def parse_url(storage: str) -> URL:
-    """The URL with its driver.
+    """The URL with its driver, and with its password where SQLAlchemy does not show it.
 
     Raises:
         StoreError: it is no URL, another kind of database, or an in-memory one.
@@ -40,8 +40,16 @@ def parse_url(storage: str) -> URL:
             )
         return url
     if backend in ("postgresql", "postgres"):
-        return url.set(drivername="postgresql+psycopg")
+        return _with_password_in_place(url).set(drivername="postgresql+psycopg")
     raise StoreError(f'expected a database URL such as {_EXAMPLES}, got one of "{backend}"')
+
+
+def _with_password_in_place(url: URL) -> URL:
+    """`?password=...` moved to where `user:password@` has it."""
+    given = url.query.get("password", ())
+    last = given if isinstance(given, str) else "".join(given[-1:])
+    moved = url.difference_update_query(["password"])
+    return moved.set(password=last) if last else moved
 
 
 def hidden_password(storage: str) -> str:

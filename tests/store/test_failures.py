@@ -170,3 +170,10 @@ def test_no_form_of_a_password_is_shown(storage: str) -> None:
     for shown in (str(caught.value), hidden_password(storage)):
         assert not any(part in shown for part in ("ss/w", "ss%2Fw", "w%", "rd?", "rd%", "p@", "p%"))
     assert hidden_password("postgresql://me@127.0.0.1/nas") == "postgresql://me@127.0.0.1/nas"
+
+
+def test_a_password_of_the_query_is_used_and_not_shown_by_sqlalchemy_either() -> None:
+    url = parse_url(f"postgresql://me@h/nas?sslmode=require&password={ENCODED}")
+    assert (url.password, dict(url.query)) == (PASSWORD, {"sslmode": "require"})
+    assert "p%40ss" not in repr(url)
+    assert parse_url(f"postgresql://me:{ENCODED}@h/nas").password == PASSWORD
