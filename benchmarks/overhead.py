@@ -72,7 +72,9 @@ def trials(size: Size) -> tuple[str, Rows]:
                 told(f"trials: {kind}, {strategy}")
                 found = _against_optuna(where, strategy, size)
                 for name, series in found.items():
-                    lines[f"{kind}, {name}"] = _cells(series, found["plain Optuna, random"])
+                    lines[f"{kind}, {strategy}: {name}"] = _cells(
+                        series, found["plain Optuna, random"]
+                    )
                 rows += _rows_against(f"{kind}, {strategy}, {size.record:,} trials", found)
     title = f"A trial at a record of {size.record:,}, beside its evaluation"
     return table(title, ["", "ms", "of plain Optuna", "commits", "statements"], lines), rows
@@ -91,7 +93,7 @@ def _against_optuna(where: Databases, strategy: str, size: Size) -> dict[str, Se
         copy = where.copy(storage, f"{strategy}{number}")
         others[f"plain Optuna, {name}"] = Plain(copy, sampler, hardened="our" in name)
     found = interleaved(storage, size.trials + WARM, others)
-    return dict(zip([f"nas, {strategy}", *others], found, strict=True))
+    return dict(zip(["ours", *others], found, strict=True))
 
 
 def _cells(series: Series, baseline: Series) -> list[str]:
