@@ -11,7 +11,7 @@ from nas.store import schema
 from nas.store.failures import StoreFailedError, UnreachableError, reachable, reason_of
 from nas.store.filesystems import refuse_network
 from nas.store.upgrading import bring_up_to_date, current_version
-from nas.store.urls import StoreError, hidden_password, parse_url, secrets
+from nas.store.urls import StoreError, hidden_password, parse_url
 
 __all__ = [
     "StoreError",
@@ -24,7 +24,6 @@ __all__ = [
     "open_engine",
     "parse_url",
     "reachable",
-    "secrets",
     "upgrade",
 ]
 
