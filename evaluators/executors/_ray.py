@@ -86,8 +86,10 @@ def _initialize(address: str, store_bytes: int) -> None:
             ray.init(address or "local", **options)
     except (RayError, OSError, RuntimeError, ValueError, ImportError) as error:
         what = f'the Ray cluster at "{address}" cannot be reached'
-        remedy = "is it up (`ray status`), of the same version of Ray and Python, and its token in "
-        remedy += "RAY_AUTH_TOKEN or ~/.ray/auth_token?"
+        remedy = (
+            "is it up (`ray status`), and of the same versions of Ray and Python? If it wants a "
+            "token: RAY_AUTH_MODE=token, with RAY_AUTH_TOKEN or ~/.ray/auth_token"
+        )
         if not address:
             what, remedy = "a Ray cluster of this machine cannot be started", "see /tmp/ray"
         first_line = (str(error).strip().splitlines() or [""])[0]

@@ -64,7 +64,7 @@ class _Flight:
     """A batch on its way.
 
     Attributes:
-        began: done when the actor has come to it.
+        began: a reference that is there when the actor has come to it.
         timer: that watches over it.
         is_over: whether it has been answered for.
         is_late: whether its actor was killed for its time.
@@ -72,7 +72,7 @@ class _Flight:
 
     actor: _Actor
     jobs: Sequence[Job]
-    began: "Future[Any]"
+    began: Any
     timer: threading.Timer | None = None
     is_over: bool = False
     is_late: bool = False
@@ -123,13 +123,14 @@ class Actors:
         references = {sha256: self._reference(dataset) for sha256, dataset in datasets.items()}
         actor = self._free()
         unseen = {sha256: r for sha256, r in references.items() if sha256 not in actor.seen}
-        began: Future[Any] = actor.handle.begin.remote().future()
+        began = actor.handle.begin.remote()
         future: Future[Any] = actor.handle.evaluate.remote(content, checkpoints, unseen).future()
         actor.seen |= unseen.keys()
         flight = self._flights[future] = _Flight(actor, jobs, began)
         if not actor.placed:
             flight.watch(_PLACE_SECONDS, self._say_waiting)
-        began.add_done_callback(lambda _: self._began(flight, limit_seconds))
+        if not actor.placed or limit_seconds is not None:
+            began.future().add_done_callback(lambda f: self._began(flight, f, limit_seconds))
         return future
 
     def _connect(self, datasets: Iterable[Artifact]) -> None:
@@ -147,7 +148,7 @@ class Actors:
         return self._datasets[dataset.sha256]
 
     def _free(self) -> _Actor:
-        """An idle actor; one that has its place, if there is one."""
+        """An idle actor: one that has its place, if there is one, and was busy last."""
         while len(self._idle) + len(self._flights) < self._wishes.workers:
             self._idle.append(self._new())
         self._idle.sort(key=lambda actor: not actor.placed)
@@ -173,10 +174,10 @@ class Actors:
             actor.interrupt()
         return actor
 
-    def _began(self, flight: _Flight, limit_seconds: float | None) -> None:
+    def _began(self, flight: _Flight, began: "Future[Any]", limit_seconds: float | None) -> None:
         """Called in a thread of Ray's when the actor has come to a batch, or never will."""
         flight.unwatch()
-        if flight.began.exception() is None:
+        if began.exception() is None:
             flight.actor.placed = True
             if limit_seconds is not None and not flight.is_over:
                 flight.watch(limit_seconds, flight.kill)
@@ -198,17 +199,18 @@ class Actors:
         flight.is_over = True
         flight.unwatch()
         try:
-            result, contents = future.result()
+            content, made = future.result()
         except Exception as error:
             flight.actor.kill()
             raise _meaning(error, flight) from error
-        self._idle.append(flight.actor)
+        self._idle.insert(0, flight.actor)
+        result: Sequence[Evaluation] | Raised = pickle.loads(content)  # noqa: S301 - from our actor
         if isinstance(result, Raised):
             flight.actor.seen.clear()  # it may not have come to fetch them
             return result
         for evaluation, job in zip(result, flight.jobs, strict=True):
             if evaluation.artifact is not None:
-                artifacts.write(job.store, contents[evaluation.artifact.sha256])
+                artifacts.write(job.store, made[evaluation.artifact.sha256])
         return [_of_store(e, job.store) for e, job in zip(result, flight.jobs, strict=True)]
 
     def interrupt(self) -> None:
@@ -217,6 +219,7 @@ class Actors:
             actor.interrupt()
 
     def stop(self) -> None:
+        self._interrupted = False
         if not self._connected:
             return
         import ray
@@ -231,7 +234,7 @@ class Actors:
             flight.is_over = True
             flight.unwatch()
         self._idle, self._flights, self._datasets = [], {}, {}
-        self._connected = self._interrupted = False
+        self._connected = False
         _ray.disconnect()
 
     def _all(self) -> list[_Actor]:
@@ -271,10 +274,14 @@ def _meaning(error: Exception, flight: _Flight) -> Exception:
 
 
 def _was_begun(flight: _Flight) -> bool:
+    import ray
+    from ray.exceptions import RayError
+
     try:
-        return flight.began.exception(_LEAVE_SECONDS) is None
-    except TimeoutError:
+        ray.get(flight.began, timeout=_LEAVE_SECONDS)
+    except RayError:  # it was not, or that is not to be known
         return False
+    return True
 
 
 def _left_with_node(error: Any) -> bool:

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 import tiny
 
-from evaluators import Evaluation, Executor, Job
+from evaluators import Evaluation, Executor, InfrastructureError, Job, stopping
 from evaluators.artifacts import ArtifactError
 from evaluators.executors import inline, processes
 from search_spaces import plugins
+from search_spaces.plugins import Plugin
 
 MakeJob = Callable[..., Job]
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of Linux")
@@ -44,9 +45,128 @@ def numbers(evaluation: Evaluation) -> Mapping[str, float]:
     return {k: v for k, v in evaluation.metrics.items() if k != "train_seconds"}
 
 
-def test_all_executors_take_workers_or_run_here():
-    """The plug-ins are found by the program's own function."""
-    assert {"inline", "processes"} <= set(plugins.names("executor"))
+@pytest.mark.parametrize("name", plugins.names("executor"))
+def test_an_executor_starts_nothing_before_it_is_asked(name: str):
+    """Whichever: it is made, interrupted and shut down, twice, without a batch; and at once."""
+    executor: Executor = plugins.load("executor", name).build()
+    before, started = multiprocessing.active_children(), time.monotonic()
+    assert executor.workers == 1
+    assert executor.in_process == (name == "inline")
+    assert executor.wait(10) == {}
+    executor.interrupt()
+    executor.shutdown()
+    executor.shutdown(wait=False)
+    assert not stopping.requested()
+    assert multiprocessing.active_children() == before
+    assert time.monotonic() - started < 5
+
+
+def faked(job: Job, name: str, **options: object) -> Job:
+    """The job for an evaluator in tests/outside."""
+    return dataclasses.replace(job, evaluator=Plugin(f"fakes.{name}", options))
+
+
+@pytest.mark.parametrize("where", ["inline", "processes"])
+def test_faults_of_the_disk_are_tried_again_and_not_for_ever(
+    where: str,
+    pool: Executor,
+    make_job: MakeJob,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Three are survived, a fourth is the end, and says what, where and how to go on."""
+    monkeypatch.setattr("evaluators.errors.PAUSES", (0.01, 0.01, 0.01))
+    executor = pool if where == "processes" else inline.build()
+    job = make_job(tiny.node_graph())
+    log = tmp_path / "three"
+    assert outcome(executor, faked(job, "unsteady", log=str(log), disk_faults=3)).failure is None
+    assert len(log.read_text().split()) == 4
+    log = tmp_path / "four"
+    executor.submit([faked(job, "unsteady", log=str(log), disk_faults=4)])
+    says = r"failed 4 times.*No space left on device \(at .*unsteady.py:\d+\).*`nas resume`"
+    with pytest.raises(InfrastructureError, match=says):
+        executor.wait()
+    assert len(log.read_text().split()) == 4
+    assert numbers(outcome(executor, job))
+
+
+@pytest.mark.parametrize("where", ["inline", "processes"])
+def test_a_fault_of_the_program_is_raised_at_once_and_says_where(
+    where: str, pool: Executor, make_job: MakeJob, tmp_path: Path
+):
+    """The innermost line that is ours or the plug-in's, and the architecture."""
+    executor = pool if where == "processes" else inline.build()
+    log = tmp_path / "log"
+    executor.submit([faked(make_job(tiny.node_graph()), "unsteady", log=str(log), bug=True)])
+    with pytest.raises(KeyError, match="a fault of the program") as caught:
+        executor.wait()
+    note = caught.value.__notes__[0]
+    assert re.match(r"at .*fakes/unsteady\.py:\d+ evaluating architecture [0-9a-f]{12} \(", note)
+    assert "kind=gcn, width=8" in note
+    assert len(log.read_text().split()) == 1
+
+
+def test_what_has_ended_is_handed_over_before_the_fault_of_another(
+    pool: Executor, make_job: MakeJob
+):
+    """Both have ended by the time that the driver looks."""
+    job = make_job(tiny.node_graph())
+    outcome(pool, job)
+    faulty = pool.submit([faked(job, "unsteady", bug=True)])
+    good = pool.submit([job])
+    time.sleep(3)
+    assert numbers(pool.wait()[good][0])
+    with pytest.raises(KeyError):
+        pool.wait()
+    assert faulty < good
+
+
+def test_an_interrupt_reaches_every_worker_also_one_that_is_new(make_job: MakeJob, tmp_path: Path):
+    """What runs stops with a checkpoint; so does what is started again after its worker died.
+
+    Workers that are killed meanwhile do not hold it up; after shutdown it is forgotten.
+    """
+    executor, log = processes.build(workers=2), tmp_path / "log"
+    job = faked(make_job(tiny.node_graph()), "patient", log=str(log), seconds=60.0)
+    handles = [executor.submit([job]) for _ in range(2)]
+    while not log.exists() or log.read_text().count("began") < 2:
+        time.sleep(0.05)
+    os.kill(multiprocessing.active_children()[-1].pid, signal.SIGKILL)
+    started = time.monotonic()
+    executor.interrupt()
+    executor.interrupt()
+    ended: dict[int, Sequence[Evaluation]] = {}
+    while len(ended) < 2:
+        ended |= executor.wait(30)
+    assert time.monotonic() - started < 30
+    for handle in handles:
+        (evaluation,) = ended[handle]
+        assert evaluation.early == "stopped"
+        assert evaluation.artifact is not None
+    executor.shutdown()
+    job = faked(job, "patient", log=str(log), seconds=0.01)
+    assert outcome(executor, job).early == ""
+    executor.shutdown()
+
+
+def test_an_interrupt_here_is_forgotten_at_the_end(make_job: MakeJob, tmp_path: Path):
+    """inline: what is under way sees it."""
+    executor = inline.build()
+    job = faked(make_job(tiny.node_graph()), "patient", log=str(tmp_path / "log"), seconds=0.05)
+    assert outcome(executor, job).early == ""
+    executor.interrupt()
+    assert outcome(executor, job).early == "stopped"
+    executor.shutdown()
+    assert outcome(executor, job).early == ""
+
+
+def test_workers_side_by_side_share_the_gpu(pool: Executor, make_job: MakeJob):
+    """So an evaluator can refuse to time anything on it; one alone does not."""
+    job = faked(make_job(tiny.node_graph()), "unsteady")
+    assert outcome(pool, job).metrics["shares_gpu"] == 1
+    alone = processes.build()
+    assert outcome(alone, job).metrics["shares_gpu"] == 0
+    alone.shutdown()
 
 
 def test_executors_agree(pool: Executor, make_job: MakeJob):

@@ -26,7 +26,7 @@ class Unsteady:
         with Path(self.log).open("a") as file:
             file.write(f"{os.getpid()}\n")
         tries = len(Path(self.log).read_text().splitlines())
-        if tries <= self.disk_faults:
+        if 0 < tries <= self.disk_faults:
             raise OSError(28, "No space left on device")
         if self.bug:
             raise KeyError("a fault of the program")
