@@ -5,20 +5,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from search_spaces.architecture import Architecture
 from search_spaces.canonical import digest
 from search_spaces.count import count_architectures, parents_first
 from search_spaces.decision import Choice, Decision
-from search_spaces.equivalence import Classes, Equivalence
+from search_spaces.equivalence import Equivalence
 from search_spaces.errors import SpaceError, did_you_mean
 from search_spaces.frozen import FrozenMapping
 from search_spaces.graph import ArchitectureGraph
 from search_spaces.task import Task
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
+
+    from search_spaces.classes import Classes
 
 Graph: TypeAlias = Callable[[Architecture], ArchitectureGraph]
 Build: TypeAlias = "Callable[[Architecture, Task], nn.Module]"
@@ -80,7 +81,7 @@ class SearchSpace:
         return {name: value for name, value in self.__dict__.items() if name != "_classes"}
 
     @cached_property
-    def _classes(self) -> Classes | None:
+    def _classes(self) -> "Classes | None":
         if self.equivalence is None:
             return None
         return self.equivalence.classes(self.name, self.by_name)
@@ -176,7 +177,7 @@ class SearchSpace:
         return self._represented(made)
 
     def sample(
-        self, rng: np.random.Generator, given: Mapping[str, Choice] | None = None
+        self, rng: "np.random.Generator", given: Mapping[str, Choice] | None = None
     ) -> Architecture:
         """A random architecture: each active decision uniform over its choices, parents first.
 
@@ -230,7 +231,7 @@ class SearchSpace:
             several = [d for d in several if d not in self._classes.decisions]
         return tuple(several)
 
-    def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
+    def mutate(self, architecture: Architecture, rng: "np.random.Generator") -> Architecture:
         """Change exactly one active decision; decisions that it switches on are sampled.
 
         With an equivalence, of any description of the architecture, so that the result is another.
@@ -251,7 +252,7 @@ class SearchSpace:
         return self.sample(rng, {**architecture.choices, decision.name: chosen})
 
     def neighbors(
-        self, architecture: Architecture, rng: np.random.Generator
+        self, architecture: Architecture, rng: "np.random.Generator"
     ) -> tuple[Architecture, ...]:
         """The architectures that differ in one active decision, in a fixed order, without itself.
 
@@ -293,7 +294,7 @@ class SearchSpace:
         return Architecture(self.name, made)
 
     def crossover(
-        self, first: Architecture, second: Architecture, rng: np.random.Generator
+        self, first: Architecture, second: Architecture, rng: "np.random.Generator"
     ) -> Architecture:
         """Uniform crossover: each active decision from either parent that has it, evenly."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from fakes.cluster import RayCluster
     from fakes.postgres import PostgresServer
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -69,3 +70,15 @@ def postgres_server() -> "Iterator[PostgresServer]":
     """A server of the module's own, which its tests may restart and stop; they leave it running."""
     with _running_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> "Iterator[RayCluster]":
+    """A cluster of this machine with 4 CPUs, which all tests share."""
+    from fakes.cluster import RayCluster
+
+    cluster = RayCluster.start()
+    try:
+        yield cluster
+    finally:
+        cluster.stop()

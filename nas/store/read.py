@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import sqlalchemy as sa
 
 from nas.interrupt import uninterrupted
-from nas.pareto import non_dominated_ranks
 from nas.record import StudyStatus, TrialRecord
 from nas.store.alive import host_of, open_runs
 from nas.store.engine import (
@@ -18,7 +17,7 @@ from nas.store.engine import (
     parse_url,
     reachable,
 )
-from nas.store.places import recorded_place, resolved_place
+from nas.store.places import recorded_place, referred_artifacts, resolved_place
 from nas.store.rows import (
     best_values,
     count_trials,
@@ -27,7 +26,7 @@ from nas.store.rows import (
     trial_record,
     trial_rows,
 )
-from nas.store.schema import confirmations, evaluations, runs, studies, trials
+from nas.store.schema import evaluations, runs, studies, trials
 from search_spaces.errors import did_you_mean
 
 # Optuna's own table of studies, which may not be there yet.
@@ -45,6 +44,11 @@ class Store:
         self.storage = storage
         self.url = parse_url(storage)
         self.engine = connect(storage, create=create)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Store cannot be pickled: its URL may hold a password; open it again from its URL"
+        )
 
     @classmethod
     def open_existing(cls, storage: str) -> "Store":
@@ -149,6 +153,8 @@ class Store:
         candidates = list(distinct.values())
         if not candidates:
             return []
+        from nas.pareto import non_dominated_ranks  # imports numpy, which a status does without
+
         losses = [losses_of(trial.metrics, objectives) for trial in candidates]
         ranks = [int(rank) for rank in non_dominated_ranks(losses)]
         keys = range(len(candidates))
@@ -177,7 +183,7 @@ class Store:
                 # A graph that came from Python's memory is an artifact too.
                 path = row["spec"].get("dataset", {}).get("path", "")
                 kept |= {row["dataset"], Path(path).name}
-                kept |= _referred(connection, row["id"])
+                kept |= referred_artifacts(connection, row["id"])
         return found
 
     def row(self, connection: sa.Connection, name: str, *, lock: bool = False) -> Mapping[str, Any]:
@@ -230,12 +236,3 @@ class Store:
             storage=hidden_password(self.storage),
             drivers=len(alive),
         )
-
-
-def _referred(connection: sa.Connection, study: int) -> set[str]:
-    """The artifacts of a study's rows."""
-    tables = (trials, evaluations, confirmations)
-    queries = [sa.select(t.c.artifact).where(t.c.study_id == study) for t in tables]
-    stopped = trials.c.checkpoint["artifact"].as_string()
-    queries.append(sa.select(stopped).where(trials.c.study_id == study))
-    return {found for query in queries for found in connection.scalars(query) if found}

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from fakes.killed import check_exact
 from fakes.studies import fake_spec
 
 from nas.spec import StudySpec
@@ -74,25 +75,6 @@ def _joined(children: Sequence[ForkProcess]) -> list[int | None]:
     return [child.exitcode for child in children]
 
 
-def _check_exact(storage: str, name: str, wanted: int) -> None:
-    """The trials wanted, each ended once, in an order without gaps, in both sides' tables."""
-    store = Store(storage)
-    trials = store.trials(name)
-    assert [t.number for t in trials] == list(range(wanted))
-    assert sorted(t.seq for t in trials if t.seq is not None) == list(range(wanted))
-    status = store.status(name)
-    assert (status.state, status.drivers) == ("finished", 0)
-    with open_engine(storage, create=False).connect() as connection:
-        query = sa.text(
-            "select t.state, a.value_json from trials t join studies s on s.study_id = t.study_id "
-            "left join trial_user_attributes a on a.trial_id = t.trial_id and a.key = 'nas:ordinal'"
-            " where s.study_name = :name"
-        )
-        twins = connection.execute(query, {"name": name}).all()
-    assert sorted(int(ordinal) for _, ordinal in twins) == list(range(wanted))
-    assert not {str(state) for state, _ in twins} & {"RUNNING", "WAITING"}
-
-
 def _runs(storage: str, name: str) -> Counter[str]:
     """How many trials each run has ended."""
     with open_engine(storage, create=False).connect() as connection:
@@ -110,7 +92,7 @@ def test_four_drivers_make_200_trials(database: str, name: str, tmp_path: Path) 
     first = _child(_search, spec, database)
     others = [_child(_work, name, database) for _ in range(3)]
     assert _joined([first, *others]) == [0, 0, 0, 0]
-    _check_exact(database, name, 200)
+    check_exact(database, name, 200)
     lines = log.read_text().splitlines()
     assert len(lines) == len(set(lines)) == 200
     shares = _runs(database, name)
@@ -127,7 +109,7 @@ def test_drivers_share_brackets(mode: str, database: str, name: str, tmp_path: P
     spec = _spec(name, 40, "random", evaluator={"log": str(log), "seconds": 0.01}, halving=halving)
     drivers = [_child(_search, spec, database), *(_child(_work, name, database) for _ in range(2))]
     assert _joined(drivers) == [0, 0, 0]
-    _check_exact(database, name, 40)
+    check_exact(database, name, 40)
     lines = log.read_text().splitlines()
     assert len(lines) == len(set(lines))
     trials = Store(database).trials(name)
@@ -166,7 +148,7 @@ def test_what_a_killed_driver_leaves_is_finished_by_the_others(
     _until(lambda: _lines(log) > 12)
     doomed.kill()
     assert _joined([doomed, *others]) == [-signal.SIGKILL, 0, 0]
-    _check_exact(database, name, 60)
+    check_exact(database, name, 60)
     assert 60 <= _lines(log) <= 61
 
 
@@ -183,7 +165,7 @@ def test_drivers_come_and_go(database: str, name: str, tmp_path: Path) -> None:
     leaving.join()
     assert leaving.exitcode == 1  # KeyboardInterrupt
     assert _joined([staying, late]) == [0, 0]
-    _check_exact(database, name, 40)
+    check_exact(database, name, 40)
     assert _lines(log) == 40
 
 
