@@ -321,8 +321,8 @@ if __name__ == "__main__":
     job = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
     executor = processes.build(workers=2)
     executor.submit([job]), executor.submit([job])
-    print(*[p.pid for p in multiprocessing.active_children()], flush=True)
     try:
+        print(*[p.pid for p in multiprocessing.active_children()], flush=True)
         executor.wait()
     except KeyboardInterrupt:
         alive = [p.is_alive() for p in multiprocessing.active_children()]
