@@ -21,7 +21,6 @@ from search_spaces import UsageError
 
 _PLACE_SECONDS = 30.0
 _LEAVE_SECONDS = 2.0
-_CONTROL = "control"
 
 
 class Wishes(NamedTuple):
@@ -48,10 +47,10 @@ class _Actor:
     placed: bool = False
 
     def interrupt(self) -> None:
-        self.handle.interrupt.options(concurrency_group=_CONTROL).remote()
+        self.handle.interrupt.remote()
 
     def leave(self) -> Any:
-        return self.handle.leave.options(concurrency_group=_CONTROL).remote()
+        return self.handle.leave.remote()
 
     def kill(self) -> None:
         import ray
@@ -157,14 +156,14 @@ class Actors:
     def _new(self) -> _Actor:
         import ray
 
-        from evaluators.executors._ray_worker import Worker
+        from evaluators.executors._ray_worker import CONTROL, Worker
 
         wishes = self._wishes
         options: dict[str, Any] = {
             "num_cpus": wishes.num_cpus,
             "num_gpus": wishes.num_gpus,
             "max_restarts": 0,
-            "concurrency_groups": {_CONTROL: 1},
+            "concurrency_groups": {CONTROL: 1},
         }
         if wishes.memory_gb is not None:
             options["memory"] = int(wishes.memory_gb * 2**30)

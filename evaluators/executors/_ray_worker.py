@@ -17,6 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import ray
+from ray.exceptions import RayError
+
 from evaluators import artifacts, sharing, stopping
 from evaluators.artifacts import ArtifactError
 from evaluators.executors import _worker
@@ -26,6 +29,8 @@ from evaluators.executors.inline import one_thread
 from evaluators.run import run
 from evaluators.values import Artifact, Evaluation, Job
 
+# What is called while a batch is evaluated.
+CONTROL = "control"
 # Artifacts by their hashes: their bytes, or references to them in the object store.
 Contents: TypeAlias = Mapping[str, Any]
 Outcome: TypeAlias = Sequence[Evaluation] | Raised
@@ -92,9 +97,11 @@ class Worker:
             return here
         return replace(here, dataset=self._folder.artifact(job.dataset.sha256))
 
+    @ray.method(concurrency_group=CONTROL)  # type: ignore[untyped-decorator]  # ray has no types
     def interrupt(self) -> None:
         stopping.request()
 
+    @ray.method(concurrency_group=CONTROL)  # type: ignore[untyped-decorator]
     def leave(self) -> None:
         """Before the end: the last one of a node clears its folder away."""
         self._folder.leave()
@@ -135,17 +142,17 @@ class NodeFolder:
 
     def fetch(self, sha256: str, reference: Any) -> None:
         """Have a dataset here, from the object store where no other actor has brought it."""
-        import ray
-        from ray.exceptions import RayError
-
-        with suppress(ArtifactError):
-            artifacts.path(self.artifact(sha256))
-            return
-        try:
-            content = ray.get(reference)
-        except RayError as error:
-            raise WorkerLostError(f"the object store has lost a dataset: {error}") from error
-        _keep(self._store, sha256, memoryview(content))
+        # One after the other: two who write it at once would each map a file of their own.
+        with (self._path / "fetching").open("a") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            with suppress(ArtifactError):
+                artifacts.path(self.artifact(sha256))
+                return
+            try:
+                content = ray.get(reference)
+            except RayError as error:
+                raise WorkerLostError(f"the object store has lost a dataset: {error}") from error
+            _keep(self._store, sha256, memoryview(content))
 
     @contextmanager
     def store(self) -> Iterator[str]:
