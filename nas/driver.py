@@ -30,8 +30,9 @@ from nas.store.owned import Company, Reserved
 from nas.telling import Teller
 from search_spaces import plugins
 
-# How often a driver that has nothing to do looks at what the others do.
-_LOOK_SECONDS = 0.5
+# How soon a driver notices that it is to stop; and how often one that has nothing to do looks at
+# what the others do.
+_TICK_SECONDS, _LOOK_SECONDS = 0.2, 0.5
 # A candidate that so many drivers have died with is evaluated in a process of its own.
 _DEATHS = 2
 
@@ -64,7 +65,7 @@ class Driver:
         self._recorder = Recorder(setup, book, jobs, tell.warn, self._ended)
         # By the executor's handle.
         self._flying: dict[int, list[Flying]] = {}
-        self._looked = time.monotonic()
+        self._looked = self._told = time.monotonic()
         self._is_told_of_others = False
 
     def run(self, stop: Stop) -> str:
@@ -114,9 +115,10 @@ class Driver:
     def _collect(self) -> None:
         """Record what has been evaluated, and look after the trials of others now and then."""
         if self._flying:
-            for handle, evaluations in self._executor.wait(1.0).items():
+            for handle, evaluations in self._executor.wait(_TICK_SECONDS).items():
                 self._measured(self._flying.pop(handle), evaluations)
-            self._tell()
+            if time.monotonic() - self._told > 1.0:
+                self._tell()
         if time.monotonic() - self._looked > BEAT_SECONDS:
             self._look()
 
@@ -130,7 +132,7 @@ class Driver:
             )
         self._book.patience.hurry()
         while self._flying:
-            for handle, evaluations in self._executor.wait(1.0).items():
+            for handle, evaluations in self._executor.wait(_TICK_SECONDS).items():
                 self._measured(self._flying.pop(handle), evaluations)
 
     def _wait_for_others(self, reason: str) -> bool:
@@ -299,6 +301,7 @@ class Driver:
         self._tell(record)
 
     def _tell(self, last: TrialRecord | None = None) -> None:
+        self._told = time.monotonic()
         under_way = len(self._ready) + sum(map(len, self._flying.values()))
         self._teller(self._fold, self._book.seconds, under_way, last)
 

@@ -67,7 +67,7 @@ class Ledger(StudyRun):
             connection.execute(change.values(run_id=self.run_id, state="running", deaths=died))
             twins = [row["twin"] for row in rows if row["twin"] is not None]
             self.twin.mark(connection, twins, "RUNNING")
-            return [reserved(row) for row in rows]
+            return [reserved(row, died=row["run_id"] is not None) for row in rows]
 
         return self.write(body)
 

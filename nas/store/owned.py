@@ -68,8 +68,8 @@ class Company:
     has_orphans: bool
 
 
-def reserved(row: Mapping[Any, Any]) -> Reserved:
-    """A row of trials that has not ended."""
+def reserved(row: Mapping[Any, Any], *, died: bool) -> Reserved:
+    """A row of trials that has not ended; `died` says that its driver has."""
     value = row["architecture"]
     return Reserved(
         ordinal=row["ordinal"],
@@ -78,6 +78,6 @@ def reserved(row: Mapping[Any, Any]) -> Reserved:
         architecture=Architecture.from_json(value) if value else None,
         inherit=row["inherit"],
         checkpoint=row["checkpoint"],
-        deaths=row["deaths"],
+        deaths=row["deaths"] + died,
         is_orphan=True,
     )

@@ -1,35 +1,42 @@
 """Candidates that fail in every way there is: the study goes on, and each failure is named."""
 
+import multiprocessing
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.faulty_space import KINDS, fault_of
+from fakes import faulty_space
+from fakes.faulty_space import KINDS, STATUS, fault_of
+from fakes.killed import check_exact, go
 from fakes.studies import fake_spec
 
-from nas.spec import StudySpec
 from nas.store import Store
-from nas.study import resume, search
+from nas.study import search
 
 
-def _spec(trials: int, share: float, **executor: Any) -> StudySpec:
-    return fake_spec(
+def _choices(fault: str, wanted: int, share: float) -> list[dict[str, Any]]:
+    """Architectures whose networks have a fault, or none."""
+    space = faulty_space.build(None, share=share)
+    found = (a for a in space if fault_of(a, share) == fault)
+    return [dict(architecture.choices) for architecture in islice(found, wanted)]
+
+
+@pytest.mark.parametrize("trials", [14, pytest.param(200, marks=pytest.mark.slow)])
+def test_each_fault_is_a_failure_of_its_kind(trials: int, storage: str) -> None:
+    """Exceptions, NaN, out of memory, hangs and hard exits: as planted, and no other."""
+    share = 0.05
+    spec = fake_spec(
         trials,
-        study={"seed": 1},
+        study={"start": [choices for kind in KINDS for choices in _choices(kind, 1, share)]},
         space={"name": "fakes.faulty_space", "share": share},
         evaluator={"name": "training", "epochs": 2},
-        executor={"name": "processes", "workers": 2, "timeout_seconds": 3.0, **executor},
+        executor={"name": "processes", "workers": 2, "timeout_seconds": 3.0},
     )
-
-
-@pytest.mark.parametrize(
-    ("trials", "share"), [(24, 0.08), pytest.param(200, 0.05, marks=pytest.mark.slow)]
-)
-def test_each_fault_is_a_failure_of_its_kind(trials: int, share: float, storage: str) -> None:
-    """Exceptions, NaN, out of memory, hangs and hard exits: as planted, and no other."""
-    status = search(_spec(trials, share), storage=storage, data_root=Path())
+    status = search(spec, storage=storage, data_root=Path())
     assert (status.state, status.trials.ended) == ("finished", trials)
+    check_exact(storage, "fake", trials)
     found: Counter[str] = Counter()
     for trial in Store(storage).trials("fake"):
         assert trial.architecture is not None
@@ -38,38 +45,25 @@ def test_each_fault_is_a_failure_of_its_kind(trials: int, share: float, storage:
         assert trial.state == ("failed" if fault else "complete")
         found[fault] += 1
     assert set(found) == {"", *KINDS}
+    print(found)
 
 
-def test_a_candidate_that_kills_its_driver_is_failed_in_the_end(
-    storage: str, tmp_path: Path
-) -> None:
+def test_a_candidate_that_kills_its_driver_is_failed_in_the_end(storage: str) -> None:
     """Within the study's own process nothing protects it; after two deaths it runs apart."""
-    import multiprocessing
-
-    spec = _spec(12, 0.2).model_copy(update={"executor": fake_spec(1).executor})
-    fork = multiprocessing.get_context("fork")
-
-    def go(begin: bool) -> None:
-        if begin:
-            search(spec, storage=storage, data_root=Path())
-        else:
-            resume("fake", storage=storage, data_root=Path())
-
+    start = [*_choices("", 2, 0.1), *_choices("exit", 1, 0.1), *_choices("nan", 1, 0.1)]
+    spec = fake_spec(
+        4,
+        study={"start": start},
+        space={"name": "fakes.faulty_space", "share": 0.1},
+        evaluator={"name": "training", "epochs": 2},
+    )
     codes = []
-    while not codes or codes[-1] == 13:
-        child = fork.Process(target=go, args=(not codes,))
+    while not codes or codes[-1] == STATUS:
+        child = multiprocessing.get_context("fork").Process(target=go, args=(spec, storage, None))
         child.start()
-        child.join(120)
-        if child.exitcode is None:  # a hang: nothing but a kill ends it
-            child.kill()
-            child.join()
-            codes.append(13)
-            continue
+        child.join()
         codes.append(child.exitcode)
-    assert codes[-1] == 0
-    trials = Store(storage).trials("fake")
-    assert [t.number for t in trials] == list(range(12))
-    exits = [t for t in trials if t.architecture and fault_of(t.architecture, 0.2) == "exit"]
-    assert exits
-    assert {(t.failure or {}).get("kind") for t in exits} == {"crash"}
-    assert len(codes) == 1 + 2 * len(exits)
+    assert codes == [STATUS, STATUS, 0]
+    check_exact(storage, "fake", 4)
+    kinds = [(t.failure or {}).get("kind") for t in Store(storage).trials("fake")]
+    assert kinds == [None, None, "crash", "divergence"]

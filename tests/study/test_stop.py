@@ -24,13 +24,14 @@ from nas.study import resume, search
 
 fork = multiprocessing.get_context("fork")
 TRIALS = 4
+EPOCH_SECONDS = 0.04
 
 
 def _spec(log: Path, executor: str, trials: int = TRIALS) -> StudySpec:
     return fake_spec(
         trials,
         "evolution",
-        evaluator={"name": "fakes.listening", "log": str(log)},
+        evaluator={"name": "fakes.listening", "log": str(log), "seconds": EPOCH_SECONDS},
         executor={"name": executor},
         halving={"epochs": [10], "reduction": 2},
     )
@@ -95,7 +96,7 @@ def test_a_stop_keeps_what_was_trained(
     assert len(set(_lines(log))) == len(_lines(log))
     assert _told(Store(storage).trials("fake")) == _told(Store(whole).trials("fake"))
     ended = Store(storage).trials("fake")
-    assert [t.seconds for t in ended] == pytest.approx([t.epochs * 0.01 for t in ended])
+    assert [t.seconds for t in ended] == pytest.approx([t.epochs * EPOCH_SECONDS for t in ended])
 
 
 def test_what_is_killed_is_trained_again_from_its_rung(storage: str, tmp_path: Path) -> None:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import psutil
 
-_OPTIONS = ("--head", "--port=0", "--object-store-memory=268435456", "--include-dashboard=false")
+_OPTIONS = (
+    "--head",
+    "--node-ip-address=127.0.0.1",
+    "--port=0",
+    "--object-store-memory=268435456",
+    "--include-dashboard=false",
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class RayCluster:
             [*command, f"--num-cpus={cpus}", "--block"],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+            env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"},
         )
         if process.stdout is None:
             raise RuntimeError("no output to read the address from")
