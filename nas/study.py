@@ -27,7 +27,7 @@ from nas.store.patience import Patience
 from nas.store.runs import heartbeat
 from nas.store.twin import Twin
 from nas.telling import Report, Teller
-from search_spaces import Architecture, SearchSpace, plugins
+from search_spaces import Architecture, SearchSpace, UsageError, plugins
 from search_spaces.plugins import Plugin
 
 __all__ = ["StudyFailedError", "resume", "search", "work"]
@@ -63,7 +63,7 @@ def search(
     start = start_architectures(spec, setup.space, _fronts(store, spec, where), where)
     build_strategy(setup, where)
     refuse_infeasible(setup, where, start)
-    executor = _executor(spec)
+    executor = _executor(spec, where)
     dataset = prepared_dataset(setup, store.new_artifacts())
     new = NewStudy(
         name=spec.study.name,
@@ -149,16 +149,25 @@ def _go_on(
     if status.state == "finished" and wanted is not None and status.trials.ended >= wanted:
         return status
     spec = spec.model_copy(update={"executor": executor}) if executor else spec
-    setup = prepare(spec, data_root, space, where=f'study "{status.name}"')
+    where = f'study "{status.name}"'
+    setup = prepare(spec, data_root, space, where=where)
+    made = _executor(spec, where)
     with store.reading() as connection:
         refuse_change(store.row(connection, status.name), setup)
     dataset = prepared_dataset(setup, store.artifacts(status.name))
-    return _drive(store, setup, _executor(spec), dataset, progress, join=join)
+    return _drive(store, setup, made, dataset, progress, join=join)
 
 
-def _executor(spec: StudySpec) -> Executor:
-    """The executor, which starts no process before it is given a job."""
-    executor: Executor = plugins.load("executor", spec.executor.name).build(**spec.executor.options)
+def _executor(spec: StudySpec, where: str) -> Executor:
+    """The executor, which starts no process before it is given a job; it may refuse the study."""
+    module = plugins.load("executor", spec.executor.name)
+    try:
+        if hasattr(module, "refuse"):
+            halving = spec.halving is not None
+            module.refuse(spec.study.objectives, halving, spec.executor.options)
+        executor: Executor = module.build(**spec.executor.options)
+    except UsageError as error:
+        raise SpecError(f"{where}: [executor] {error}") from error
     return executor
 
 

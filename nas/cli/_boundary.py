@@ -55,9 +55,12 @@ def _report(ctx: click.Context, error: Exception) -> int:
     if isinstance(error, UsageError) or _is_outcome(error):
         _say(ctx, f"error: {error}")
         return FAILED if _is_outcome(error) else USAGE
-    hint = "" if ctx.meta.get(DEBUG) else "; --debug shows where"
+    hint = "" if ctx.meta.get(DEBUG) else "; --debug shows the traceback"
     message = " ".join(str(error).split())
-    _say(ctx, f"error: {type(error).__name__}: {message}{hint}")
+    # Of an evaluation: where in which file, and of which architecture.
+    notes = getattr(error, "__notes__", [])
+    where = f" ({notes[0].splitlines()[0]})" if notes else ""
+    _say(ctx, f"error: {type(error).__name__}: {message}{where}{hint}")
     return FAILED
 
 

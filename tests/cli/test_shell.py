@@ -175,7 +175,7 @@ class Broken:
     ("how", "code", "line"),
     [
         ("usage", 2, "error: expected this, got that\n"),
-        ("fault", 1, "error: RuntimeError: two lines; --debug shows where\n"),
+        ("fault", 1, "error: RuntimeError: two lines; --debug shows the traceback\n"),
         ("stopped", 130, "interrupted\n"),
         ("failed", 1, "error: 10 candidates in a row failed\n"),
     ],
