@@ -56,6 +56,8 @@ class Job:
         resume: a checkpoint of the same job at an earlier epoch to go on from.
         inherit: a checkpoint of another architecture whose weights to start from.
         timeout_seconds: a bound on this job, checked by the evaluator between epochs.
+        may_be_pruned: whether an executor's own scheduler may end it early. A confirmation is
+            trained to its end.
     """
 
     architecture: Architecture
@@ -68,6 +70,7 @@ class Job:
     resume: Artifact | None = None
     inherit: Artifact | None = None
     timeout_seconds: float | None = None
+    may_be_pruned: bool = True
 
 
 @dataclass(frozen=True)

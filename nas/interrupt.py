@@ -55,10 +55,8 @@ class Stop:
             return
         before = {number: signal.getsignal(number) for number in _SIGNALS}
         handlers = {number: handler for number, handler in before.items() if callable(handler)}
-        # A SIGTERM that nobody handles would end the process: here it is a request, too.
-        handlers.setdefault(signal.SIGTERM, signal.default_int_handler)
-        if before[signal.SIGTERM] is signal.SIG_IGN:
-            del handlers[signal.SIGTERM]
+        if before[signal.SIGTERM] is signal.SIG_DFL:  # it would end the process
+            handlers[signal.SIGTERM] = signal.default_int_handler
         owner = os.getpid()
 
         def ask(number: int, frame: FrameType | None) -> None:

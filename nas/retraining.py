@@ -68,7 +68,7 @@ class Retraining:
             raise ConfirmError(f"trial {trial.number} has no architecture")
         epochs = self._setup.evaluator.epochs
         job = self._setup.job(trial.architecture, dataset, artifacts, epochs)
-        return [replace(job, seed=seed) for seed in seeds]
+        return [replace(job, seed=seed, may_be_pruned=False) for seed in seeds]
 
     def _record(
         self, trial: TrialRecord, seeds: Sequence[int], evaluations: Sequence[Evaluation]

@@ -42,10 +42,11 @@ class Plan:
     def steps(self, job: Job) -> list[int]:
         """The epochs at which a job reports, the last one included.
 
-        From a checkpoint, whose epoch is not known here, it reports its end alone.
+        From a checkpoint, whose epoch is not known here, it reports its end alone; so does a job
+        that must come to its end.
         """
         at = {job.until_epoch}
-        if job.resume is None:
+        if job.resume is None and job.may_be_pruned:
             rung = self.grace
             while 0 < rung < job.until_epoch:
                 at.add(rung)

@@ -30,7 +30,9 @@ FAILED, INTERRUPTED = 1, 130
 _COUNTED = ("complete", "failed", "pruned", "infeasible", "cached", "running")
 
 executor_option = click.option(
-    "--executor", metavar="E", help="Where trials run: inline, processes, or another plug-in."
+    "--executor",
+    metavar="E",
+    help="Where trials run: inline, processes, ray, ray_tune, or another plug-in.",
 )
 workers_option = click.option(
     "--workers", metavar="W", type=click.IntRange(min=1), help="Trials that run at one time."

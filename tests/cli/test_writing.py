@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,21 @@ def test_wrong_exports_are_usage_errors(nas: Nas, tmp_path: Path) -> None:
     assert "best" in nas("export", "tiny", "--trial", "first", *to, code=2).stderr
     assert "tiny" in nas("export", "tinny", *to, code=2).stderr
     assert "--to" in nas("export", "tiny", code=2).stderr
+
+
+def test_a_worker_makes_what_a_study_lacks(
+    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone, too; of a study that has all of its trials it makes nothing."""
+    monkeypatch.chdir(tmp_path)
+    run("search", str(study["spec"]), "--name", "helped", "--trials", "2")
+    with sqlite3.connect("nas.db") as database:
+        database.execute("update nas_studies set target = 4, state = 'stopped'")
+        specification = json.loads(database.execute("select spec from nas_studies").fetchone()[0])
+        specification["budget"]["trials"] = 4
+        database.execute("update nas_studies set spec = ?", [json.dumps(specification)])
+    said = run("worker", "helped").stderr
+    assert "helped: finished, 4 trials" in said
+    assert run("worker", "helped").stderr.splitlines() == said.splitlines()[-1:]
+    assert 'did you mean "helped"' in run("worker", "helpd", code=2).stderr
+    assert 'did you mean "inline"' in run("worker", "helped", "--executor", "inlin", code=2).stderr
