@@ -11,7 +11,7 @@ import numpy as np
 import ray
 import ray.cloudpickle
 from ray import tune
-from ray.exceptions import RayActorError
+from ray.exceptions import ActorUnavailableError, RayActorError
 from ray.tune import Callback, Stopper
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
@@ -30,7 +30,8 @@ LOGGERS: Mapping[str, type[Callback]] = {
     "json": JsonLoggerCallback,
     "tensorboard": TBXLoggerCallback,
 }
-_NO_MEMORY = "running low on memory"
+# What Ray says only in words.
+_NO_MEMORY, _NODE_DIED = "running low on memory", "node has died"
 _NO_START = (
     "executor ray_tune: a worker cannot start on its node; are gnn-nas and the modules of your "
     "plug-ins installed there? "
@@ -117,7 +118,7 @@ class HandOver(Callback):  # type: ignore[misc]  # ray has no types
             self._exchange.break_trial(trial.trial_id, RuntimeError(f"Ray Tune failed:\n{said}"))
         elif error.actor_init_failed:
             self._exchange.break_trial(trial.trial_id, UsageError(f"{_NO_START}{error}"))
-        elif error.preempted or "node has died" in said:
+        elif error.preempted or _NODE_DIED in said or isinstance(error, ActorUnavailableError):
             self._exchange.lose(trial.trial_id, error)
         else:
             self._exchange.die(trial.trial_id, "killed, or it left by itself", "crash")

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -291,3 +292,32 @@ def test_a_study_that_asha_does_not_fit_is_refused() -> None:
         ray_tune.refuse({**one, "params": "minimize"}, False, ASHA)
     with pytest.raises(UsageError, match='metric = "val_loss", mode = "min"'):
         ray_tune.refuse({"val_loss": "minimize"}, False, ASHA)
+
+
+def test_the_documented_study(tmp_path: Path) -> None:
+    """Through the command line, whose stdout has the study's result and nothing else."""
+    text = (HERE.parent.parent / "docs" / "ray_tune.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    (study,) = re.findall(r"^```toml\n(.*?)^```", text, re.M | re.S)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "callback.py").write_text(code)
+    (tmp_path / "tuned.toml").write_text(study)
+    command = [sys.executable, "-m", "nas", "search", "tuned.toml", "--format", "json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    trials = json.loads(done.stdout)["trials"]
+    assert trials["complete"] + trials["pruned"] == 8
+    assert trials["pruned"] > 0
+    assert re.search(r"^0\.\d+ with \d layers$", done.stderr, re.M)
+    assert len(list(tmp_path.glob("ray_results/nas_*/*/progress.csv"))) == 8
+
+
+def test_when_a_trial_reports(make_job: MakeJob) -> None:
+    from evaluators.executors._tune_trainable import Plan
+
+    job = make_job(tiny.node_graph(), until_epoch=10)
+    assert Plan().steps(job) == [10]
+    assert Plan(every=4).steps(job) == [4, 8, 10]
+    assert Plan(grace=1, reduction=3).steps(job) == [1, 3, 9, 10]
+    assert Plan(grace=2, reduction=2, every=5).steps(job) == [2, 4, 5, 8, 10]
+    assert Plan(every=4).steps(dataclasses.replace(job, resume=job.dataset)) == [10]
