@@ -115,9 +115,10 @@ class Driver:
     def _collect(self) -> None:
         """Record what has been evaluated, and look after the trials of others now and then."""
         if self._flying:
-            for handle, evaluations in self._executor.wait(_TICK_SECONDS).items():
+            ended = self._executor.wait(_TICK_SECONDS)
+            for handle, evaluations in ended.items():
                 self._measured(self._flying.pop(handle), evaluations)
-            if time.monotonic() - self._told > 1.0:
+            if ended or time.monotonic() - self._told > 1.0:
                 self._tell()
         if time.monotonic() - self._looked > BEAT_SECONDS:
             self._look()
