@@ -7,13 +7,13 @@ reserved, and takes over what one that is gone has left.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from itertools import chain
-from typing import Any
 
-from evaluators import Evaluation, Executor, Job
+from evaluators import Evaluation, Executor
 from nas import budget as stopping
 from nas import judging
+from nas.apart import apart
 from nas.batches import Flying, Ready
 from nas.fold import RecordFold
 from nas.halving import Decision, Halving, Rival
@@ -28,7 +28,6 @@ from nas.store.alive import BEAT_SECONDS
 from nas.store.ledger import Ledger
 from nas.store.owned import Company, Reserved
 from nas.telling import Teller
-from search_spaces import plugins
 
 # How soon a driver notices that it is to stop; and how often one that has nothing to do looks at
 # what the others do.
@@ -196,24 +195,12 @@ class Driver:
         )
         trial.facts, trial.verdict = judging.before(self._setup, trial.architecture)
         recorded = self._book.rungs(trial.ordinal) if reserved.is_orphan else []
-        self._restore(trial, recorded, reserved.checkpoint)
+        self._jobs.restore(trial, recorded, reserved.checkpoint)
         if not recorded:
             self._ready.add(trial)
             return
         trial.level = self._setup.levels.index(recorded[-1]["epoch"])
         self._follow(self._halving.measured(trial, recorded[-1]["id"]))
-
-    def _restore(
-        self, trial: Flying, recorded: list[dict[str, Any]], stopped: Mapping[str, Any] | None
-    ) -> None:
-        """What a trial has to go on from, and what that has cost."""
-        trial.seconds = sum(row["seconds"] for row in recorded)
-        trial.trained = trial.seconds > 0
-        if recorded:
-            trial.checkpoint = self._jobs.checkpoint(recorded[-1])
-        if stopped and stopped["epoch"] > (recorded[-1]["epoch"] if recorded else 0):
-            trial.checkpoint = self._jobs.checkpoint(stopped) or trial.checkpoint
-            trial.carried_seconds = stopped["seconds"]
 
     def _submit(self, batch: list[Flying]) -> None:
         """Send a batch to a worker, but for what is known of it; with nothing else, record that."""
@@ -305,13 +292,3 @@ class Driver:
         self._told = time.monotonic()
         under_way = len(self._ready) + sum(map(len, self._flying.values()))
         self._teller(self._fold, self._book.seconds, under_way, last)
-
-
-def apart(jobs: Sequence[Job]) -> Sequence[Evaluation]:
-    """Evaluate a batch in a worker process, whose death is data: the numbers are the same."""
-    executor: Executor = plugins.load("executor", "processes").build()
-    try:
-        handle = executor.submit(jobs)
-        return executor.wait()[handle]
-    finally:
-        executor.shutdown(wait=False)

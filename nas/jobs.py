@@ -1,6 +1,6 @@
 """What the next rung of a trial takes: an answer from the record, or a job for a worker."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -54,6 +54,26 @@ class Jobs:
         checkpoint = trial.checkpoint
         resume = checkpoint if checkpoint and intact(checkpoint) else None
         return replace(job, resume=resume, inherit=self._inherited(trial))
+
+    def restore(
+        self,
+        trial: Flying,
+        recorded: Sequence[Mapping[str, Any]],
+        stopped: Mapping[str, Any] | None,
+    ) -> None:
+        """Give a trial what it has to go on from, and what that has cost.
+
+        Args:
+            recorded: its rungs, in their order.
+            stopped: where it was stopped: epoch, artifact, seconds since the rung before.
+        """
+        trial.seconds = sum(row["seconds"] for row in recorded)
+        trial.trained = trial.seconds > 0
+        if recorded:
+            trial.checkpoint = self.checkpoint(recorded[-1])
+        if stopped and stopped["epoch"] > (recorded[-1]["epoch"] if recorded else 0):
+            trial.checkpoint = self.checkpoint(stopped) or trial.checkpoint
+            trial.carried_seconds = stopped["seconds"]
 
     def checkpoint(self, row: Mapping[str, Any]) -> Artifact | None:
         """The checkpoint of a recorded rung."""
