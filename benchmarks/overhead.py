@@ -10,7 +10,6 @@ medians of the clock. The disk's fsync stands beside them: what plain Optuna wai
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import statistics
@@ -29,7 +28,6 @@ from overhead_record import NAME, Databases, Plain, databases, filled, spec
 
 from nas.record import Progress
 from nas.study import search
-from search_spaces import plugins
 from search_spaces.plugins import Plugin
 
 DOCUMENT = Path(__file__).with_suffix(".md")
@@ -41,6 +39,13 @@ MOST_GROWTH = 2.0
 MOST_MB = 600.0
 MOST_OVER_POOL_MS = 3.0
 MOST_LOOK_SECONDS = 0.5
+# Name in the table: executor, its options.
+EXECUTORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "processes": ("processes", {}),
+    "ray": ("ray", {}),
+    "ray_tune, no logger": ("ray_tune", {"loggers": []}),
+    "ray_tune, its three loggers": ("ray_tune", {}),
+}
 
 Rows: TypeAlias = list[dict[str, Any]]
 
@@ -185,33 +190,25 @@ def executors(size: Size) -> tuple[str, Rows]:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")])
     )
-    names = [n for n in ("processes", "ray") if not _lacking(n)]
+    names = list(EXECUTORS)
     ms: dict[str, list[float]] = {name: [] for name in names}
     for number in range(size.rounds):
         for name in names if number % 2 == 0 else names[::-1]:
             told(f"executors: {name}, round {number + 1}")
-            ms[name].append(_ms_a_job(name, size.jobs))
+            ms[name].append(_ms_a_job(*EXECUTORS[name], size.jobs))
     found = {name: statistics.median(values) for name, values in ms.items()}
-    lines = {name: [f"{value:.1f}"] for name, value in found.items()}
+    lines = {
+        name: [f"{found[name]:.1f}", f"{min(values):.1f} to {max(values):.1f}"]
+        for name, values in ms.items()
+    }
     rows = [row("2 workers", f"ms a trial, {name}", value) for name, value in found.items()]
-    if reason := _lacking("ray"):
-        lines["ray"] = [reason]
-        rows.append(row(f"2 workers, skipped: {reason}", "ms a trial, ray", None))
-    else:
-        case, bound = "2 workers, ray over processes", MOST_OVER_POOL_MS
-        rows.append(beyond(case, "ms a trial", found["ray"], found["processes"], bound))
-    return table("Executors, two workers, trivial jobs", ["", "ms a trial"], lines), rows
+    case, bound = "2 workers, ray over processes", MOST_OVER_POOL_MS
+    rows.append(beyond(case, "ms a trial", found["ray"], found["processes"], bound))
+    title = "Executors, two workers, trivial jobs"
+    return table(title, ["", "ms a trial", "rounds"], lines), rows
 
 
-def _lacking(executor: str) -> str:
-    """Why an executor cannot be measured."""
-    if executor not in plugins.names("executor"):
-        return f"no executor {executor} here"
-    needed = "ray" if executor == "ray" else "pebble"
-    return "" if importlib.util.find_spec(needed) else f"{needed} is not installed"
-
-
-def _ms_a_job(executor: str, jobs: int) -> float:
+def _ms_a_job(executor: str, options: Mapping[str, Any], jobs: int) -> float:
     """A new study's milliseconds a trial, from when both workers run to the end."""
     warm = jobs // 4
     ends: list[float] = []
@@ -220,8 +217,10 @@ def _ms_a_job(executor: str, jobs: int) -> float:
         if progress.last is not None:
             ends.append(time.perf_counter())
 
-    wanted = spec("random", warm + jobs, Plugin(executor, {"workers": 2}))
     with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
+        own = {"results": f"{folder}/results"} if executor == "ray_tune" else {}
+        plugin = Plugin(executor, {"workers": 2, **options, **own})
+        wanted = spec("random", warm + jobs, plugin)
         search(wanted, storage=f"sqlite:///{folder}/nas.db", data_root=Path(), progress=after)
     return 1000 * (ends[-1] - ends[warm - 1]) / jobs
 

@@ -125,20 +125,21 @@ class Evaluate(Trainable):  # type: ignore[misc]  # ray has no types
         self._desk, self._plan = desk, setting.plan
         self._worker = Worker(setting.driver, setting.path, setting.shares_gpu)
         threading.Thread(target=_listen, args=(desk,), daemon=True).start()
-        self._begin()
+        # Fetched with the first step, not now: Tune may yet give this trial to another worker, one
+        # that has become free while this one started.
+        self._reports: Iterator[tuple[Report, bool]] | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:  # noqa: ARG002
-        self._begin()
+        self._reports = None
         return True
 
     def cleanup(self) -> None:
         self._worker.leave()
 
-    def _begin(self) -> None:
-        parcel = ray.get(self._desk.fetch.remote(self.trial_id))
-        self._reports = reports(parcel, self._plan, self._worker)
-
     def step(self) -> dict[str, Any]:
+        if self._reports is None:
+            parcel = ray.get(self._desk.fetch.remote(self.trial_id))
+            self._reports = reports(parcel, self._plan, self._worker)
         report, done = next(self._reports)
         result: dict[str, Any] = {REPORT: report, "done": done}
         if isinstance(report.outcome, Evaluation):

@@ -321,3 +321,13 @@ def test_when_a_trial_reports(make_job: MakeJob) -> None:
     assert Plan(grace=1, reduction=3).steps(job) == [1, 3, 9, 10]
     assert Plan(grace=2, reduction=2, every=5).steps(job) == [2, 4, 5, 8, 10]
     assert Plan(every=4).steps(dataclasses.replace(job, resume=job.dataset)) == [10]
+
+
+def test_many_short_trials_on_two_workers(storage: str, tmp_path: Path) -> None:
+    """A trial that Tune takes from a worker that starts, for one that is free, is run once."""
+    log, results = tmp_path / "log", str(tmp_path / "results")
+    executor = {"name": "ray_tune", "workers": 2, "loggers": [], "results": results, **PART}
+    spec = fake_spec(60, evaluator={"log": str(log)}, executor=executor)
+    assert search(spec, storage=storage, data_root=Path()).trials.complete == 60
+    lines = log.read_text().splitlines()
+    assert len(set(lines)) == len(lines) == 60
