@@ -25,18 +25,6 @@ fork = multiprocessing.get_context("fork")
 NAME = "shared"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> str:
-    """URL of a database, of either kind, that holds no study of this name."""
-    monkeypatch.setenv("NAS_ARTIFACTS", str(tmp_path / "artifacts"))
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'nas.db'}"
-    url: str = request.getfixturevalue("postgres")
-    return url
-
-
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """Of the study: all tests share one server."""

@@ -30,17 +30,6 @@ TRIALS = 6
 Kill = Callable[[], int]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> str:
-    monkeypatch.setenv("NAS_ARTIFACTS", str(tmp_path / "artifacts"))
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'nas.db'}"
-    url: str = request.getfixturevalue("postgres")
-    return url
-
-
 @pytest.fixture(params=["processes", "ray"])
 def executor(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The table of an executor with one worker."""

@@ -73,17 +73,6 @@ class LosesCommits:
         raise _error(connection)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> str:
-    monkeypatch.setenv("NAS_ARTIFACTS", str(tmp_path / "artifacts"))
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'nas.db'}"
-    url: str = request.getfixturevalue("postgres")
-    return url
-
-
 @pytest.mark.parametrize("came_through", [True, False])
 def test_commits_that_seem_lost_take_place_once(
     came_through: bool, database: str, storage: str, tmp_path: Path
