@@ -42,12 +42,17 @@ def store_url(folder: Path) -> str:
 
 
 def write(store: str, content: bytes | memoryview) -> Artifact:
-    """Store the content and return its artifact; content that is there already is kept."""
+    """Store the content and return its artifact; content that is there already is kept.
+
+    Raises:
+        ArtifactError: there is no such folder here, and it cannot be made.
+        OSError: it cannot be written to.
+    """
     artifact = Artifact(store, hashlib.sha256(content).hexdigest())
     target = _place(artifact)
     if target.exists():
         return artifact
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent, store)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=_PARTIAL)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -60,6 +65,17 @@ def write(store: str, content: bytes | memoryview) -> Artifact:
         raise
     _flush_folder(target.parent)
     return artifact
+
+
+def _make_folder(folder: Path, store: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArtifactError(
+            f"the artifact store {store_path(store)} cannot be made here: {error.strerror}; a "
+            "study's store is recorded with it: mount that folder on this machine too, or begin "
+            "studies of several machines with NAS_ARTIFACTS naming a folder that all of them have"
+        ) from error
 
 
 def path(artifact: Artifact) -> Path:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import tiny
@@ -103,3 +104,11 @@ def test_only_the_same_job_goes_on(make_job: MakeJob):
     (final,) = run([job])
     with pytest.raises(ArtifactError, match="finished"):
         run([dataclasses.replace(job, resume=final.artifact)])
+
+
+def test_a_store_that_cannot_be_made_here_says_what_to_do(tmp_path: Path):
+    """As where a study of another machine goes on."""
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ArtifactError, match="mount that folder on this machine too") as caught:
+        artifacts.write(artifacts.store_url(tmp_path / "file"), b"content")
+    assert isinstance(caught.value.__cause__, OSError)
