@@ -36,7 +36,12 @@ class Run:
     @property
     def is_alive(self) -> bool:
         """Whether it may be: it has beaten lately, and its process is there as far as one sees."""
-        return self.silent_seconds < GRACE_SECONDS and may_be_alive(self.id, self.host, self.pid)
+        return self.may_live(0.0)
+
+    def may_live(self, excuse_seconds: float) -> bool:
+        """The same, where it could not beat for a while: the database was away."""
+        silent = self.silent_seconds - excuse_seconds
+        return silent < GRACE_SECONDS and may_be_alive(self.id, self.host, self.pid)
 
 
 def open_runs(connection: sa.Connection, study: int | None = None) -> list[Run]:

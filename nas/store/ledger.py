@@ -50,8 +50,7 @@ class Ledger(StudyRun):
         """Take over the trials that no live run owns, in the order of their ordinals."""
 
         def body(connection: sa.Connection, _study: Mapping[str, Any]) -> list[Reserved]:
-            live = [run.id for run in open_runs(connection, self.study) if run.is_alive]
-            live = [*live, self.run_id]
+            live = [*self._live(connection), self.run_id]
             gone = sa.update(runs).where(runs.c.study_id == self.study, runs.c.id.not_in(live))
             connection.execute(gone.where(sa.not_(runs.c.ended)).values(ended=True))
             owner = trials.c.run_id
@@ -89,9 +88,7 @@ class Ledger(StudyRun):
         def ask(connection: sa.Connection) -> Company:
             found = connection.execute(query).all()
             begun = int(connection.scalar(given_out) or 0)
-            alive = set()
-            if found:
-                alive = {run.id for run in open_runs(connection, self.study) if run.is_alive}
+            alive = self._live(connection) if found else []
             measured = {ordinal: epoch or 0 for ordinal, _, epoch in found}
             return Company(begun, measured, any(run not in alive for _, run, _ in found))
 
@@ -280,13 +277,18 @@ class Ledger(StudyRun):
             self.twin.mark(connection, twins, "WAITING")
             connection.execute(sa.update(runs).where(runs.c.id == self.run_id).values(ended=True))
             time = {"seconds": study["seconds"], "accounted": study["now"]}
-            if any(run.is_alive for run in open_runs(connection, self.study)):
+            if self._live(connection):
                 self.change(connection, **time)
             else:
                 self.change(connection, state=state, reason=reason, **time)
 
         with suppress(TakenOverError):
             self.write(body)
+
+    def _live(self, connection: sa.Connection) -> list[str]:
+        """The runs of the study that may be alive."""
+        excuse = self.patience.excuse_seconds
+        return [r.id for r in open_runs(connection, self.study) if r.may_live(excuse)]
 
     def _which(self, ordinal: int) -> dict[str, Any]:
         """The parameters of a statement on a trial of this run."""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from nas.store.alive import GRACE_SECONDS
 from nas.store.engine import UnreachableError
 
 T = TypeVar("T")
@@ -45,6 +46,14 @@ class Patience:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._say, self._seconds, self._clock, self._sleep = say, seconds, clock, sleep
+        # The last time that the database was away: until when, and for how long.
+        self._back_at, self._away_seconds = float("-inf"), 0.0
+
+    @property
+    def excuse_seconds(self) -> float:
+        """For how long nobody could give a sign of life, if that was but a moment ago."""
+        is_recent = self._clock() - self._back_at < GRACE_SECONDS
+        return self._away_seconds if is_recent else 0.0
 
     def hurry(self) -> None:
         """Wait no more: the study is being stopped."""
@@ -74,6 +83,8 @@ class Patience:
             except UnreachableError as again:
                 error = again
                 continue
+            self._back_at = self._clock()
+            self._away_seconds = self._back_at - began
             self._say("the database is back; nothing is lost")
             return result
         raise error

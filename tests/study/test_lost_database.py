@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
+from fakes import space
 from fakes.postgres import PostgresServer
 from fakes.studies import fake_spec
 from sqlalchemy import event
@@ -23,6 +24,10 @@ from evaluators import InfrastructureError
 from nas.record import Progress, TrialRecord
 from nas.spec import StudySpec
 from nas.store import Store, StoreFailedError
+from nas.store.engine import UnreachableError
+from nas.store.ledger import Ledger
+from nas.store.patience import Patience
+from nas.store.twin import Twin
 from nas.study import resume, search
 
 TRIALS = 12
@@ -237,3 +242,33 @@ def test_a_full_disk_under_the_artifacts(
     _enlarge(small_disk)
     resumed = resume("full", storage=storage, data_root=Path())
     assert (resumed.trials.ended, resumed.trials.failed) == (120, 0)
+
+
+def test_an_outage_excuses_who_could_not_beat(storage: str, tmp_path: Path) -> None:
+    """A driver that has waited for the database itself does not take the others for dead."""
+    search(_spec("away", 2), storage=storage, data_root=Path())
+    now = 0.0
+    patience = Patience(lambda _: None, clock=lambda: now, sleep=lambda _: None)
+    store = Store(storage)
+    twin = Twin(store, "away", space.build(None), {"val_accuracy": "maximize"})
+    other = Ledger(store, "away", twin, Patience(print))
+    other.reserve(1, 3)
+    mine = Ledger(store, "away", twin, patience, join=True)
+    with store.writing() as connection:
+        silent = sa.text("update nas_runs set beat = beat - 140 where id = :id")
+        connection.execute(silent, {"id": other.run_id})
+    assert mine.company().has_orphans
+    attempts = 0
+
+    def away_for_two_minutes() -> None:
+        nonlocal attempts, now
+        attempts += 1
+        if attempts < 5:
+            now += 30.0
+            raise UnreachableError("the server is gone", "gone")
+
+    patience(away_for_two_minutes)
+    assert patience.excuse_seconds == 90.0  # from the first failure on
+    assert not mine.company().has_orphans
+    now += 61.0
+    assert mine.company().has_orphans
