@@ -219,3 +219,30 @@ def test_postgres_serves_several_machines(
         resume("machines", storage=postgres, data_root=Path(), trials=5)
     resume_spec = Store(postgres).spec("machines")
     assert resume_spec["budget"] == {"trials": 2}
+
+
+def test_drivers_exhaust_a_space_together(database: str, name: str, tmp_path: Path) -> None:
+    """Each architecture once, and then all leave, though more trials were wanted."""
+    log = tmp_path / "log"
+    space = {"kinds": ["wide"], "widths": [2, 4], "levels": 2}  # 2 x 2 x 2, and two learning rates
+    spec = _spec(name, 50, space=space, evaluator={"log": str(log), "seconds": 0.02})
+    drivers = [_child(_search, spec, database), *(_child(_work, name, database) for _ in range(2))]
+    assert _joined(drivers) == [0, 0, 0]
+    lines = log.read_text().splitlines()
+    assert len(lines) == len(set(lines)) == 16
+    status = Store(database).status(name)
+    assert (status.state, status.trials.complete, status.trials.waiting) == ("finished", 16, 0)
+    assert "exhausted" in status.reason
+
+
+def test_time_is_the_studys_and_not_its_drivers_sum(database: str, name: str) -> None:
+    """Three drivers side by side for four seconds: four seconds are spent, not twelve."""
+    spec = fake_spec(
+        None, study={"name": name}, budget={"seconds": 4.0}, evaluator={"seconds": 0.05}
+    )
+    drivers = [_child(_search, spec, database), *(_child(_work, name, database) for _ in range(2))]
+    assert _joined(drivers) == [0, 0, 0]
+    status = Store(database).status(name)
+    assert status.state == "finished"
+    assert 4.0 <= status.seconds < 8.0
+    assert len(_runs(database, name)) == 3
