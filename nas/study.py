@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from evaluators import Artifact, Executor
+from evaluators.errors import place
 from nas.driver import Driver, StudyFailedError
 from nas.feasible import refuse_infeasible
 from nas.fold import build_strategy
@@ -216,8 +217,9 @@ def _drive(
         reason = "interrupted"
         raise
     except Exception as error:
-        said = " ".join(str(error).split())
-        reason = said if isinstance(error, StudyFailedError) else f"{type(error).__name__}: {said}"
+        reason = " ".join(str(error).split())
+        if not isinstance(error, (StudyFailedError, UsageError, StoreFailedError)):
+            reason = f"{type(error).__name__}: {reason} (at {place(error)})"
         raise
     finally:
         with uninterrupted():

@@ -1,13 +1,14 @@
 """The connection of this process to a Ray cluster, shared by all executors that want one."""
 
+import importlib
 import logging
 import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from search_spaces import UsageError
 
@@ -16,9 +17,11 @@ _OBJECT_STORE_BYTES = 256 * 2**20
 _GIB = 2**30
 _REACH_SECONDS = 10.0
 _CLIENT_PORT = 10001
+_AUTH = "RAY_AUTH_MODE"
 # How many have connected and not disconnected, and whether the connection is theirs to end.
 _holders = 0
 _owned = False
+_auth_before: str | None = None
 
 
 def connect(
@@ -43,11 +46,16 @@ def connect(
     Raises:
         UsageError: the cluster cannot be reached, or the workers never have room in it.
     """
-    global _holders, _owned
+    global _holders, _owned, _auth_before
     import ray
 
     if not ray.is_initialized():
-        _initialize(address, store_bytes)
+        _auth_before = os.environ.get(_AUTH)
+        try:
+            _initialize(address, store_bytes)
+        except BaseException:
+            _set_auth(_auth_before)
+            raise
         _owned = True
     _holders += 1
     try:
@@ -55,6 +63,18 @@ def connect(
     except BaseException:
         disconnect()
         raise
+
+
+def refuse(options: Mapping[str, Any]) -> None:
+    """Raise a `UsageError` where it can be known before anything begins that there is no room.
+
+    Args:
+        options: of the executor: address, workers, num_cpus.
+    """
+    address, workers = options.get("address", ""), options.get("workers", 1)
+    cpus, each = os.cpu_count() or 1, options.get("num_cpus", 1.0)
+    if not address and int(cpus / each + 1e-9) < workers:
+        _no_room(address, workers, {"CPU": each}, f"{cpus} CPU", int(cpus / each + 1e-9))
 
 
 def disconnect() -> None:
@@ -66,6 +86,33 @@ def disconnect() -> None:
     if _holders == 0 and _owned:
         _owned = False
         ray.shutdown()
+        _set_auth(_auth_before)
+
+
+def _set_auth(mode: str | None) -> None:
+    """Whether Ray's calls of this process carry a token: "token", "disabled", or as Ray thinks.
+
+    Ray itself turns it on for the process when it starts a local cluster, and leaves it so: then
+    the actors of a next cluster, without tokens, would never run.
+    """
+    if os.environ.get(_AUTH) == mode:
+        return
+    if mode is None:
+        del os.environ[_AUTH]
+    else:
+        os.environ[_AUTH] = mode
+    _raylet().Config.initialize("")
+    _raylet().AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _has_token() -> bool:
+    loader = _raylet().AuthenticationTokenLoader.instance()
+    return bool(loader.has_token(ignore_auth_mode=True))
+
+
+def _raylet() -> Any:
+    """Ray's compiled module, of which no checker knows the names."""
+    return importlib.import_module("ray._raylet")
 
 
 def _initialize(address: str, store_bytes: int) -> None:
@@ -83,12 +130,21 @@ def _initialize(address: str, store_bytes: int) -> None:
             _reach(address)
         _quieten()
         with _signals_kept(), _command_line_hidden():
-            ray.init(address or "local", **options)
+            try:
+                ray.init(address or "local", **options)
+            except (RayError, OSError, RuntimeError):
+                # `ray start` wants a token as soon as there is one; `ray.init` sends none.
+                if not address or _AUTH in os.environ or not _has_token():
+                    raise
+                ray.shutdown()
+                _set_auth("token")
+                ray.init(address, **options)
     except (RayError, OSError, RuntimeError, ValueError, ImportError) as error:
         what = f'the Ray cluster at "{address}" cannot be reached'
         remedy = (
             "is it up (`ray status`), and of the same versions of Ray and Python? If it wants a "
-            "token: RAY_AUTH_MODE=token, with RAY_AUTH_TOKEN or ~/.ray/auth_token"
+            "token: RAY_AUTH_MODE=token, with RAY_AUTH_TOKEN or ~/.ray/auth_token. Without it, "
+            "--executor processes goes on with the study on this machine"
         )
         if not address:
             what, remedy = "a Ray cluster of this machine cannot be started", "see /tmp/ray"
@@ -161,10 +217,16 @@ def _check_room(
     if places >= workers:
         return
     has = " and ".join(_in_words({name: node.get(name, 0.0) for name in asked}) for node in nodes)
+    _no_room(address, workers, asked, has or "no node", places)
+
+
+def _no_room(
+    address: str, workers: int, asked: Mapping[str, float], has: str, places: int
+) -> NoReturn:
     where = f'the cluster at "{address}"' if address else "this machine"
     raise UsageError(
         f"executor on Ray: {workers} workers were asked for, each with {_in_words(asked)}; "
-        f"{where} has {has or 'no node'}, which is room for {places}; ask for fewer workers, or "
+        f"{where} has {has}, which is room for {places}; ask for fewer workers, or "
         "for less (fractions too) with num_cpus, num_gpus or memory_gb"
     )
 
@@ -176,7 +238,7 @@ def _fit(name: str, total: float, amount: float) -> int:
     return int(total / amount + 1e-9)
 
 
-def _in_words(resources: dict[str, float]) -> str:
+def _in_words(resources: Mapping[str, float]) -> str:
     return ", ".join(
         f"{amount / _GIB:.3g} GiB" if name == "memory" else f"{amount:g} {name}"
         for name, amount in resources.items()

@@ -7,10 +7,12 @@ jobs one by one. Lost nodes, actors that die while they are idle or start, and f
 are tried again, at most three times. Linux and macOS. See docs/cluster.md.
 """
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt
 
+from evaluators.executors import _ray
 from evaluators.executors._pool import Pool
 from evaluators.executors._ray_actors import Actors, Wishes
 from evaluators.values import Executor
@@ -41,3 +43,14 @@ def build(
     """
     wishes = Wishes(address, workers, num_cpus, num_gpus, memory_gb)
     return Pool(Actors(wishes), workers, timeout_seconds)
+
+
+def refuse(objectives: Mapping[str, str], halving: bool, options: Mapping[str, Any]) -> None:
+    """Raise a `UsageError` where this machine has no room for so many workers.
+
+    Args:
+        objectives, halving: of the study; any will do.
+        options: of this executor.
+    """
+    del objectives, halving
+    _ray.refuse(options)

@@ -105,6 +105,7 @@ def refuse(objectives: Mapping[str, str], halving: bool, options: Mapping[str, A
         halving: whether the study has rungs of its own.
         options: of this executor.
     """
+    _ray.refuse(options)
     if options.get("scheduler", "fifo") != "asha":
         return
     if halving:

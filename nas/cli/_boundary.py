@@ -57,9 +57,12 @@ def _report(ctx: click.Context, error: Exception) -> int:
         return FAILED if _is_outcome(error) else USAGE
     hint = "" if ctx.meta.get(DEBUG) else "; --debug shows the traceback"
     message = " ".join(str(error).split())
-    # Of an evaluation: where in which file, and of which architecture.
+    # An evaluation's has a note: where in which file, and of which architecture.
     notes = getattr(error, "__notes__", [])
-    where = f" ({notes[0].splitlines()[0]})" if notes else ""
+    from evaluators.errors import located, place
+
+    where = notes[0].splitlines()[0] if notes else located(place(error), ())
+    where = f" ({where})" if where else ""
     _say(ctx, f"error: {type(error).__name__}: {message}{where}{hint}")
     return FAILED
 

@@ -213,8 +213,9 @@ def worker_command(
     except KeyboardInterrupt:
         _interrupted(ctx, name, storage, command="worker")
     else:
-        ended = f"{status.trials.ended} trials"
-        click.echo(f"{name}: {status.state}, {ended}; see: nas front {name}", err=True)
+        of = f" of {status.target}" if status.target else ""
+        ended, place = f"{status.trials.ended}{of} trials", storage_argument(status.storage)
+        click.echo(f"{name}: {ended}; see: nas front {name}{place}", err=True)
 
 
 def changed_executor(

@@ -123,13 +123,15 @@ def import_command(file: str, name: str | None, storage: str) -> None:
       nas storage import quickstart.jsonl
       nas storage import quickstart.jsonl --name again --storage postgresql://me@host/nas
     """
-    from nas.store import Store
+    from nas.cli.search import storage_argument
+    from nas.store import Store, hidden_password
     from nas.store.importing import import_study
 
     with _opened(file) as lines:
         taken = import_study(Store(storage), lines, "stdin" if file == "-" else file, name)
     click.echo(taken)
-    click.echo(f'study "{taken}" imported; go on with it by: nas resume {taken}', err=True)
+    place = storage_argument(hidden_password(storage))
+    click.echo(f'study "{taken}" imported; go on with: nas resume {taken}{place}', err=True)
 
 
 @contextmanager

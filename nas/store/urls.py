@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
 from search_spaces import UsageError
+from search_spaces.errors import did_you_mean
 
 _EXAMPLES = '"sqlite:///nas.db" or "postgresql://user@host/database"'
 
@@ -41,7 +42,10 @@ def parse_url(storage: str) -> URL:
         return url
     if backend in ("postgresql", "postgres"):
         return _with_password_in_place(url).set(drivername="postgresql+psycopg")
-    raise StoreError(f'expected a database URL such as {_EXAMPLES}, got one of "{backend}"')
+    raise StoreError(
+        f'expected a database URL such as {_EXAMPLES}, got "{backend}://..."; '
+        f"{did_you_mean(backend, ('sqlite', 'postgresql'))}"
+    )
 
 
 def _with_password_in_place(url: URL) -> URL:

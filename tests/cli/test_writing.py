@@ -182,7 +182,7 @@ def test_a_worker_makes_what_a_study_lacks(
         specification["budget"]["trials"] = 4
         database.execute("update nas_studies set spec = ?", [json.dumps(specification)])
     said = run("worker", "helped").stderr
-    assert "helped: finished, 4 trials" in said
+    assert "helped: 4 of 4 trials" in said
     assert run("worker", "helped").stderr.splitlines() == said.splitlines()[-1:]
     assert 'did you mean "helped"' in run("worker", "helpd", code=2).stderr
     assert 'did you mean "inline"' in run("worker", "helped", "--executor", "inlin", code=2).stderr
