@@ -66,14 +66,19 @@ def connect(
 
 
 def refuse(options: Mapping[str, Any]) -> None:
-    """Raise a `UsageError` where it can be known before anything begins that there is no room.
+    """Raise a `UsageError` where it can be known before anything begins: no cluster, no room.
 
     Args:
         options: of the executor: address, workers, num_cpus.
     """
     address, workers = options.get("address", ""), options.get("workers", 1)
     cpus, each = os.cpu_count() or 1, options.get("num_cpus", 1.0)
-    if not address and int(cpus / each + 1e-9) < workers:
+    if address:
+        try:
+            _reach(address)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _unreachable(address, error) from error
+    elif int(cpus / each + 1e-9) < workers:
         _no_room(address, workers, {"CPU": each}, f"{cpus} CPU", int(cpus / each + 1e-9))
 
 
@@ -140,16 +145,20 @@ def _initialize(address: str, store_bytes: int) -> None:
                 _set_auth("token")
                 ray.init(address, **options)
     except (RayError, OSError, RuntimeError, ValueError, ImportError) as error:
-        what = f'the Ray cluster at "{address}" cannot be reached'
-        remedy = (
-            "is it up (`ray status`), and of the same versions of Ray and Python? If it wants a "
-            "token: RAY_AUTH_MODE=token, with RAY_AUTH_TOKEN or ~/.ray/auth_token. Without it, "
-            "--executor processes goes on with the study on this machine"
-        )
-        if not address:
-            what, remedy = "a Ray cluster of this machine cannot be started", "see /tmp/ray"
-        first_line = (str(error).strip().splitlines() or [""])[0]
-        raise UsageError(f"{what}: {type(error).__name__}: {first_line}; {remedy}") from error
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> UsageError:
+    what = f'the Ray cluster at "{address}" cannot be reached'
+    remedy = (
+        "is it up (`ray status`), and of the same versions of Ray and Python? If it wants a "
+        "token: RAY_AUTH_MODE=token, with RAY_AUTH_TOKEN or ~/.ray/auth_token. Without it, "
+        "--executor processes goes on with a study on this machine"
+    )
+    if not address:
+        what, remedy = "a Ray cluster of this machine cannot be started", "see /tmp/ray"
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    return UsageError(f"{what}: {type(error).__name__}: {first_line}; {remedy}")
 
 
 def _reach(address: str) -> None:

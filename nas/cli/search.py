@@ -239,7 +239,9 @@ def changed_executor(
 @contextmanager
 def _reported(ctx: click.Context, name: str, storage: str, fmt: str) -> Iterator[None]:
     """Print the result when the study ends, also when it ends because its trials fail."""
+    from evaluators import InfrastructureError
     from nas.driver import StudyFailedError
+    from nas.store import StoreFailedError, hidden_password
 
     try:
         yield
@@ -247,6 +249,10 @@ def _reported(ctx: click.Context, name: str, storage: str, fmt: str) -> Iterator
         _interrupted(ctx, name, storage)
     except StudyFailedError:
         _write_result(name, storage, fmt)
+        raise
+    except (StoreFailedError, InfrastructureError):
+        place = storage_argument(hidden_password(storage))
+        click.echo(f"go on, when it is mended, with: nas resume {name}{place}", err=True)
         raise
     else:
         if not _write_result(name, storage, fmt):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -175,7 +176,11 @@ class Broken:
     ("how", "code", "line"),
     [
         ("usage", 2, "error: expected this, got that\n"),
-        ("fault", 1, "error: RuntimeError: two lines; --debug shows the traceback\n"),
+        (
+            "fault",
+            1,
+            f"error: RuntimeError: two lines (at {__file__}:LINE); --debug shows the traceback\n",
+        ),
         ("stopped", 130, "interrupted\n"),
         ("failed", 1, "error: 10 candidates in a row failed\n"),
     ],
@@ -191,7 +196,8 @@ def test_every_exception_becomes_a_line_and_a_status(
 
     monkeypatch.setattr(studies.list_command, "callback", listing)
     result = run("list", code=code)
-    assert (result.stdout, result.stderr) == ("", line)
+    said = re.sub(r"\.py:\d+", ".py:LINE", result.stderr)
+    assert (result.stdout, said) == ("", line)
     debug = run("list", "--debug", code=code)
     assert "Traceback" in debug.stderr
     assert "test_shell.py" in debug.stderr

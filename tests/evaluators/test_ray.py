@@ -400,3 +400,18 @@ def test_a_cluster_of_its_own_ends_with_its_driver(make_fake: MakeJob, tmp_path:
     assert len(parts) >= 3
     psutil.wait_procs(parts, 60)
     assert not [p for p in parts if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"workers": 10_000}, "this machine has .* CPU, which is room for"),
+        ({"address": "127.0.0.1:1"}, 'cluster at "127.0.0.1:1" cannot be reached: .*refused'),
+        ({"address": "hello"}, "cannot be reached: .*hello"),
+    ],
+)
+def test_what_can_never_be_had_is_refused_before_a_study_begins(options: dict[str, Any], says: str):
+    """Without starting anything; what may be there is not refused."""
+    with pytest.raises(UsageError, match=says):
+        ray_plugin.refuse({}, False, options)
+    ray_plugin.refuse({}, False, {"workers": 1})
