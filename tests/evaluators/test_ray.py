@@ -312,9 +312,8 @@ def test_what_can_never_be_had_is_refused(cluster: str, pool: Executor, make_fak
         ({"memory_gb": 1e6}, "GiB"),
     ):
         executor = ray_plugin.build(address=cluster, **options)
-        executor.submit([job])
         with pytest.raises(UsageError, match=says):
-            executor.wait()
+            executor.submit([job])
         executor.shutdown()
     with pytest.raises(UsageError, match=r'"127.0.0.1:1" cannot be reached.*`ray status`'):
         _ray._initialize("127.0.0.1:1", 0)
