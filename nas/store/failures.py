@@ -92,10 +92,13 @@ def _message(url: URL, kind: _Kind, reason: str) -> str:
             f"recorded is lost. Free some space in {where}, then go on with: nas resume"
         )
     if kind == "denied":
-        return (
-            f"cannot use the database {shown}: {reason}; what is recorded is kept. The user of "
-            "this process must be allowed to read and write it (of SQLite: its folder too)"
+        remedy = (
+            "make it first, with createdb; `nas` makes its tables"
+            if "does not exist" in reason
+            else "what is recorded is kept. The user of this process must be allowed to read and "
+            "write it (of SQLite: its folder too)"
         )
+        return f"cannot use the database {shown}: {reason}; {remedy}"
     return (
         f"cannot use the database {shown}: {reason}; what is recorded is kept, try again when it "
         "can be reached and written to"
