@@ -17,8 +17,8 @@ from nas.cli._boundary import boundary
 COMMANDS: Mapping[str, str] = {
     "init": "search",
     "search": "search",
-    "resume": "search",
-    "worker": "search",
+    "resume": "resume",
+    "worker": "resume",
     "list": "studies",
     "status": "studies",
     "trials": "trials",

@@ -9,9 +9,9 @@ import click
 from nas.cli._output import choices, write_rows, write_table
 from nas.cli._progress import Live
 from nas.cli._shared import command, data_root_option, format_option, name_argument, storage_option
+from nas.cli.resume import changed_executor
 from nas.cli.search import (
     INTERRUPTED,
-    changed_executor,
     executor_option,
     storage_argument,
     workers_option,

@@ -1,0 +1,134 @@
+"""`nas resume`, `nas worker`: going on with a study, alone or beside others."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nas.cli._progress import Live
+from nas.cli._shared import (
+    command,
+    data_root_option,
+    format_option,
+    name_argument,
+    storage_option,
+)
+from nas.cli.search import (
+    executor_option,
+    interrupted,
+    reported,
+    storage_argument,
+    workers_option,
+)
+
+if TYPE_CHECKING:
+    from search_spaces.plugins import Plugin
+
+
+@command("resume")
+@name_argument
+@storage_option
+@click.option(
+    "--trials", metavar="N", type=click.IntRange(min=1), help="Wanted in all; a done study is done."
+)
+@click.option(
+    "--seconds", metavar="S", type=click.FloatRange(min=0, min_open=True), help="In all, likewise."
+)
+@executor_option
+@workers_option
+@data_root_option
+@format_option
+@click.pass_context
+def resume_command(
+    ctx: click.Context,
+    name: str,
+    storage: str,
+    trials: int | None,
+    seconds: float | None,
+    executor: str | None,
+    workers: int | None,
+    data_root: Path,
+    fmt: str,
+) -> None:
+    """Go on with a study.
+
+    The study NAME, as it is stored, from where it was stopped or killed.
+
+    \b
+    Examples:
+      nas resume quickstart
+      nas resume quickstart --trials 200 --workers 4
+    """
+    plugin = changed_executor(storage, name, executor, workers)
+    from nas.study import resume
+
+    with reported(ctx, name, storage, fmt), Live() as live:
+        resume(
+            name,
+            storage=storage,
+            data_root=data_root,
+            trials=trials,
+            seconds=seconds,
+            executor=plugin,
+            progress=live,
+        )
+
+
+@command("worker")
+@name_argument
+@storage_option
+@executor_option
+@workers_option
+@data_root_option
+@click.pass_context
+def worker_command(
+    ctx: click.Context,
+    name: str,
+    storage: str,
+    executor: str | None,
+    workers: int | None,
+    data_root: Path,
+) -> None:
+    """Help with a study that others may be running.
+
+    Takes part in the study NAME until it has all its trials: as many of these as you like, on any
+    machines that reach the database (with SQLite: on one). Each may come and go; what one that is
+    gone has left is finished by the others.
+
+    \b
+    Examples:
+      nas worker cora --storage postgresql://me@host/nas
+      nas worker cora --executor ray --workers 8
+    """
+    plugin = changed_executor(storage, name, executor, workers)
+    from nas.study import work
+
+    try:
+        with Live() as live:
+            status = work(
+                name, storage=storage, data_root=data_root, executor=plugin, progress=live
+            )
+    except KeyboardInterrupt:
+        interrupted(ctx, name, storage, command="worker")
+    else:
+        of = f" of {status.target}" if status.target else ""
+        ended, place = f"{status.trials.ended}{of} trials", storage_argument(status.storage)
+        click.echo(f"{name}: {ended}; see: nas front {name}{place}", err=True)
+
+
+def changed_executor(
+    storage: str, name: str, executor: str | None, workers: int | None
+) -> "Plugin | None":
+    """The stored executor with what the command line says instead; None where it says nothing."""
+    from nas.spec import StudySpec, check_plugin
+    from nas.store import Store
+
+    stored = Store.open_existing(storage).spec(name)
+    if executor is None and workers is None:
+        return None
+    table = stored["executor"] if executor in (None, stored["executor"]["name"]) else {}
+    changed = {"name": executor, "workers": workers}
+    table = table | {key: value for key, value in changed.items() if value is not None}
+    spec = StudySpec.from_json({**stored, "executor": table})
+    check_plugin("executor", spec.executor, "[executor]")
+    return spec.executor
