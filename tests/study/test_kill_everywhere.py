@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing.context import ForkProcess
+from multiprocessing.context import ForkProcess, SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,10 @@ from nas.spec import StudySpec
 from nas.store import Store
 from nas.study import search
 
-fork = multiprocessing.get_context("fork")
+fork, spawn = multiprocessing.get_context("fork"), multiprocessing.get_context("spawn")
 TRIALS = 6
 Kill = Callable[[], int]
+Driver = ForkProcess | SpawnProcess
 
 
 @pytest.fixture(params=["processes", "ray"])
@@ -102,8 +103,10 @@ def _reference(tmp_path: Path, trials: int = TRIALS) -> list[tuple[Any, ...]]:
     return _told(storage, "whole")
 
 
-def _driver(spec: StudySpec, storage: str, kill_at_commit: int | None = None) -> ForkProcess:
-    child = fork.Process(target=go, args=(spec, storage, kill_at_commit))
+def _driver(spec: StudySpec, storage: str, kill_at_commit: int | None = None) -> Driver:
+    # What is forked from a process that has used Ray cannot use it.
+    context = spawn if spec.executor.name == "ray" else fork
+    child = context.Process(target=go, args=(spec, storage, kill_at_commit))
     child.start()
     return child
 
@@ -133,8 +136,8 @@ def test_a_driver_on_ray_killed_at_each_commit_of_a_trial(
     """Its actors are gone with it, and those of its successor do the rest."""
     reference = _reference(tmp_path, 3)
     executor = {"name": "ray", "num_cpus": 0.5, "address": ray_cluster.address}
-    # After those that begin a study and a run: one trial and more.
-    for kill_at_commit in range(4, 9):
+    # After those that begin a study and a run: all that a trial commits.
+    for kill_at_commit in range(4, 8):
         name = f"on-ray-{kill_at_commit}"
         spec = _spec(name, executor, 3)
         driver = _driver(spec, database, kill_at_commit)
@@ -182,7 +185,7 @@ def _lines(log: Path) -> int:
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
-def _wait_for_lines(log: Path, wanted: int, driver: ForkProcess) -> None:
+def _wait_for_lines(log: Path, wanted: int, driver: Driver) -> None:
     while _lines(log) < wanted and driver.exitcode is None:
         time.sleep(0.005)
 
