@@ -24,6 +24,10 @@ _owned = False
 _auth_before: str | None = None
 
 
+class NoRoomError(UsageError):
+    """A cluster never has room for what is asked of it."""
+
+
 def connect(
     address: str,
     workers: int,
@@ -44,7 +48,8 @@ def connect(
         store_bytes: of data that a cluster started here is to hold in its object store.
 
     Raises:
-        UsageError: the cluster cannot be reached, or the workers never have room in it.
+        UsageError: the cluster cannot be reached.
+        NoRoomError: the workers never have room in it.
     """
     global _holders, _owned, _auth_before
     import ray
@@ -215,7 +220,7 @@ def _check_room(
 
     for name, amount in asked.items():
         if amount > 1 and amount != int(amount):
-            raise UsageError(
+            raise NoRoomError(
                 f"executor on Ray: expected num_{name.lower()}s to be at most 1 or a whole number, "
                 f"got {amount:g}"
             )
@@ -233,7 +238,7 @@ def _no_room(
     address: str, workers: int, asked: Mapping[str, float], has: str, places: int
 ) -> NoReturn:
     where = f'the cluster at "{address}"' if address else "this machine"
-    raise UsageError(
+    raise NoRoomError(
         f"executor on Ray: {workers} workers were asked for, each with {_in_words(asked)}; "
         f"{where} has {has}, which is room for {places}; ask for fewer workers, or "
         "for less (fractions too) with num_cpus, num_gpus or memory_gb"

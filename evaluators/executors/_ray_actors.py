@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evaluators import artifacts
-from evaluators.errors import may_pass
 from evaluators.executors import _ray
 from evaluators.executors._pool import WorkerDiedError, WorkerLostError
 from evaluators.executors._worker import Raised
@@ -111,10 +110,9 @@ class Actors:
     def schedule(self, jobs: Sequence[Job], limit_seconds: float | None) -> "Future[Any]":
         try:
             return self._start(jobs, limit_seconds)
-        except Exception as error:
-            if not may_pass(error):  # nor would it pass for the next batch
-                raise
-            # As if a worker had found it: the pool knows what to do.
+        except _ray.NoRoomError:  # nor would the next batch have any
+            raise
+        except Exception as error:  # as if a worker had found it: the pool knows what to do
             failed: Future[Any] = Future()
             failed.set_exception(error)
             return failed
