@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from evaluators import Evaluation
 from nas.record import TrialRecord
-from nas.store.alive import open_runs
+from nas.store.alive import OWN_RUNS, open_runs
 from nas.store.owned import Company, Ending, Reserved, reserved
 from nas.store.rows import UNENDED, trial_record
 from nas.store.schema import evaluations, runs, studies, trials
@@ -282,6 +282,8 @@ class Ledger(StudyRun):
             else:
                 self.change(connection, state=state, reason=reason, **time)
 
+        # Over it is in any case, also where that cannot be written.
+        OWN_RUNS.discard(self.run_id)
         with suppress(TakenOverError):
             self.write(body)
 

@@ -113,5 +113,6 @@ def driving(store: Store, name: str) -> Iterator[None]:
         with heartbeat(beat):
             yield
     finally:
+        OWN_RUNS.discard(run_id)
         with store.writing() as connection:
             connection.execute(mine.values(ended=True))

@@ -195,7 +195,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system of its own."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(command, check=False).returncode:
         pytest.skip("no right to mount a small file system here")
     yield folder
@@ -214,7 +214,7 @@ def test_a_full_disk_under_the_database(
     """
     monkeypatch.setenv("NAS_ARTIFACTS", str(tmp_path / "artifacts"))
     storage, whole = f"sqlite:///{small_disk / 'nas.db'}", f"sqlite:///{tmp_path / 'whole.db'}"
-    trials = 120
+    trials = 300
     search(_spec("full", trials), storage=whole, data_root=Path())
     with pytest.raises(StoreFailedError, match="its disk is full") as caught:
         search(_spec("full", trials), storage=storage, data_root=Path())
@@ -232,16 +232,16 @@ def test_a_full_disk_under_the_artifacts(
 ) -> None:
     """No candidate's fault: it is tried again, then the study stops and says why."""
     monkeypatch.setenv("NAS_ARTIFACTS", str(small_disk))
-    (small_disk / "other").write_bytes(b"0" * 330_000)
+    (small_disk / "other").write_bytes(b"0" * 450_000)
     with pytest.raises(InfrastructureError, match="No space left"):
-        search(_spec("full", 120), storage=storage, data_root=Path())
+        search(_spec("full", 300), storage=storage, data_root=Path())
     status = Store(storage).status("full")
     assert status.state == "stopped"
     assert "No space left" in status.reason
     assert status.trials.failed == 0
     _enlarge(small_disk)
     resumed = resume("full", storage=storage, data_root=Path())
-    assert (resumed.trials.ended, resumed.trials.failed) == (120, 0)
+    assert (resumed.trials.ended, resumed.trials.failed) == (300, 0)
 
 
 def test_an_outage_excuses_who_could_not_beat(storage: str, tmp_path: Path) -> None:
