@@ -11,7 +11,7 @@ from fakes import faulty_space, space
 
 from evaluators import Evaluation, Executor, Job
 from evaluators._faults import is_out_of_memory
-from evaluators.artifacts import store_url
+from evaluators.artifacts import ArtifactError, store_url
 from evaluators.datasets import load, save_prepared
 from evaluators.datasets._base import Dataset
 from evaluators.executors import processes
@@ -105,6 +105,7 @@ def test_a_fault_of_the_program_is_raised(
     """An OSError of our own is no candidate's: here, of a store that is a file."""
     (tmp_path / "file").write_text("no folder")
     job = make_job(dataset(), until_epoch=2, options={"epochs": 2})
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(ArtifactError, match="file cannot be made here") as caught:
         run([dataclasses.replace(job, store=store_url(tmp_path / "file"))])
+    assert isinstance(caught.value.__cause__, OSError)
     assert run([job])[0].failure is None

@@ -165,8 +165,8 @@ def test_a_worker_killed_at_each_commit_of_a_trial(
     def kill(_connection: object) -> None:
         nonlocal commits, killed
         commits += began
-        # The first trials have the worker started; then come all that a trial commits.
-        if 5 <= commits < 10:
+        # A trial commits four times: each of them in another trial, with a worker in between.
+        if commits in (5, 10, 15, 20):
             killed += kill_workers()
 
     log = tmp_path / "log"

@@ -374,7 +374,7 @@ class TestRefusals:
         [
             ("sqlite://", "in memory"),
             ("nonsense", "expected a database URL"),
-            ("mysql://u:secret@h/d", '"mysql"'),
+            ("mysql://u:secret@h/d", '"mysql:'),
             ("sqlite:////nowhere/at/all/nas.db", "does not exist"),
             ("postgresql://me:secret@127.0.0.1:9/nas", "cannot use the database"),
         ],
