@@ -35,7 +35,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from search_spaces import plugins
 from search_spaces.decision import Choice, Decision, Role
 from search_spaces.errors import SpaceError
-from search_spaces.networks import SKIP, build_network
+from search_spaces.networks import SKIP, build_network, network_parts
 from search_spaces.operator_options import OperatorOption, searchable
 from search_spaces.space import SearchSpace
 from search_spaces.task import Task
@@ -101,7 +101,7 @@ def build(
     decisions.append(_head(task, operators, output, readout))
     recipe = {"dropout": dropout, "lr": lr, "weight_decay": weight_decay}
     decisions += [_recipe(name, choices) for name, choices in recipe.items() if choices is not None]
-    return SearchSpace("gnn", VERSION, tuple(decisions), build_network)
+    return SearchSpace("gnn", VERSION, tuple(decisions), build_network, parts=network_parts)
 
 
 def _check_divisible(widths: Sequence[int], options: Sequence[OperatorOption]) -> None:

@@ -1,13 +1,12 @@
 """Message-passing layers, and the ways to connect them.
 
-Every part maps x [N, F_in] and edge_index [2, E] to [N, F_out]. `nn.Dropout` modules are built with
-p = 0: how much to drop is a matter of training. No part branches on data, so all of them export
-with dynamic sizes.
+Every module maps x [N, F_in] and edge_index [2, E] to [N, F_out]. `nn.Dropout` modules are built
+with p = 0: how much to drop is a matter of training. No module branches on data, so all of them
+export with dynamic sizes. Beside each stands what it is made of (`search_spaces.parts`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,9 @@ from torch import Tensor, nn
 from search_spaces import plugins
 from search_spaces.decision import Choice
 from search_spaces.frozen import FrozenMapping
+from search_spaces.parts import Part, addition, concatenation, maximum
 
+SKIP = "skip"
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "none": nn.Identity,
     "relu": nn.ReLU,
@@ -61,9 +62,8 @@ class Layer(nn.Module):
 
     def __init__(self, in_features: int, plan: LayerPlan) -> None:
         super().__init__()
-        operator = plugins.load("operator", plan.operator)
         self.dropout = nn.Dropout(0.0)
-        self.operator: nn.Module = operator.build(in_features, plan.width, **plan.options)
+        self.operator = _operator(in_features, plan.operator, plan.width, plan.options)
         self.normalization = NORMALIZATIONS[plan.normalization](plan.width)
         self.activation = ACTIVATIONS[plan.activation]()
         options = dict(sorted(plan.options.items()))
@@ -75,22 +75,51 @@ class Layer(nn.Module):
         activated: Tensor = self.activation(self.normalization(x))
         return activated
 
+    @staticmethod
+    def parts(in_features: int, plan: LayerPlan) -> Iterator[Part]:
+        operator, options = plan.operator, FrozenMapping(plan.options)
+        yield Part(
+            _operator,
+            (in_features,),
+            (operator, plan.width, options),
+            structure="edges",
+            # Those that come with the program; a skip has no other width than its layer's.
+            even="." not in operator and operator != SKIP,
+        )
+        yield Part(_around, (plan.width,), (plan.normalization, plan.activation), even=True)
+
+
+def _operator(in_features: int, name: str, width: int, options: Mapping[str, Choice]) -> nn.Module:
+    operator: nn.Module = plugins.load("operator", name).build(in_features, width, **options)
+    return operator
+
+
+def _around(width: int, normalization: str, activation: str) -> nn.Module:
+    """What a layer has beside its operator."""
+    return nn.Sequential(
+        nn.Dropout(0.0), NORMALIZATIONS[normalization](width), ACTIVATIONS[activation]()
+    )
+
 
 class Plain(nn.Module):
     """Each layer sees the one before. `width` is that of the output."""
 
     def __init__(self, in_features: int, plans: Sequence[LayerPlan]) -> None:
         super().__init__()
-        widths = [in_features, *(plan.width for plan in plans)]
         self.layers = nn.ModuleList(
-            Layer(width, plan) for width, plan in zip(widths, plans, strict=False)
+            Layer(width, plan) for width, plan in _with_inputs(in_features, plans)
         )
-        self.width = widths[-1]
+        self.width = plans[-1].width if plans else in_features
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         for layer in self.layers:
             x = layer(x, edge_index)
         return x
+
+    @staticmethod
+    def parts(in_features: int, plans: Sequence[LayerPlan]) -> Iterator[Part]:
+        for width, plan in _with_inputs(in_features, plans):
+            yield from Layer.parts(width, plan)
 
 
 class Residual(Plain):
@@ -102,15 +131,21 @@ class Residual(Plain):
 
     def __init__(self, in_features: int, plans: Sequence[LayerPlan]) -> None:
         super().__init__(in_features, plans)
-        widths = [in_features, *(plan.width for plan in plans)]
         self.shortcuts = nn.ModuleList(
-            _matching(before, after) for before, after in pairwise(widths)
+            _matching(width, plan.width) for width, plan in _with_inputs(in_features, plans)
         )
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         for layer, shortcut in zip(self.layers, self.shortcuts, strict=True):
             x = layer(x, edge_index) + shortcut(x)
         return x
+
+    @staticmethod
+    def parts(in_features: int, plans: Sequence[LayerPlan]) -> Iterator[Part]:
+        for width, plan in _with_inputs(in_features, plans):
+            yield from Layer.parts(width, plan)
+            yield _match(width, plan.width)
+            yield Part(addition, (plan.width, plan.width))
 
 
 class Dense(nn.Module):
@@ -133,6 +168,14 @@ class Dense(nn.Module):
         for layer in self.layers:
             seen.append(layer(torch.cat(seen, dim=1), edge_index))
         return seen[-1]
+
+    @staticmethod
+    def parts(in_features: int, plans: Sequence[LayerPlan]) -> Iterator[Part]:
+        seen: tuple[int, ...] = (in_features,)
+        for plan in plans:
+            yield Part(concatenation, seen)
+            yield from Layer.parts(sum(seen), plan)
+            seen += (plan.width,)
 
 
 class JumpingKnowledge(Plain):
@@ -163,6 +206,16 @@ class JumpingKnowledge(Plain):
         mapped = [linear(output) for linear, output in zip(self.maps, outputs, strict=True)]
         return torch.stack(mapped).amax(dim=0)
 
+    @staticmethod
+    def parts(in_features: int, plans: Sequence[LayerPlan], mode: str = "cat") -> Iterator[Part]:
+        yield from Plain.parts(in_features, plans)
+        widths = tuple(plan.width for plan in plans)
+        if widths and mode == "cat":
+            yield Part(concatenation, widths)
+        elif widths:
+            yield from (_match(width, widths[-1]) for width in widths)
+            yield Part(maximum, (widths[-1],) * len(widths))
+
 
 class Matching(nn.Linear):
     """A linear map beside the layers, where widths differ; no candidate starts from another's."""
@@ -172,3 +225,12 @@ class Matching(nn.Linear):
 
 def _matching(before: int, after: int) -> nn.Module:
     return nn.Identity() if before == after else Matching(before, after, bias=False)
+
+
+def _match(before: int, after: int) -> Part:
+    return Part(_matching, (before,), (after,))
+
+
+def _with_inputs(in_features: int, plans: Sequence[LayerPlan]) -> Iterator[tuple[int, LayerPlan]]:
+    """Each layer with the width of what it reads where it reads the one before."""
+    return zip((in_features, *(plan.width for plan in plans)), plans, strict=False)

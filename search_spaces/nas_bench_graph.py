@@ -24,8 +24,17 @@ from search_spaces.architecture import Architecture
 from search_spaces.decision import Choice, Decision
 from search_spaces.equivalence import Equivalence
 from search_spaces.graph import ArchitectureGraph
-from search_spaces.message_passing import Layer, LayerPlan
-from search_spaces.networks import GraphNetwork, NodeNetwork, Perceptron
+from search_spaces.message_passing import SKIP, Layer, LayerPlan
+from search_spaces.networks import (
+    GraphNetwork,
+    NodeNetwork,
+    Perceptron,
+    graph_output,
+    graph_output_part,
+    perceptron_part,
+    read_out_part,
+)
+from search_spaces.parts import Part, concatenation
 from search_spaces.space import SearchSpace
 from search_spaces.task import Task
 
@@ -36,7 +45,6 @@ Operator = Literal["gat", "gcn", "gin", "cheb", "sage", "arma", "graph", "linear
 OPERATORS: tuple[Operator, ...] = get_args(Operator)
 NODES = ("node1.operator", "node2.operator", "node3.operator", "node4.operator")
 WIDTH = 64
-SKIP = "skip"
 # A node's operator, with the trees of the nodes that read it, sorted.
 Tree: TypeAlias = tuple[str, tuple["Tree", ...]]
 
@@ -65,6 +73,7 @@ def build(
         build_network,
         equivalence=Equivalence(("links", *NODES), cell),
         graph=graph,
+        parts=network_parts,
     )
 
 
@@ -126,7 +135,9 @@ class Cell(nn.Module):
         nodes = list(_nodes(trees, 0, [0]))
         self.parents = [parent for parent, _, _ in nodes]
         self.leaves = [number for number, (_, _, leaf) in enumerate(nodes, start=1) if leaf]
-        self.operators = nn.ModuleList(_operator(operator, width) for _, operator, _ in nodes)
+        self.operators = nn.ModuleList(
+            Layer(width, _plan(operator, width)) for _, operator, _ in nodes
+        )
         self.width = width * len(self.leaves)
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
@@ -136,8 +147,8 @@ class Cell(nn.Module):
         return torch.cat([outputs[leaf] for leaf in self.leaves], dim=1)
 
 
-def _operator(name: str, width: int) -> Layer:
-    return Layer(width, LayerPlan(name, width, activation="none" if name == SKIP else "relu"))
+def _plan(operator: str, width: int) -> LayerPlan:
+    return LayerPlan(operator, width, activation="none" if operator == SKIP else "relu")
 
 
 def build_network(architecture: Architecture, task: Task) -> nn.Module:
@@ -146,6 +157,26 @@ def build_network(architecture: Architecture, task: Task) -> nn.Module:
     body = Cell(cell(architecture.choices) or (), width)
     pre, post = Perceptron(task.n_features, width, 1), Perceptron(body.width, body.width, 0)
     if task.is_graph_task:
-        output = nn.Sequential(nn.Dropout(0.0), nn.Linear(body.width, task.n_classes))
+        output = graph_output(body.width, task.n_classes)
         return GraphNetwork(pre, body, "mean", post, output)
-    return NodeNetwork(pre, body, post, Layer(body.width, LayerPlan("linear", task.n_classes)))
+    return NodeNetwork(pre, body, post, Layer(body.width, _output(task)))
+
+
+def _output(task: Task) -> LayerPlan:
+    return LayerPlan("linear", task.n_classes)
+
+
+def network_parts(architecture: Architecture, task: Task) -> tuple[Part, ...]:
+    """What `build_network` puts together."""
+    width = int(architecture.choices.get("width", WIDTH))
+    parts, leaves = [perceptron_part(task.n_features, width, 1)], list[int]()
+    for _, operator, is_leaf in _nodes(cell(architecture.choices) or (), 0, [0]):
+        parts += Layer.parts(width, _plan(operator, width))
+        leaves += [width] * is_leaf
+    parts.append(Part(concatenation, tuple(leaves)))
+    if task.is_graph_task:
+        parts.append(read_out_part(sum(leaves), "mean"))
+    parts.append(perceptron_part(sum(leaves), 0, 0, of_graphs=task.is_graph_task))
+    if task.is_graph_task:
+        return (*parts, graph_output_part(sum(leaves), task.n_classes))
+    return (*parts, *Layer.parts(sum(leaves), _output(task)))

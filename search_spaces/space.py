@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     from search_spaces.classes import Classes
+    from search_spaces.parts import Part
 
 Graph: TypeAlias = Callable[[Architecture], ArchitectureGraph]
 Build: TypeAlias = "Callable[[Architecture, Task], nn.Module]"
+Parts: TypeAlias = "Callable[[Architecture, Task], tuple[Part, ...]]"
 Transform: TypeAlias = "Callable[[nn.Module, Architecture, Task], nn.Module]"
 INACTIVE = -1
 
@@ -59,6 +61,8 @@ class SearchSpace:
         extensions: see `extended`.
         equivalence: which choices describe the same architecture, where different ones can.
         graph: a module-level function: an architecture as operators and edges, for predictors.
+        parts: a module-level function: what the network is put together from, which must do what
+            the network does. An extension's transform changes that: an extended space has none.
 
     Raises:
         SpaceError: two decisions with one name, a `needs` on an unknown decision or choice, a
@@ -72,6 +76,7 @@ class SearchSpace:
     extensions: tuple[SpaceExtension, ...] = ()
     equivalence: Equivalence | None = None
     graph: Graph | None = None
+    parts: "Parts | None" = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decisions", parents_first(self.name, self.decisions))
