@@ -1,4 +1,4 @@
-"""Facts of a network that need no training: trainable parameters and multiply-accumulates.
+"""Facts of a network that need no training: parameters, multiply-accumulates, peak memory.
 
 Definition of `macs`, for one forward pass in evaluation mode over the workload (the whole graph for
 a node task, the mean graph for a graph task, nodes and edges rounded):
@@ -11,23 +11,28 @@ a node task, the mean graph for a graph task, nodes and edges rounded):
 
 A linear layer costs N * F * C. A GCN layer costs N * F * H, plus (E + N) * H for the messages with
 self-loops, plus E + N for the degrees where it computes them itself.
+
+`peak_memory_bytes`, of the same pass: weights, buffers and inputs, and the most that tensors made
+by operations take at one time. What a kernel allocates for itself is not in it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from evaluators._faults import CandidateError, network_fault
+from evaluators._faults import CandidateError
+from evaluators.latency.shapes import network_inputs, without_values
+from evaluators.latency.values import Workload
+from evaluators.latency.watching import Watcher, held_bytes
 from search_spaces import Architecture, SearchSpace, Task
 
 __all__ = ["CandidateError", "facts"]
 
 
 def facts(space: SearchSpace, architecture: Architecture, task: Task) -> dict[str, int]:
-    """`params` (trainable numbers) and `macs` (see above) of an architecture's network.
+    """`params` (trainable numbers), `macs` and `peak_memory_bytes` (see above) of a network.
 
     Runs on torch's meta device: shapes alone are computed, and masks are taken to choose all (that
     no edge is a self-loop). A network that needs values is run once on zeros instead, on a ring of
@@ -36,48 +41,19 @@ def facts(space: SearchSpace, architecture: Architecture, task: Task) -> dict[st
     Raises:
         CandidateError: the network cannot be built or run; its `failure` says why.
     """
-    with torch.random.fork_rng(devices=[]):
-        try:
-            return _count(space, architecture, task, "meta")
-        except Exception:  # any operation without a meta kernel has its own type of error
-            with network_fault("counting the network"):
-                return _count(space, architecture, task, "cpu")
+    load = Workload.of(task)
 
-
-def _count(
-    space: SearchSpace, architecture: Architecture, task: Task, device: str
-) -> dict[str, int]:
-    with torch.device(device):
+    def count(device: torch.device) -> dict[str, int]:
         # Moved too: the old constructor `torch.Tensor(n)` (ChebConv) ignores the default device.
         network = space.network(architecture, task).to(device).eval()
-        inputs = _workload(task)
-    params = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    with torch.device(device), torch.no_grad(), _MacCounter() as counter:
-        network(*inputs)
-    return {"params": params, "macs": counter.macs}
+        inputs = network_inputs(task, load)
+        params = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        with _MacCounter() as counter:
+            network(*inputs)
+        peak = held_bytes(network, inputs) + counter.peak_bytes
+        return {"params": params, "macs": counter.macs, "peak_memory_bytes": peak}
 
-
-def _workload(task: Task) -> tuple[Tensor, ...]:
-    """Inputs of the task's size on the current default device."""
-    nodes = max(1, round(task.n_nodes / task.n_graphs))
-    edges = round(task.n_edges / task.n_graphs)
-    ring = torch.arange(edges) % nodes
-    x, edge_index = torch.zeros(nodes, task.n_features), torch.stack([ring, (ring + 1) % nodes])
-    if not task.is_graph_task:
-        return x, edge_index
-    return x, edge_index, torch.zeros(nodes, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
-
-
-def _all_chosen(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """Without values, a mask chooses everything: no edge of the workload is a self-loop."""
-    chosen: list[Tensor | None] = []
-    for index in indices:
-        if index is not None and index.is_meta and index.dtype == torch.bool:
-            everything = torch.empty(index.numel(), dtype=torch.int64, device="meta")
-            chosen += [everything] * index.dim()
-        else:
-            chosen.append(index)
-    return chosen
+    return without_values(count, "counting the network")
 
 
 def _product(a: Tensor, b: Tensor) -> int:
@@ -101,19 +77,13 @@ _COSTS: Mapping[str, _Count] = {
 }
 
 
-class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _MacCounter(Watcher):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.macs = 0
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        name = func.overloadpacket.__name__.rstrip("_")
-        if name in ("index", "index_put"):
-            args = (args[0], _all_chosen(args[1]), *args[2:])
+    def saw(self, name: str, args: tuple[Any, ...], result: Any) -> None:  # noqa: ARG002
         if name in _COSTS:
             self.macs += _COSTS[name](args)
         elif name == "index_put" and len(args) > 3 and args[3]:
             self.macs += args[2].numel()
-        return func(*args, **(kwargs or {}))

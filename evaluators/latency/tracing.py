@@ -14,7 +14,6 @@ Views cost their call alone. Leaf modules and `MessagePassing.propagate` are cou
 eager mode Python takes its time in them.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,10 +24,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.nn import MessagePassing
 
+from evaluators.latency.watching import Watcher, tensors
+
 Work: TypeAlias = NDArray[np.float64]
+# [n, 6], one row an operation: its kind, then sizes in whole numbers (see `_Tracer`).
+Operations: TypeAlias = NDArray[np.float64]
 
 # Operations by kind, by the name that PyTorch's dispatcher has for them, without a trailing `_`.
 _PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "mv", "dot", "linear")
@@ -89,7 +91,7 @@ def _names() -> Iterator[str]:
             yield from (f"product.gflop.side{2**side:.0f}" for side in _SIDES)
             yield "product.gbytes"
         elif kind != "view":
-            yield from (f"{kind}.gbytes.{2**(b - 10):.0f}k" for b in _BYTES)
+            yield from (f"{kind}.gbytes.{2 ** (b - 10):.0f}k" for b in _BYTES)
     yield "modules.calls"
     yield "propagate.calls"
 
@@ -97,13 +99,15 @@ def _names() -> Iterator[str]:
 # What the entries of a `Work` are.
 WORK: tuple[str, ...] = tuple(_names())
 _PLACE = {name: place for place, name in enumerate(WORK)}
-_CALLS = {kind: _PLACE[f"{kind}.calls"] for kind in _KINDS}
-_FLOPS = _PLACE[f"product.gflop.side{2**_SIDES[0]:.0f}"]
-_AMOUNTS = {
-    kind: _PLACE[f"{kind}.gbytes.{2**(_BYTES[0] - 10):.0f}k"]
-    for kind in _KINDS
-    if kind not in ("product", "view")
-}
+_COUNTED = (*_KINDS, "modules", "propagate")
+_NUMBER = {kind: number for number, kind in enumerate(_COUNTED)}
+_CALLS = np.array([_PLACE[f"{kind}.calls"] for kind in _COUNTED])
+_PRODUCT = _NUMBER["product"]
+_FLOPS = _PLACE[f"product.gflop.side{2 ** _SIDES[0]:.0f}"]
+# Of each kind, the first of the bins of its bytes; -1 where it has none.
+_FIRST = np.array(
+    [_PLACE.get(f"{kind}.gbytes.{2 ** (_BYTES[0] - 10):.0f}k", -1) for kind in _COUNTED]
+)
 
 
 @dataclass(frozen=True)
@@ -113,11 +117,22 @@ class Trace:
     Attributes:
         work: see `WORK`.
         unknown: names of operations of which no kind is known.
-        peak_bytes: of tensors that are alive at a time, without weights and inputs.
+        peak_bytes: of tensors that are alive at a time, without weights and inputs; None where
+            the work was put together from parts, as no part knows what else is alive.
         output_bytes: of what it returns.
     """
 
     work: Work
+    unknown: frozenset[str]
+    peak_bytes: int | None
+    output_bytes: int
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The operations of one run, and what else a `Trace` says of it."""
+
+    operations: Operations
     unknown: frozenset[str]
     peak_bytes: int
     output_bytes: int
@@ -125,21 +140,56 @@ class Trace:
 
 def trace(run: Callable[[], Any]) -> Trace:
     """Run something whose tensors are on the meta device, and take down what it does."""
+    seen = record(run)
+    return Trace(total(seen.operations), seen.unknown, seen.peak_bytes, seen.output_bytes)
+
+
+def record(run: Callable[[], Any]) -> Recording:
+    """Run something as `trace` does, and keep its operations one by one."""
     tracer = _Tracer()
     with torch.no_grad(), _counted_modules(tracer), tracer:
         output = run()
-    tensors = output if isinstance(output, tuple | list) else (output,)
-    size = sum(_bytes(one) for one in tensors if isinstance(one, Tensor))
-    return Trace(tracer.work, frozenset(tracer.unknown), tracer.peak, size)
+    size = sum(_bytes(one) for one in tensors((output,)))
+    operations = np.array(tracer.operations, dtype=np.float64).reshape(-1, 6)
+    return Recording(operations, frozenset(tracer.unknown), tracer.peak_bytes, size)
+
+
+def total(operations: Operations) -> Work:
+    """The sum over operations."""
+    work = np.zeros(len(WORK))
+    kinds = operations[:, 0].astype(np.int64)
+    amount, size = operations[:, 1], operations[:, 2]
+    np.add.at(work, _CALLS[kinds], 1.0)
+    product, moves = kinds == _PRODUCT, _FIRST[kinds] >= 0
+    narrowest = operations[product, 3:].min(axis=1)
+    flop = 2 * amount[product] * operations[product, 3]
+    _spread(work, np.full(len(flop), _FLOPS), flop, narrowest, _SIDES)
+    work[_PLACE["product.gbytes"]] += 1e-9 * size[product].sum()
+    _spread(work, _FIRST[kinds[moves]], amount[moves], size[moves], _BYTES)
+    return work
+
+
+def _spread(
+    work: Work,
+    first: NDArray[np.int64],
+    amount: NDArray[np.float64],
+    size: NDArray[np.float64],
+    marks: Sequence[float],
+) -> None:
+    """Add amounts to the two marks next to their sizes, in proportion to the distance."""
+    place = np.interp(np.log2(np.maximum(size, 1.0)), marks, range(len(marks)))
+    low = np.minimum(place.astype(np.int64), len(marks) - 2)
+    np.add.at(work, first + low, 1e-9 * amount * (1 - (place - low)))
+    np.add.at(work, first + low + 1, 1e-9 * amount * (place - low))
 
 
 @contextmanager
 def _counted_modules(tracer: "_Tracer") -> Iterator[None]:
     def count(module: nn.Module, _inputs: Any) -> None:
         if isinstance(module, MessagePassing):
-            tracer.work[_PLACE["propagate.calls"]] += 1
+            tracer.add("propagate")
         elif next(module.children(), None) is None:
-            tracer.work[_PLACE["modules.calls"]] += 1
+            tracer.add("modules")
 
     handle = register_module_forward_pre_hook(count)
     try:
@@ -148,95 +198,51 @@ def _counted_modules(tracer: "_Tracer") -> Iterator[None]:
         handle.remove()
 
 
-class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.work: Work = np.zeros(len(WORK))
-        self.unknown: set[str] = set()
-        self.alive = self.peak = 0
+class _Tracer(Watcher):  # type: ignore[no-untyped-call]
+    """Rows of (kind, amount, size, three sides).
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        name = func.overloadpacket.__name__.rstrip("_")
-        if name in ("index", "index_put"):
-            args = (args[0], all_chosen(args[1]), *args[2:])
-        result = func(*args, **(kwargs or {}))
+    Amount and size of a product are the elements made and the bytes that it touches, its sides
+    the inner, the right and the left one; of anything else, bytes, without sides.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[tuple[int, int, int, int, int, int]] = []
+        self.unknown: set[str] = set()
+
+    def add(
+        self, kind: str, amount: int = 0, size: int = 0, sides: tuple[int, int, int] = (0, 0, 0)
+    ) -> None:
+        self.operations.append((_NUMBER[kind], amount, size, *sides))
+
+    def saw(self, name: str, args: tuple[Any, ...], result: Any) -> None:
         kind = _KIND_OF.get(name)
         if kind is None:
             self.unknown.add(name)
+        elif kind == "view":
+            self.add(kind)
         else:
-            self._add(kind, name, args, result)
-        return result
+            self._add_sized(kind, name, args, list(tensors((result,))))
 
-    def _add(self, kind: str, name: str, args: tuple[Any, ...], result: Any) -> None:
-        self.work[_CALLS[kind]] += 1
-        if kind == "view":
-            return
-        read = [one for one in _tensors(args)]
-        made = [one for one in _tensors((result,))]
-        if kind == "product":
-            self._product(name, args, made[0], read)
-        elif kind == "gather":
-            self._spread(kind, 2 * sum(map(_bytes, made)), _bytes(args[0]))
-        elif kind in ("scatter", "extreme"):
-            source = max(_numel(one) for one in read)
-            self._spread(kind, source * made[0].element_size(), _bytes(made[0]))
-        else:
-            moved = sum(_bytes(one) for one in (*read, *made))
-            self._spread(kind, moved, moved)
-
-    def _product(
-        self, name: str, args: tuple[Any, ...], made: Tensor, read: Sequence[Tensor]
+    def _add_sized(
+        self, kind: str, name: str, args: tuple[Any, ...], made: Sequence[Tensor]
     ) -> None:
-        left, right = args[1:3] if name in ("addmm", "baddbmm") else args[:2]
-        inner = left.size(-1)
-        sides = (inner, *(right.shape[-1:] if right.dim() > 1 else (1,)), left.shape[-2:-1].numel())
-        low, share = _bin(_SIDES, math.log2(max(1, min(sides))))
-        amount = 2e-9 * made.numel() * inner
-        self.work[_FLOPS + low] += amount * (1 - share)
-        self.work[_FLOPS + min(low + 1, len(_SIDES) - 1)] += amount * share
-        self.work[_PLACE["product.gbytes"]] += 1e-9 * sum(_bytes(o) for o in (*read, made))
-
-    def _spread(self, kind: str, amount: int, size: int) -> None:
-        low, share = _bin(_BYTES, math.log2(max(1, size)))
-        place = _AMOUNTS[kind]
-        self.work[place + low] += 1e-9 * amount * (1 - share)
-        self.work[place + min(low + 1, len(_BYTES) - 1)] += 1e-9 * amount * share
-
-
-def _bin(scale: Sequence[float], value: float) -> tuple[int, float]:
-    """The mark below a value, and which share of the way to the next one it has gone."""
-    for low in range(len(scale) - 1):
-        if value <= scale[low + 1]:
-            return low, max(0.0, (value - scale[low]) / (scale[low + 1] - scale[low]))
-    return len(scale) - 1, 0.0
-
-
-def _tensors(values: Any) -> Iterator[Tensor]:
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from _tensors(value)
+        read = list(tensors(args))
+        moved = sum(_bytes(one) for one in (*read, *made))
+        if kind == "product":
+            left, right = args[1:3] if name in ("addmm", "baddbmm") else args[:2]
+            columns = right.size(-1) if right.dim() > 1 else 1
+            sides = (left.size(-1), columns, left.shape[-2:-1].numel())
+            self.add(kind, made[0].numel(), moved, sides)
+        elif kind == "gather":
+            self.add(kind, 2 * sum(map(_bytes, made)), _bytes(args[0]))
+        elif kind in ("scatter", "extreme"):
+            source = max(one.numel() for one in read)
+            self.add(kind, source * made[0].element_size(), _bytes(made[0]))
+        else:
+            self.add(kind, moved, moved)
 
 
 def _bytes(tensor: Tensor) -> int:
     # Of an expanded tensor, which repeats itself without memory, what it stands for.
     return tensor.numel() * tensor.element_size()
-
-
-def _numel(tensor: Tensor) -> int:
-    return int(tensor.numel())
-
-
-def all_chosen(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """Without values, a mask chooses everything: no edge of the workload is a self-loop."""
-    chosen: list[Tensor | None] = []
-    for index in indices:
-        if index is not None and index.is_meta and index.dtype == torch.bool:
-            everything = torch.empty(index.numel(), dtype=torch.int64, device="meta")
-            chosen += [everything] * index.dim()
-        else:
-            chosen.append(index)
-    return chosen

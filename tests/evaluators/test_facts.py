@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulates, against counts made by hand."""
+"""Parameters, multiply-accumulates and peak memory, against counts made by hand."""
 
 import time
 
@@ -45,11 +45,19 @@ TASK = tiny.node_graph().task
 N, E, F, C = TASK.n_nodes, TASK.n_edges, TASK.n_features, TASK.n_classes
 
 
-@pytest.mark.parametrize("kind", ["linear", "values"])
-def test_a_linear_map(kind: str):
-    """N * F * C, and F * C + C parameters; also where shapes depend on the values of the graph."""
+# Weights, x, edge_index (64 bits each) and the output.
+LINEAR_BYTES = 4 * (F * C + C + N * F + N * C) + 8 * 2 * E
+
+
+@pytest.mark.parametrize(("kind", "more"), [("linear", 0), ("values", E + 8)])
+def test_a_linear_map(kind: str, more: int):
+    """N * F * C, and F * C + C parameters; also where shapes depend on the values of the graph.
+
+    There, a mask of the edges and their number are alive beside the output.
+    """
     counted = facts(SPACE, SPACE.architecture({"kind": kind}), TASK)
-    assert counted == {"params": F * C + C, "macs": N * F * C}
+    peak = LINEAR_BYTES + more
+    assert counted == {"params": F * C + C, "macs": N * F * C, "peak_memory_bytes": peak}
 
 
 def test_two_gcn_layers():
@@ -58,7 +66,8 @@ def test_two_gcn_layers():
     product = N * F * 8 + N * 8 * C
     gathered = 2 * (E + N) + (E + N) * (8 + C)
     counted = facts(tiny.SPACE, architecture, TASK)
-    assert counted == {"params": F * 8 + 8 + 8 * C + C, "macs": product + gathered}
+    assert counted["params"] == F * 8 + 8 + 8 * C + C
+    assert counted["macs"] == product + gathered
 
 
 def test_attention():
