@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from search_spaces.errors import UsageError
 from search_spaces.frozen import FrozenMapping
@@ -49,6 +49,8 @@ def freeze(value: Any) -> Any:
 
 def thaw(value: Any) -> Any:
     """The JSON value that `freeze` reads back."""
+    if isinstance(value, BaseModel):
+        return {key: thaw(item) for key, item in value if item is not None}
     if isinstance(value, Mapping):
         return {key: thaw(item) for key, item in value.items()}
     return [thaw(item) for item in value] if isinstance(value, list | tuple) else value
@@ -80,6 +82,8 @@ def describe(annotation: Any, plural: bool = False) -> str:
     if _is(origin, Mapping) or _is(annotation, Mapping):
         of = f" of {describe(arguments[1], plural=True)}" if arguments else ""
         return f"{'tables' if plural else 'a table'}{of}"
+    if _is(annotation, BaseModel):
+        return f"{'tables' if plural else 'a table'} of {', '.join(annotation.model_fields)}"
     return _NOUNS.get(annotation, ("a value", "values"))[plural]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from nas import constraints as bounds
@@ -185,3 +185,39 @@ class HalvingTable(Table):
                 "it out, or choose the other mode"
             )
         return bracket
+
+
+class WorkloadTable(Table):
+    """`[latency] workload`: the size of the graph that latency is predicted for.
+
+    Attributes:
+        nodes, edges: of one run: of the whole graph, or of all graphs of a batch.
+        skew: Gini coefficient of the in-degrees; without it, that of a random graph.
+        graphs: in a batch; 1 for a node task.
+    """
+
+    nodes: Annotated[int, Ge(1)]
+    edges: Annotated[int, Ge(0)]
+    skew: Annotated[float, Ge(0), Lt(1)] | None = None
+    graphs: Annotated[int, Ge(1)] = 1
+
+
+class LatencyTable(Table):
+    """`[latency]`: how long networks take on a device, predicted from its profile.
+
+    Attributes:
+        device: the name of a profile, or the path of one.
+        runtime, threads: as the profile's, which are meant where they are left out.
+        workload: without it, the study's own graph.
+        accept_device: whether the profile may be of another machine than this one.
+        confidence: the share of measurements that are to keep a bound on what is predicted.
+        remeasure: whether the front is measured when the search has ended.
+    """
+
+    device: Annotated[str, MinLen(1)]
+    runtime: Literal["eager", "compiled"] | None = None
+    threads: Annotated[int, Ge(1)] | None = None
+    workload: WorkloadTable | None = None
+    accept_device: bool = False
+    confidence: Annotated[float, Ge(0.5), Lt(1)] = 0.95
+    remeasure: bool = True

@@ -42,16 +42,25 @@ def _nearest(path: Path) -> str:
 
 
 def with_files_beside(raw: Raw, folder: Path) -> Raw:
-    """The tables, with the relative paths of `[dataset]` taken from a folder."""
-    dataset = raw.get("dataset")
-    if not isinstance(dataset, dict):
-        return raw
-    files = {
-        key: str((folder / Path(value).expanduser()).resolve())
-        for key, value in dataset.items()
-        if key in _FILES and isinstance(value, str)
+    """The tables, with the relative paths in them taken from a folder."""
+    return {
+        name: {key: _beside(folder, v) if _is_file(name, key, v) else v for key, v in t.items()}
+        if isinstance(t, dict)
+        else t
+        for name, t in raw.items()
     }
-    return {**raw, "dataset": dataset | files}
+
+
+def _is_file(table: str, key: str, value: Any) -> bool:
+    """Whether a value names a file of the user; a device's profile may have a mere name."""
+    if not isinstance(value, str):
+        return False
+    is_profile = (table, key) == ("latency", "device") and value.endswith(".npz")
+    return is_profile or (table == "dataset" and key in _FILES)
+
+
+def _beside(folder: Path, value: str) -> str:
+    return str((folder / Path(value).expanduser()).resolve())
 
 
 def overridden(raw: Raw, overrides: Sequence[str], tables: Sequence[str]) -> Raw:
@@ -72,8 +81,8 @@ def overridden(raw: Raw, overrides: Sequence[str], tables: Sequence[str]) -> Raw
             result[table] = {}
     for keys, value in parsed:
         changed = _with(result.get(keys[0], {}), keys[1:], value)
-        if keys[0] == "dataset" and keys[1] in _FILES and isinstance(value, str):
-            changed = with_files_beside({"dataset": changed}, Path.cwd())["dataset"]
+        if _is_file(keys[0], keys[1], value):
+            changed = {**changed, keys[1]: _beside(Path.cwd(), value)}
         result[keys[0]] = changed
     return result
 

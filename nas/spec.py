@@ -8,13 +8,21 @@ import inspect
 from collections.abc import Container, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import ValidationError
 
 from nas import _toml
 from nas._options import SpecError, describe, freeze, misfit, shown, thaw
-from nas._tables import BudgetTable, HalvingTable, StudyTable, Table, dotted, study_name
+from nas._tables import (
+    BudgetTable,
+    HalvingTable,
+    LatencyTable,
+    StudyTable,
+    Table,
+    dotted,
+    study_name,
+)
 from search_spaces import plugins
 from search_spaces.canonical import digest
 from search_spaces.errors import PluginError, did_you_mean
@@ -24,6 +32,7 @@ from search_spaces.plugins import Plugin
 __all__ = [
     "BudgetTable",
     "HalvingTable",
+    "LatencyTable",
     "SpecError",
     "StudySpec",
     "StudyTable",
@@ -37,6 +46,7 @@ __all__ = [
 
 # The tables that choose a plug-in; each is called like the kind that it chooses.
 PLUGIN_TABLES = ("space", "dataset", "strategy", "evaluator", "executor")
+OPTIONAL_TABLES: Mapping[str, type[Table]] = {"halving": HalvingTable, "latency": LatencyTable}
 T = TypeVar("T", bound=Table)
 
 
@@ -51,6 +61,7 @@ class StudySpec(Table):
     budget: BudgetTable
     executor: Plugin
     halving: HalvingTable | None = None
+    latency: LatencyTable | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The tables as JSON; `objectives` are pairs, because JSON objects have no order."""
@@ -124,19 +135,18 @@ def spec_from_mapping(mapping: Mapping[str, Any], where: str = "the study") -> S
     tables = {name: _frozen(where, name, content) for name, content in mapping.items()}
     study = _table(where, "study", StudyTable, _dotted_start(tables.get("study", {})))
     budget = _table(where, "budget", BudgetTable, tables.get("budget", {}))
-    halving = tables.get("halving")
     chosen: dict[str, Any] = {
         table: _plugin(where, table, tables.get(table, {}), _default(table, tables, study))
         for table in PLUGIN_TABLES
         if table in tables or table != "dataset"
     }
+    chosen |= {
+        name: _table(where, name, model, tables[name])
+        for name, model in OPTIONAL_TABLES.items()
+        if name in tables
+    }
     _check_budget(where, budget, study)
-    return StudySpec(
-        study=study,
-        budget=budget,
-        halving=None if halving is None else _table(where, "halving", HalvingTable, halving),
-        **({"dataset": None} | chosen),
-    )
+    return StudySpec(study=study, budget=budget, **({"dataset": None} | chosen))
 
 
 def _frozen(where: str, name: str, content: Any) -> Mapping[str, Any]:
@@ -169,21 +179,35 @@ def _freeze_option(place: str, value: Any) -> Any:
 
 def _table(where: str, name: str, model: type[T], raw: Mapping[str, Any]) -> T:
     hints = get_type_hints(model, include_extras=True)
+    checked: dict[str, Any] = {}
     for key, value in raw.items():
         place = f"{where}: [{name}] {key}"
         if key not in model.model_fields:
             raise SpecError(f"{place}: unknown key; {did_you_mean(key, model.model_fields)}")
+        inner = _inner(hints[key])
+        if inner is not None and isinstance(value, Mapping):
+            checked[key] = _table(where, f"{name}.{key}", inner, value)
+            continue
+        checked[key] = value
         if wrong := misfit(hints[key], value):
             raise SpecError(f"{place}: {wrong}")
     for key, field in model.model_fields.items():
         if field.is_required() and key not in raw:
             raise SpecError(f"{where}: [{name}] {key}: missing; expected {describe(hints[key])}")
     try:
-        return model(**raw)
+        return model(**checked)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         reason = str(first["msg"]).removeprefix("Value error, ")
         raise SpecError(f"{where}: [{name}] {first['loc'][0]}: {reason}") from error
+
+
+def _inner(hint: Any) -> type[Table] | None:
+    """The table that an annotation has in a table, if any."""
+    for part in (hint, *get_args(hint)):
+        if isinstance(part, type) and issubclass(part, Table):
+            return part
+    return None
 
 
 def _check_budget(where: str, budget: BudgetTable, study: StudyTable) -> None:
