@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from nas.constraints import ends
 from search_spaces import Architecture
 from search_spaces.frozen import FrozenMapping
 
 # waiting: proposed, and owned by nobody now (the study was stopped, or its process was killed).
 TrialState: TypeAlias = Literal["waiting", "running", "complete", "pruned", "infeasible", "failed"]
+# Predicted metrics that are measured on the device once a search has ended.
+MEASURED = ("latency_ms", "energy_mj")
 ENDED: tuple[TrialState, ...] = ("complete", "pruned", "infeasible", "failed")
 
 
@@ -20,7 +23,8 @@ class TrialRecord:
     the constraints are broken, 0 when feasible. `seq` is the order in which trials ended. `note` is
     what the strategy said of its proposal; None stands for a number that is not finite. `inherit`
     is the number of the trial whose weights it started from. `evaluated` is how it was evaluated:
-    the evaluator's notes of its last evaluation, by topic.
+    the evaluator's notes of its last evaluation, by topic. `measured` is what its network took on
+    the device itself (see `evaluators.latency.values.Timing`), empty where it was not measured.
     """
 
     number: int
@@ -37,6 +41,14 @@ class TrialRecord:
     note: Mapping[str, str | int | float | None] = field(default_factory=FrozenMapping)
     inherit: int | None = None
     evaluated: Mapping[str, str] = field(default_factory=FrozenMapping)
+    measured: Mapping[str, Any] = field(default_factory=FrozenMapping)
+
+    @property
+    def settled(self) -> Mapping[str, float]:
+        """The metrics, with what was measured on the device in place of what was predicted."""
+        known = {m: self.measured[m] for m in MEASURED if self.measured.get(m) is not None}
+        replaced = {end for metric in known for end in ends(metric)}
+        return {k: v for k, v in self.metrics.items() if k not in replaced} | known
 
     def to_json(self) -> dict[str, Any]:
         """The object of `nas trials --format json`."""
@@ -52,6 +64,7 @@ class TrialRecord:
             "failure": dict(self.failure) if self.failure else None,
             "note": dict(self.note),
             "evaluated": dict(self.evaluated),
+            "measured": dict(self.measured),
         }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nas.record import ENDED
-from nas.store.schema import confirmations, evaluations, studies, trials
+from nas.store.schema import confirmations, evaluations, latencies, studies, trials
 
 
 def broken_invariants(connection: sa.Connection, study: int) -> list[str]:
@@ -38,6 +38,7 @@ def broken_invariants(connection: sa.Connection, study: int) -> list[str]:
         "trials have ended with nothing proposed": count(mine, ended, _no(trials.c.key)),
         "evaluations have no trial": _without_trial(connection, evaluations, study),
         "confirmations have no trial": _without_trial(connection, confirmations, study),
+        "measured latencies have no trial": _without_trial(connection, latencies, study),
     }
     return [
         *(what for what, is_broken in broken.items() if is_broken),

@@ -1,7 +1,8 @@
 """A study as one file of JSON lines, the same whatever database it comes from.
 
-The first line says what the file is, then come the study, its trials, evaluations and
-confirmations in a fixed order, artifacts if they were asked for, and a last line that counts them.
+The first line says what the file is, then come the study, its trials, evaluations, confirmations
+and measured latencies in a fixed order, artifacts if they were asked for, and a last line that
+counts them.
 What belongs to one database alone is left out: ids, runs, Optuna's rows, the place of artifacts.
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from nas.store.schema import confirmations, evaluations, studies, trials
+from nas.store.schema import confirmations, evaluations, latencies, studies, trials
 
 FORMAT, FORMAT_VERSION = "gnn-nas study", 1
 # What a line may hold, in the order of the file, and where it stands in the database.
@@ -21,18 +22,21 @@ PARTS: Mapping[str, sa.Table] = {
     "trial": trials,
     "evaluation": evaluations,
     "confirmation": confirmations,
+    "latency": latencies,
 }
 # What makes a row one of its kind, within a study.
 KEYS: Mapping[str, tuple[str, ...]] = {
     "trial": ("ordinal",),
     "evaluation": ("ordinal", "epoch"),
     "confirmation": ("ordinal", "seed"),
+    "latency": ("ordinal",),
 }
 _LEFT_OUT: Mapping[str, frozenset[str]] = {
     "study": frozenset({"id", "artifacts", "accounted"}),
     "trial": frozenset({"study_id", "run_id", "twin"}),
     "evaluation": frozenset({"id", "study_id"}),
     "confirmation": frozenset({"study_id"}),
+    "latency": frozenset({"study_id"}),
 }
 # In place of the path of a graph that lies among the artifacts.
 _AMONG_ARTIFACTS = "artifact:"

@@ -17,11 +17,11 @@ from nas.store.engine import (
     parse_url,
     reachable,
 )
+from nas.store.fronts import ranked
 from nas.store.places import recorded_place, referred_artifacts, resolved_place
 from nas.store.rows import (
     best_values,
     count_trials,
-    losses_of,
     objectives_of,
     trial_record,
     trial_rows,
@@ -136,7 +136,8 @@ class Store:
     def front(self, name: str) -> list[TrialRecord]:
         """The feasible, complete trials that no other dominates; best first objective first.
 
-        Of trials with equal architectures the first one stands for all.
+        Where latency was measured on the device that counts, for constraints too, and not what was
+        predicted. Of trials with equal architectures the first one stands for all.
         """
         return [trial for rank, trial in self._ranked(name) if rank == 0]
 
@@ -145,21 +146,7 @@ class Store:
         return [trial for _, trial in self._ranked(name)]
 
     def _ranked(self, name: str) -> list[tuple[int, TrialRecord]]:
-        objectives = self.status(name).objectives
-        distinct: dict[str, TrialRecord] = {}
-        for trial in self.trials(name):
-            if trial.state == "complete" and trial.architecture is not None:
-                distinct.setdefault(trial.architecture.key, trial)
-        candidates = list(distinct.values())
-        if not candidates:
-            return []
-        from nas.pareto import non_dominated_ranks  # imports numpy, which a status does without
-
-        losses = [losses_of(trial.metrics, objectives) for trial in candidates]
-        ranks = [int(rank) for rank in non_dominated_ranks(losses)]
-        keys = range(len(candidates))
-        order = sorted(keys, key=lambda i: (ranks[i], *losses[i], candidates[i].number))
-        return [(ranks[i], candidates[i]) for i in order]
+        return ranked(self.spec(name), self.trials(name))
 
     def refuse_running(self, name: str | None = None) -> None:
         """Raise when a live process drives this study, or any study of the database."""

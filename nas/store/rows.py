@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nas.record import TrialCounts, TrialRecord
-from nas.store.schema import evaluations, trials
+from nas.store.schema import evaluations, latencies, trials
 from search_spaces import Architecture
 
 # The states of trials that have not ended. Named, for an index serves no `NOT IN`.
@@ -59,7 +59,7 @@ def losses_of(metrics: Mapping[str, float], objectives: Mapping[str, str]) -> tu
 
 
 def trial_rows(study: "int | sa.BindParameter[int]") -> "sa.Select[Any]":
-    """The trials of a study, each with the notes of its last evaluation."""
+    """The trials of a study, each with the notes of its last evaluation and what was measured."""
     last = (
         sa.select(evaluations.c.notes)
         .where(evaluations.c.study_id == trials.c.study_id)
@@ -67,12 +67,21 @@ def trial_rows(study: "int | sa.BindParameter[int]") -> "sa.Select[Any]":
         .order_by(evaluations.c.epoch.desc())
         .limit(1)
     )
-    query = sa.select(trials, last.scalar_subquery().label("last_notes"))
+    measured = (
+        sa.select(latencies.c.timing)
+        .where(latencies.c.study_id == trials.c.study_id)
+        .where(latencies.c.ordinal == trials.c.ordinal)
+    )
+    query = sa.select(
+        trials,
+        last.scalar_subquery().label("last_notes"),
+        measured.scalar_subquery().label("timing"),
+    )
     return query.where(trials.c.study_id == study)
 
 
 def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
-    """A row of `trial_rows` as a value."""
+    """A row of `trial_rows` as a value; one of the trials alone, as far as it goes."""
     architecture = row["architecture"]
     return TrialRecord(
         number=row["ordinal"],
@@ -89,4 +98,5 @@ def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
         note=row["note"] or {},
         inherit=row["inherit"],
         evaluated=row["evaluated"] or row["last_notes"] or {},
+        measured=row.get("timing") or {},
     )

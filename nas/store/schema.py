@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 
 # A change here is a new file in `migrations/versions/` that leads to it.
-VERSION = 5
+VERSION = 6
 # None is SQL NULL, not the JSON text "null".
 OPTIONAL_JSON = JSON(none_as_null=True)
 metadata = MetaData()
@@ -40,6 +40,8 @@ studies = Table(
     Column("space", JSON, nullable=False),
     Column("task", JSON, nullable=False),
     Column("dataset", String(64), nullable=False),
+    # Device, runtime, workload and profile of its predictions of latency, where it has them.
+    Column("latency", OPTIONAL_JSON),
     # Architectures to try first, resolved when the study was created.
     Column("start", JSON, nullable=False),
     # URL of the artifact store; empty: beside the database file.
@@ -142,6 +144,18 @@ confirmations = Table(
     Column("metrics", JSON, nullable=False),
     Column("test_metrics", OPTIONAL_JSON),
     Column("artifact", String(64)),
+)
+
+# What networks of a study's front took on the device itself, measured when the search had ended.
+latencies = Table(
+    "nas_latencies",
+    metadata,
+    _study(),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("latency_ms", Float, nullable=False),
+    # All of it: both clocks, spread, load, whether it was noisy.
+    Column("timing", JSON, nullable=False),
+    Column("measured", String(32), nullable=False),
 )
 
 # One row for each run of `nas compare`; its trials are in no table, only those that got further.

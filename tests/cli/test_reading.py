@@ -57,6 +57,7 @@ def test_trials_have_the_promised_keys(nas: Nas) -> None:
             "failure",
             "note",
             "evaluated",
+            "measured",
         ]
 
 

@@ -137,7 +137,7 @@ def test_the_last_step_leads_to_the_version_of_the_program() -> None:
     config.set_main_option("script_location", "nas.store:migrations")
     steps = ScriptDirectory.from_config(config)
     assert steps.get_heads() == [str(schema.VERSION)]
-    assert [step.revision for step in steps.walk_revisions()] == ["5", "4", "3", "2", "1"]
+    assert [step.revision for step in steps.walk_revisions()] == ["6", "5", "4", "3", "2", "1"]
 
 
 def test_optunas_tables_beside_ours_keep_their_own_version(database: str) -> None:
@@ -201,7 +201,7 @@ def test_a_step_that_fails_changes_nothing_and_says_what_to_do(database: str) ->
     event.listen(Engine, "before_cursor_execute", refuse)
     try:
         with pytest.raises(
-            StoreError, match=r"version 2, which could not be .* version 5: no room"
+            StoreError, match=r"version 2, which could not be .* version 6: no room"
         ):
             Store(database)
     finally:
@@ -228,8 +228,8 @@ def test_one_that_cannot_be_written_to_says_so(storage: str) -> None:
 def test_one_of_a_later_program_is_refused_by_this_one(database: str) -> None:
     Store(database)
     with bare_engine(database).begin() as connection:
-        connection.exec_driver_sql("UPDATE nas_database SET version = 6")
-    with pytest.raises(StoreError, match="tables of version 6, this program knows 5"):
+        connection.exec_driver_sql("UPDATE nas_database SET version = 7")
+    with pytest.raises(StoreError, match="tables of version 7, this program knows 6"):
         Store(database)
 
 

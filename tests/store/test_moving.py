@@ -100,6 +100,7 @@ def a_file(draw: Any) -> list[str]:
         "space": draw(OBJECT),
         "task": draw(OBJECT),
         "dataset": draw(SHA256),
+        "latency": draw(st.none() | OBJECT),
         "start": draw(st.lists(OBJECT, max_size=2)),
         "target": draw(st.none() | st.integers(0, 10**6)),
         "seconds": draw(NUMBER),
@@ -133,17 +134,28 @@ def a_file(draw: Any) -> list[str]:
         }
         for ordinal, seed in seeds
     ]
+    numbers = sorted(draw(st.sets(st.integers(0, n - 1)))) if n else []
+    latencies = [
+        {
+            "ordinal": ordinal,
+            "latency_ms": draw(NUMBER),
+            "timing": draw(OBJECT),
+            "measured": "2025-01-01T00:00:00+00:00",
+        }
+        for ordinal in numbers
+    ]
     from nas import __version__
 
     header = {"version": 1, "tables": schema.VERSION, "program": __version__}
     counts = {"study": 1, "trial": n, "evaluation": len(evaluations)}
-    counts |= {"confirmation": len(confirmations), "artifact": 0}
+    counts |= {"confirmation": len(confirmations), "latency": len(latencies), "artifact": 0}
     return [
         line(FORMAT, header),
         line("study", study),
         *(line("trial", row) for row in trials),
         *(line("evaluation", row) for row in evaluations),
         *(line("confirmation", row) for row in confirmations),
+        *(line("latency", row) for row in latencies),
         line("end", counts),
     ]
 
@@ -300,6 +312,21 @@ class TestFaults:
     def test_what_is_whole_is_taken(self, lines: list[str], database: str) -> None:
         assert import_study(Store(database), lines, "moved.jsonl") == "fake"
 
+    def test_one_of_tables_without_latencies_is_taken(
+        self, lines: list[str], database: str
+    ) -> None:
+        """The control is a count that such a file must not lack."""
+        older = [text.replace('"latency":null,', "") for text in lines]
+        older[0] = older[0].replace('"tables":6', '"tables":5')
+        older[-1] = older[-1].replace('"latency":0,', "")
+        assert older[-1] != lines[-1]
+        store = Store(database)
+        wrong = [*older[:-1], older[-1].replace('"evaluation":5,', "")]
+        with pytest.raises(StoreError, match="the file is not complete"):
+            import_study(store, wrong, "moved.jsonl")
+        import_study(store, older, "moved.jsonl")
+        assert exported(store, "fake", with_artifacts=True) == lines
+
     def test_a_file_that_was_cut_off_anywhere_is_refused(
         self, lines: list[str], refused: Callable[..., str], database: str
     ) -> None:
@@ -315,7 +342,7 @@ class TestFaults:
         [
             (1, FORMAT, "another program", "expected a file of nas storage export"),
             (1, '"version":1', '"version":9', '"version" up to 1, got 9'),
-            (1, '"tables":5', '"tables":6', '"tables" up to 5, got 6'),
+            (1, '"tables":6', '"tables":7', '"tables" up to 6, got 7'),
             (2, '"name":"fake",', "", "expected name in the study"),
             (
                 2,
@@ -383,7 +410,8 @@ class TestFiles:
     def test_a_file_that_is_there_is_kept(self, storage: str, tmp_path: Path) -> None:
         store, to = halved(storage), tmp_path / "moved.jsonl"
         counts = export_to_file(store, "fake", to)
-        assert counts == {"study": 1, "trial": 5, "evaluation": 5, "confirmation": 0, "artifact": 0}
+        none = dict.fromkeys(("confirmation", "latency", "artifact"), 0)
+        assert counts == {"study": 1, "trial": 5, "evaluation": 5, **none}
         before = to.read_bytes()
         with pytest.raises(StoreError, match="is there already"):
             export_to_file(store, "fake", to)

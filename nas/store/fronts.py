@@ -1,0 +1,60 @@
+"""Which trials of a study are best: by what was measured on the device, where that is known."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from nas.constraints import parse, total_violation
+from nas.record import MEASURED, TrialRecord
+from nas.store.rows import losses_of, objectives_of
+
+# Where a prediction and a measurement are equal the measured trial goes first.
+_TRIFLE = 1e-6
+
+
+def ranked(spec: Mapping[str, Any], trials: Sequence[TrialRecord]) -> list[tuple[int, TrialRecord]]:
+    """The feasible, complete trials of a study with their ranks, front after front.
+
+    What was measured counts in place of what was predicted, for constraints too. What was not is
+    expected to be as far off its prediction as the measured ones are in the middle: a device that
+    is slower than its profile by a tenth is so for all of them.
+
+    Args:
+        spec: the study file, as it is stored.
+        trials: of the study, by number; of equal architectures the first one stands for all.
+    """
+    bounds = [parse(text) for text in spec["study"].get("constraints", ())]
+    distinct: dict[str, TrialRecord] = {}
+    for trial in trials:
+        kept = not trial.measured or total_violation(bounds, trial.settled) <= 0
+        if trial.state == "complete" and trial.architecture is not None and kept:
+            distinct.setdefault(trial.architecture.key, trial)
+    candidates = list(distinct.values())
+    if not candidates:
+        return []
+    from nas.pareto import non_dominated_ranks  # imports numpy, which a status does without
+
+    objectives, off = objectives_of(spec), _how_far_off(trials)
+    losses = [losses_of(_expected(trial, off), objectives) for trial in candidates]
+    ranks = [int(rank) for rank in non_dominated_ranks(losses)]
+    keys = range(len(candidates))
+    order = sorted(keys, key=lambda i: (ranks[i], *losses[i], candidates[i].number))
+    return [(ranks[i], candidates[i]) for i in order]
+
+
+def _how_far_off(trials: Sequence[TrialRecord]) -> dict[str, float]:
+    """Of each measured metric the median of measured over predicted."""
+    found = {}
+    for metric in MEASURED:
+        pairs = [(t.measured.get(metric), t.metrics.get(metric)) for t in trials if t.measured]
+        ratios = [measured / predicted for measured, predicted in pairs if measured and predicted]
+        if ratios:
+            found[metric] = median(ratios) * (1 + _TRIFLE)
+    return found
+
+
+def _expected(trial: TrialRecord, off: Mapping[str, float]) -> Mapping[str, float]:
+    if trial.measured:
+        return trial.settled
+    factors = {metric: factor for metric, factor in off.items() if metric in trial.metrics}
+    return {**trial.metrics, **{m: trial.metrics[m] * factor for m, factor in factors.items()}}
