@@ -63,11 +63,18 @@ class Study:
         return self._store.trial(self.name, number)
 
     def front(self) -> list[TrialRecord]:
-        """The feasible trials that no other dominates, the best in the first objective first."""
+        """The feasible trials that no other dominates, the best in the first objective first.
+
+        Latency counts as it was measured, where it was: `metrics` has what was predicted,
+        `measured` what was measured, and `settled` what counts.
+        """
         return self._store.front(self.name)
 
     def to_frame(self) -> "pd.DataFrame":
-        """One row a trial: number, state, epochs, seconds, cached, then decisions and metrics."""
+        """One row a trial: number, state, epochs, seconds, cached, then decisions and metrics.
+
+        Where latency was measured on the device, `measured_latency_ms` has it.
+        """
         import pandas as pd
 
         rows = []
@@ -75,6 +82,8 @@ class Study:
             row = trial.to_json()
             decisions, metrics = row.pop("decisions"), row.pop("metrics")
             row["failure"] = (row["failure"] or {}).get("kind")
+            if measured := row.pop("measured"):
+                metrics["measured_latency_ms"] = measured["latency_ms"]
             rows.append({**row, **decisions, **metrics})
         return pd.DataFrame(rows)
 
@@ -83,6 +92,7 @@ class Study:
         *,
         trials: int | None = None,
         seconds: float | None = None,
+        accept_device: bool = False,
         progress: Report | None = None,
     ) -> StudyStatus:
         """Continue, up to `trials` in total; a finished study is left as it is."""
@@ -92,6 +102,17 @@ class Study:
             data_root=self.data_root,
             trials=trials,
             seconds=seconds,
+            accept_device=accept_device,
+            progress=progress,
+            space=self._space,
+        )
+
+    def remeasure(self, *, progress: Report | None = None) -> list[TrialRecord]:
+        """Measure the latency of what is not measured of the front, on this device; the front."""
+        return study.remeasure(
+            self.name,
+            storage=self.storage,
+            data_root=self.data_root,
             progress=progress,
             space=self._space,
         )

@@ -70,7 +70,7 @@ def candidate(
     store = Store.open_existing(storage)
     record = _chosen(store, name, trial)
     spec = StudySpec.from_json(store.spec(name))
-    setup = prepare(spec, data_root, space)
+    setup = prepare(spec, data_root, space, with_latency=False)
     with store.reading() as connection:
         refuse_change(store.row(connection, name), setup)
     if record.architecture is None:

@@ -77,7 +77,7 @@ def confirm(
         k: v for k, v in confirmed_seeds(store, name).items() if v or _has_weights(store, name, *k)
     }
     if any((t.number, seed) not in done or not done[t.number, seed] for t, seed in wanted):
-        setup = prepare(spec, data_root, space)
+        setup = prepare(spec, data_root, space, with_latency=False)
         refuse_change(stored, setup)
         missing = [(t, seed) for t, seed in wanted if (t.number, seed) not in done]
         with driving(store, name):

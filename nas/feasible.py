@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from evaluators import Table
+from evaluators.facts import CandidateError
+from evaluators.latency.values import UnknownOperatorError
 from nas.constraints import Constraint, total_violation
 from nas.fold import remembered_facts
 from nas.setup import Setup
@@ -29,6 +31,8 @@ DRAWN = 32
 MOST_SECONDS = 3.0
 # A table is gone through, or nothing is said of it.
 MOST_LOOKED_UP, LOOKING_UP_SECONDS = 100_000, 6.0
+# The same for latency: to look for the fastest architecture, and for what was never timed.
+FASTEST_SECONDS, CHOICES_SECONDS = 4.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,71 @@ def _looked_up(setup: Setup) -> Facts:
     return facts
 
 
+def refuse_never_timed(setup: Setup, where: str) -> None:
+    """Raise when a choice of the space does something that the profile has never timed.
+
+    One architecture is looked at for each choice, as far as time allows; what only the trials come
+    upon are failures of theirs.
+
+    Raises:
+        SpecError: there is one; the message names what was never timed.
+    """
+    if setup.latency is None:
+        return
+    deadline = time.monotonic() + CHOICES_SECONDS
+    rng = np.random.default_rng([setup.spec.study.seed, 1])
+    for decision in setup.space.decisions:
+        if decision.role == "recipe":
+            continue
+        for choice in decision.choices:
+            if time.monotonic() >= deadline:
+                return
+            try:
+                setup.facts(setup.space.sample(rng, {decision.name: choice}))
+            except CandidateError as error:
+                if isinstance(error.__cause__, UnknownOperatorError):
+                    raise SpecError(f"{where}: [latency] device: {error}") from error
+
+
+def _refuse_too_slow(setup: Setup, where: str, first: Sequence[Architecture]) -> None:
+    """Raise when no architecture is found that keeps the bound on latency, with the fastest."""
+    bounds = [c for c in setup.constraints if (c.metric, c.operator) == ("latency_ms", "<=")]
+    latency = setup.latency
+    if latency is None or not bounds:
+        return
+
+    def facts(architecture: Architecture) -> Mapping[str, float] | None:
+        """Predictions alone: many more architectures are tried in the same time."""
+        try:
+            return latency.facts(setup.space, architecture, setup.task)
+        except CandidateError:
+            return None
+
+    bound = min(bounds, key=lambda c: c.bound)
+    seed = setup.spec.study.seed
+    found = nearest(setup.space, [bound], facts, seed, first, seconds=FASTEST_SECONDS)
+    if found.architecture is None or found.violation <= 0:
+        return
+    share, of = f"{100 * bound.confidence:g} %", latency.profile.name
+    looked = (
+        f"no architecture of the space keeps {bound} in {share} of its measurements on {of}: the "
+        f"fastest of its {found.tried}"
+        if found.complete
+        else f"no architecture was found that keeps {bound} in {share} of its measurements on "
+        f"{of}: the fastest of {found.tried} tried"
+    )
+    raise SpecError(
+        f"{where}: [study] constraints: {looked} is predicted to take "
+        f"{found.facts['latency_ms']:.4g} ms, in {share} of measurements up to "
+        f"{bound.judged(found.facts):.4g} ms: {_decisions(found.architecture)}; loosen the "
+        "constraint or the space"
+    )
+
+
+def _decisions(architecture: Architecture) -> str:
+    return " ".join(f"{name}={choice}" for name, choice in architecture.structure.items())
+
+
 def refuse_infeasible(setup: Setup, where: str, first: Sequence[Architecture] = ()) -> None:
     """Raise when no architecture is found that keeps the constraints on what is known of it.
 
@@ -173,7 +242,8 @@ def refuse_infeasible(setup: Setup, where: str, first: Sequence[Architecture] = 
         first: architectures that the study begins with.
 
     Raises:
-        SpecError: none is found; the message has the nearest one. Where no network could be built
+        SpecError: none is found; the message has the nearest one, or the fastest where the bound
+            on latency alone is kept by none. Where no network could be built
             at all nothing is said here: the failures of the first trials tell more.
     """
     # Recipes, which do not matter elsewhere, may have results of their own in a table.
@@ -189,6 +259,7 @@ def refuse_infeasible(setup: Setup, where: str, first: Sequence[Architecture] = 
         if not found.complete:  # the bounds may be kept by few: the search will tell
             return
     else:
+        _refuse_too_slow(setup, where, first)
         found = nearest(setup.space, bounds, remembered_facts(setup), seed, first)
     if found.architecture is None or found.violation <= 0:
         return
@@ -199,8 +270,7 @@ def refuse_infeasible(setup: Setup, where: str, first: Sequence[Architecture] = 
         if found.complete
         else f"no architecture was found that keeps {wanted}: the nearest of {found.tried} tried"
     )
-    decisions = " ".join(f"{name}={c}" for name, c in found.architecture.structure.items())
     raise SpecError(
-        f"{where}: [study] constraints: {looked} has {has}: {decisions}; loosen the constraint or "
-        "the space"
+        f"{where}: [study] constraints: {looked} has {has}: {_decisions(found.architecture)}; "
+        "loosen the constraint or the space"
     )

@@ -7,7 +7,7 @@ from typing import Any
 from evaluators import Artifact, Evaluation, Job
 from evaluators.artifacts import intact
 from nas.batches import Flying
-from nas.setup import Setup
+from nas.setup import LATENCY_NOTE, Setup
 from nas.store import Store
 from nas.store.ledger import Ledger
 
@@ -43,8 +43,9 @@ class Jobs:
         row = self._book.known(key) if key else None
         if row is None:
             return None
-        until, notes = self._setup.levels[trial.level], row["notes"] or {}
-        return Evaluation(until, row["metrics"], 0.0, self.checkpoint(row), notes=notes)
+        until, metrics = self._setup.levels[trial.level], self._setup.shareable(row["metrics"])
+        notes = {k: v for k, v in (row["notes"] or {}).items() if k != LATENCY_NOTE}
+        return Evaluation(until, metrics, 0.0, self.checkpoint(row), notes=notes)
 
     def job(self, trial: Flying) -> Job:
         """The job of the next rung, from the trial's last checkpoint."""

@@ -33,6 +33,7 @@ class Recorder:
     ) -> None:
         self._setup, self._book, self._jobs = setup, book, jobs
         self._warn, self._ended = warn, ended
+        self._told: set[str] = set()
 
     def by_facts(self, trial: Flying, verdict: Verdict) -> None:
         """End a trial that was not evaluated."""
@@ -41,6 +42,7 @@ class Recorder:
             metrics=verdict.metrics,
             violation=verdict.violation,
             failure=verdict.failure,
+            notes={} if verdict.failure else self._marks(trial),
         )
         self._ended(self._book.end(trial.ordinal, ending))
 
@@ -55,7 +57,11 @@ class Recorder:
         trial.seconds += seconds
         verdict = judging.after(self._setup, trial.facts, evaluation)
         evaluation = replace(
-            evaluation, metrics=verdict.metrics, failure=verdict.failure, seconds=seconds
+            evaluation,
+            metrics=verdict.metrics,
+            failure=verdict.failure,
+            seconds=seconds,
+            notes={**evaluation.notes, **self._marks(trial)},
         )
         if verdict.outcome == "failed":
             self._end(trial, "failed", evaluation)
@@ -75,6 +81,16 @@ class Recorder:
         epoch = self._setup.levels[trial.level]
         last = Evaluation(epoch, metrics, artifact=trial.checkpoint)
         self._end(trial, "pruned", last, total_violation(self._setup.constraints, metrics))
+
+    def _marks(self, trial: Flying) -> Mapping[str, str]:
+        """The notes on its facts; of each kind the first is told."""
+        marks = self._setup.marks(trial.architecture)
+        for mark in "; ".join(marks.values()).split("; "):
+            kind = mark.partition(":")[0]
+            if kind not in self._told:
+                self._told.add(kind)
+                self._warn(mark)
+        return marks
 
     def _stopped(self, trial: Flying, evaluation: Evaluation) -> None:
         """Keep where it was stopped, unless that is where it began."""

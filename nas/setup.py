@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluators import Evaluator, Job, Table
 from nas import rungs
-from nas.constraints import Constraint, parse
+from nas.constraints import Constraint, ends, parse
 from nas.spec import SpecError, StudySpec, check_plugins
 from nas.store import StoreError
 from search_spaces import Architecture, SearchSpace, Task, UsageError, plugins
@@ -18,8 +18,13 @@ from search_spaces.errors import did_you_mean
 if TYPE_CHECKING:
     from evaluators import Artifact
     from evaluators.datasets._base import Dataset
+    from nas.latency.predicting import Latency
 
-FACTS = ("params", "macs")
+FACTS = ("params", "macs", "peak_memory_bytes")
+# What the profile of a device predicts, where it has samples of it.
+PREDICTED = ("latency_ms", "energy_mj")
+# The topic under which an evaluation's notes have what limits such a prediction.
+LATENCY_NOTE = "latency"
 # The name under which a study records a space that was made in Python.
 PYTHON_SPACE = "python.space"
 # Raise it when the same job gives other numbers than before; it is part of every cache key.
@@ -38,6 +43,7 @@ class Setup:
         evaluator: for its epochs and the names of its metrics.
         constraints: parsed.
         levels: the epochs at which a trial is measured.
+        latency: what `[latency]` names, where that is there and asked for.
     """
 
     spec: StudySpec
@@ -47,6 +53,7 @@ class Setup:
     evaluator: Evaluator
     constraints: tuple[Constraint, ...]
     levels: tuple[int, ...]
+    latency: "Latency | None" = None
 
     @property
     def objectives(self) -> Mapping[str, str]:
@@ -60,19 +67,40 @@ class Setup:
     @property
     def known(self) -> tuple[str, ...]:
         """The metrics that `facts` computes."""
-        return FACTS if self.dataset is not None else ()
+        if self.dataset is None:
+            return ()
+        return (*FACTS, *self.latency.metrics) if self.latency is not None else FACTS
 
     def facts(self, architecture: Architecture) -> Mapping[str, float]:
         """What is known of an architecture before it is evaluated; nothing, of a table's.
 
         Raises:
-            CandidateError: its network cannot be built or run.
+            CandidateError: its network cannot be built or run, or its latency not predicted.
         """
         if self.dataset is None:
             return {}
         from evaluators.facts import facts
 
-        return facts(self.space, architecture, self.task)
+        counted = facts(self.space, architecture, self.task)
+        if self.latency is None:
+            return counted
+        return {**counted, **self.latency.facts(self.space, architecture, self.task)}
+
+    def marks(self, architecture: Architecture) -> Mapping[str, str]:
+        """Notes on the facts, by topic: what limits a prediction; of what `facts` can tell of."""
+        if self.latency is None:
+            return {}
+        mark = self.latency.mark(self.space, architecture, self.task)
+        return {LATENCY_NOTE: mark} if mark else {}
+
+    def shareable(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Of recorded metrics those that belong to every study that has the same evaluation.
+
+        Predictions are of one study's device: they are no part of what a cache key stands for.
+        """
+        own = {name for metric in PREDICTED for name in (metric, *ends(metric))}
+        own -= set(self.evaluator.metrics)
+        return {name: value for name, value in metrics.items() if name not in own}
 
     def job(
         self, architecture: Architecture, dataset: "Artifact | None", store: str, until_epoch: int
@@ -118,15 +146,18 @@ def prepare(
     data_root: Path,
     space: SearchSpace | None = None,
     where: str = "the study",
+    *,
+    with_latency: bool = True,
 ) -> Setup:
     """Load the dataset, build space and evaluator, and check that they fit each other.
 
     Args:
         space: given from Python, in place of the study file's.
         where: begins each message: the study file.
+        with_latency: whether to open the profile that `[latency]` names: only a search needs it.
 
     Raises:
-        UsageError: a plug-in's option, a metric or a graph that would fail later.
+        UsageError: a plug-in's option, a metric, a profile or a graph that would fail later.
     """
     from evaluators.datasets import load
 
@@ -151,8 +182,9 @@ def prepare(
         space.size()  # goes through an equivalence, which may leave no architecture
         if isinstance(evaluator, Table):
             evaluator.check(space)
-    constraints = tuple(parse(text) for text in spec.study.constraints)
-    _check_metrics(spec, evaluator, constraints, where)
+    constraints = constraints_of(spec)
+    latency = opened_latency(spec, task, dataset, where) if with_latency else None
+    _check_metrics(spec, evaluator, constraints, latency, where)
     rung_epochs = spec.halving.epochs if spec.halving else ()
     if rung_epochs and rung_epochs[-1] >= evaluator.epochs:
         raise SpecError(
@@ -160,7 +192,39 @@ def prepare(
             f"[evaluator], got {list(rung_epochs)}"
         )
     levels = rungs.levels(rung_epochs, evaluator.epochs)
-    return Setup(spec, dataset, task, space, evaluator, constraints, levels)
+    return Setup(spec, dataset, task, space, evaluator, constraints, levels, latency)
+
+
+def constraints_of(spec: StudySpec) -> tuple[Constraint, ...]:
+    """The constraints, parsed; those on predictions as confident as `[latency]` says."""
+    constraints = tuple(parse(text) for text in spec.study.constraints)
+    if spec.latency is None:
+        return constraints
+    confidence = spec.latency.confidence
+    return tuple(
+        replace(c, confidence=confidence) if c.metric in PREDICTED else c for c in constraints
+    )
+
+
+def opened_latency(
+    spec: StudySpec, task: Task, dataset: "Dataset | None", where: str = "the study"
+) -> "Latency | None":
+    """What `[latency]` names; None without that table.
+
+    Raises:
+        SpecError: the profile cannot be used as the table says.
+    """
+    if spec.latency is None:
+        return None
+    if dataset is None:
+        raise SpecError(
+            f'{where}: [latency]: the evaluator "{spec.evaluator.name}" brings its own results, '
+            "latency among them where it has any; leave the table out"
+        )
+    from nas.latency.predicting import open_latency
+
+    with _named(where, "latency"):
+        return open_latency(spec.latency, task, dataset.edge_index)
 
 
 @contextmanager
@@ -179,16 +243,31 @@ def _search_space(built: object) -> SearchSpace:
 
 
 def _check_metrics(
-    spec: StudySpec, evaluator: Evaluator, constraints: tuple[Constraint, ...], where: str
+    spec: StudySpec,
+    evaluator: Evaluator,
+    constraints: tuple[Constraint, ...],
+    latency: "Latency | None",
+    where: str,
 ) -> None:
-    known = (*evaluator.metrics, *(FACTS if spec.dataset is not None else ()))
+    known = [*evaluator.metrics, *(FACTS if spec.dataset is not None else ())]
+    if spec.latency is not None:
+        predicted = latency.metrics if latency is not None else PREDICTED
+        if twice := [metric for metric in predicted if metric in evaluator.metrics]:
+            raise SpecError(
+                f'{where}: [latency]: the evaluator "{spec.evaluator.name}" gives {twice[0]} '
+                "itself; leave the table out"
+            )
+        known += predicted
     wanted = [("objectives", metric) for metric in spec.study.objectives]
     wanted += [("constraints", constraint.metric) for constraint in constraints]
     for key, metric in wanted:
         if metric not in known:
+            hint = did_you_mean(metric, known)
+            if metric in PREDICTED and spec.latency is None:
+                hint = 'to have it predicted, name a profile: [latency] device = "NAME"'
             raise SpecError(
                 f'{where}: [study] {key}: the evaluator "{spec.evaluator.name}" does not give '
-                f'"{metric}" for this dataset; {did_you_mean(metric, known)}'
+                f'"{metric}" for this dataset; {hint}'
             )
 
 
@@ -239,7 +318,7 @@ def refuse_change(stored: Mapping[str, Any], setup: Setup) -> None:
     """Compare what a study is bound to with what its specification makes now.
 
     Args:
-        stored: the study's row: `name`, `space`, `task`.
+        stored: the study's row: `name`, `space`, `task`, `latency`.
 
     Raises:
         StoreError: they differ; the message shows where.
@@ -248,10 +327,13 @@ def refuse_change(stored: Mapping[str, Any], setup: Setup) -> None:
         *_differences("space", stored["space"], setup.space.to_json()),
         *_differences("dataset", stored["task"], asdict(setup.task)),
     ]
+    if setup.latency is not None:
+        lines += _differences("latency", stored["latency"], setup.latency.bound_to())
     if lines:
+        bound = "space or dataset" if setup.latency is None else "space, dataset or latency profile"
         shown = "\n  ".join(lines[:12])
         raise StoreError(
-            f'study "{stored["name"]}" cannot go on, its space or dataset has changed (recorded '
+            f'study "{stored["name"]}" cannot go on, its {bound} has changed (recorded '
             f"-> now):\n  {shown}\nrestore it, or start a new study with --name; `start = "
             f'["study:{stored["name"]}"]` begins from this one\'s front'
         )

@@ -1,17 +1,18 @@
 """A study from its specification to the end of its budget: `search` and `resume`."""
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from evaluators import Artifact, Executor
 from evaluators.errors import place
+from evaluators.latency.values import LatencyError
 from nas.driver import Driver, StudyFailedError
-from nas.feasible import refuse_infeasible
+from nas.feasible import refuse_infeasible, refuse_never_timed
 from nas.fold import build_strategy
 from nas.interrupt import Stop, uninterrupted
 from nas.jobs import Jobs
-from nas.record import StudyStatus
+from nas.record import StudyStatus, TrialRecord
 from nas.setup import (
     Setup,
     prepare,
@@ -25,13 +26,13 @@ from nas.store import Store, StoreError, StoreFailedError
 from nas.store.ledger import Ledger
 from nas.store.new import NewStudy, create_study, refuse_existing
 from nas.store.patience import Patience
-from nas.store.runs import heartbeat
+from nas.store.runs import driving, heartbeat
 from nas.store.twin import Twin
 from nas.telling import Report, Teller
 from search_spaces import Architecture, SearchSpace, UsageError, plugins
 from search_spaces.plugins import Plugin
 
-__all__ = ["StudyFailedError", "resume", "search", "work"]
+__all__ = ["StudyFailedError", "remeasure", "resume", "search", "work"]
 
 
 def search(
@@ -63,6 +64,7 @@ def search(
     setup = with_batch(prepare(spec, data_root, space, where=where))
     start = start_architectures(spec, setup.space, _fronts(store, spec, where), where)
     build_strategy(setup, where)
+    refuse_never_timed(setup, where)
     refuse_infeasible(setup, where, start)
     executor = _executor(spec, where)
     dataset = prepared_dataset(setup, store.new_artifacts())
@@ -72,6 +74,7 @@ def search(
         space=setup.space.to_json(),
         task=asdict(setup.task),
         dataset="" if dataset is None else dataset.sha256,
+        latency=None if setup.latency is None else setup.latency.bound_to(),
         start=start,
         target=spec.budget.trials,
     )
@@ -88,6 +91,7 @@ def resume(
     trials: int | None = None,
     seconds: float | None = None,
     executor: Plugin | None = None,
+    accept_device: bool = False,
     progress: Report | None = None,
     space: SearchSpace | None = None,
 ) -> StudyStatus:
@@ -97,6 +101,7 @@ def resume(
         trials: wanted in all; a study that has them already is left as it is.
         seconds: of searching, in all.
         executor: in place of the stored one, for this run.
+        accept_device: whether this may be another machine than the one of the latency profile.
         space: as for `search`: made in Python, it must be handed over again.
 
     Raises:
@@ -109,7 +114,7 @@ def resume(
     spec = StudySpec.from_json(store.spec(name))
     if trials is not None:
         trials = max(trials, begun)
-    spec = with_budget(spec, trials, seconds)
+    spec = _on_any_device(with_budget(spec, trials, seconds), accept_device)
     return _go_on(store, status, spec, data_root, executor, space, progress, join=False)
 
 
@@ -119,6 +124,7 @@ def work(
     storage: str,
     data_root: Path,
     executor: Plugin | None = None,
+    accept_device: bool = False,
     progress: Report | None = None,
     space: SearchSpace | None = None,
 ) -> StudyStatus:
@@ -131,7 +137,51 @@ def work(
     """
     store = Store.open_existing(storage)
     status, spec = store.status(name), StudySpec.from_json(store.spec(name))
+    spec = _on_any_device(spec, accept_device)
     return _go_on(store, status, spec, data_root, executor, space, progress, join=True)
+
+
+def remeasure(
+    name: str,
+    *,
+    storage: str,
+    data_root: Path,
+    progress: Report | None = None,
+    space: SearchSpace | None = None,
+) -> list[TrialRecord]:
+    """Measure the latency of a study's front on this device, and return the front as it is then.
+
+    What has been measured is kept, and only what is missing is measured.
+
+    Args:
+        progress, space: as for `search`.
+
+    Raises:
+        UsageError: the study predicts no latency; its profile is not of this device, or has
+            changed; another process drives the study.
+    """
+    store = Store.open_existing(storage)
+    spec, where = StudySpec.from_json(store.spec(name)), f'study "{name}"'
+    if spec.latency is None:
+        raise SpecError(f"{where} has no [latency]: nothing was predicted that could be measured")
+    setup = prepare(_on_any_device(spec, True), data_root, space, where=where)
+    with store.reading() as connection:
+        refuse_change(store.row(connection, name), setup)
+    if setup.latency is not None and (refusal := setup.latency.refusal()):
+        raise UsageError(f"{where} cannot be measured here: {refusal}")
+    from nas.latency.remeasure import remeasure as measure_front
+
+    with driving(store, name):
+        measure_front(store, setup, Teller(store.status(name), None, progress).say)
+    return store.front(name)
+
+
+def _on_any_device(spec: StudySpec, accepted: bool) -> StudySpec:
+    """The specification, which accepts a profile of another machine where that is accepted."""
+    if spec.latency is None or not accepted:
+        return spec
+    latency = spec.latency.model_copy(update={"accept_device": True})
+    return spec.model_copy(update={"latency": latency})
 
 
 def _go_on(
@@ -147,7 +197,8 @@ def _go_on(
 ) -> StudyStatus:
     """Continue a study as its specification says, unless it has all its trials."""
     wanted = spec.budget.trials
-    if status.state == "finished" and wanted is not None and status.trials.ended >= wanted:
+    is_done = status.state == "finished" and wanted is not None and status.trials.ended >= wanted
+    if is_done and not _may_measure(store, spec):
         return status
     spec = spec.model_copy(update={"executor": executor}) if executor else spec
     where = f'study "{status.name}"'
@@ -155,6 +206,9 @@ def _go_on(
     made = _executor(spec, where)
     with store.reading() as connection:
         refuse_change(store.row(connection, status.name), setup)
+    if is_done:
+        _measure_front(store, setup, Teller(status, None, progress))
+        return store.status(status.name)
     dataset = prepared_dataset(setup, store.artifacts(status.name))
     return _drive(store, setup, made, dataset, progress, join=join)
 
@@ -225,7 +279,42 @@ def _drive(
         with uninterrupted():
             executor.shutdown(wait=False)
         _close(book, state, reason)
+    _measure_front(store, setup, teller)
     return store.status(name)
+
+
+def _may_measure(store: Store, spec: StudySpec) -> bool:
+    """Whether a front's latency is wanted, and missing."""
+    if spec.latency is None or not spec.latency.remeasure:
+        return False
+    return any(not trial.measured for trial in store.front(spec.study.name))
+
+
+def _measure_front(store: Store, setup: Setup, teller: Teller) -> None:
+    """Measure the front of a study that is finished, unless this is not its device.
+
+    The last of its drivers does, when all workers have ended.
+    """
+    name = setup.spec.study.name
+    status = store.status(name)
+    if setup.latency is None or status.state != "finished" or status.drivers:
+        return
+    if not _may_measure(store, setup.spec):
+        return
+    if refusal := setup.latency.refusal():
+        teller.say(f"the front is not measured: {refusal}")
+        return
+    from nas.latency.remeasure import remeasure as measure_front
+
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(driving(store, name))
+        except StoreError:  # another process has begun to, at the same moment
+            return
+        try:
+            measure_front(store, setup, teller.say)
+        except LatencyError as error:
+            teller.say(f"warning: the front is not measured: {error}")
 
 
 def _close(book: Ledger, state: str, reason: str) -> None:

@@ -14,6 +14,7 @@ from nas.cli._shared import (
     storage_option,
 )
 from nas.cli.search import (
+    accept_device_option,
     executor_option,
     interrupted,
     reported,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 )
 @executor_option
 @workers_option
+@accept_device_option
 @data_root_option
 @format_option
 @click.pass_context
@@ -47,6 +49,7 @@ def resume_command(
     seconds: float | None,
     executor: str | None,
     workers: int | None,
+    accept_device: bool,
     data_root: Path,
     fmt: str,
 ) -> None:
@@ -70,6 +73,7 @@ def resume_command(
             trials=trials,
             seconds=seconds,
             executor=plugin,
+            accept_device=accept_device,
             progress=live,
         )
 
@@ -79,6 +83,7 @@ def resume_command(
 @storage_option
 @executor_option
 @workers_option
+@accept_device_option
 @data_root_option
 @click.pass_context
 def worker_command(
@@ -87,6 +92,7 @@ def worker_command(
     storage: str,
     executor: str | None,
     workers: int | None,
+    accept_device: bool,
     data_root: Path,
 ) -> None:
     """Help with a study that others may be running.
@@ -106,7 +112,12 @@ def worker_command(
     try:
         with Live() as live:
             status = work(
-                name, storage=storage, data_root=data_root, executor=plugin, progress=live
+                name,
+                storage=storage,
+                data_root=data_root,
+                executor=plugin,
+                accept_device=accept_device,
+                progress=live,
             )
     except KeyboardInterrupt:
         interrupted(ctx, name, storage, command="worker")

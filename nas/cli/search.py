@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nas.record import StudyStatus, TrialRecord
 
 FAILED, INTERRUPTED = 1, 130
+_MEASURED = "measured_latency_ms"
 # The states that the object of `search --format json` counts.
 _COUNTED = ("complete", "failed", "pruned", "infeasible", "cached", "running")
 
@@ -34,6 +35,11 @@ executor_option = click.option(
 )
 workers_option = click.option(
     "--workers", metavar="W", type=click.IntRange(min=1), help="Trials that run at one time."
+)
+accept_device_option = click.option(
+    "--accept-device",
+    is_flag=True,
+    help="Predict latency by a profile of another machine; every record says so.",
 )
 
 
@@ -75,6 +81,7 @@ def init_command(file: Path) -> None:
     help="Over [study] batch: trials proposed and evaluated together.",
 )
 @click.option("--seed", metavar="S", type=click.IntRange(min=0), help="Over [study] seed.")
+@accept_device_option
 @data_root_option
 @click.option("--set", "sets", metavar="TABLE.KEY=VALUE", multiple=True, help="Any other key.")
 @format_option
@@ -89,6 +96,7 @@ def search_command(
     workers: int | None,
     batch: int | None,
     seed: int | None,
+    accept_device: bool,
     data_root: Path,
     sets: tuple[str, ...],
     fmt: str,
@@ -113,6 +121,7 @@ def search_command(
         "executor.workers": workers,
         "study.batch": batch,
         "study.seed": seed,
+        "latency.accept_device": accept_device or None,
     }
     # JSON writes these strings and integers as TOML does.
     given = [
@@ -220,19 +229,33 @@ def storage_argument(shown_storage: str) -> str:
 
 
 def front_row(trial: "TrialRecord") -> dict[str, Any]:
-    """One object of a front."""
-    row = trial.to_json()
-    return {"trial": trial.number} | {k: row[k] for k in ("architecture", "decisions", "metrics")}
+    """One object of a front; with what was measured on the device, where that was predicted."""
+    value = trial.to_json()
+    row = {"trial": trial.number} | {k: value[k] for k in ("architecture", "decisions", "metrics")}
+    if trial.measured or _is_predicted(trial):
+        row[_MEASURED] = trial.measured.get("latency_ms")
+        row["noisy"] = trial.measured.get("noisy")
+    return row
+
+
+def _is_predicted(trial: "TrialRecord") -> bool:
+    """Whether its latency was predicted, with a spread, and not looked up in a table."""
+    return "latency_low_ms" in trial.metrics
 
 
 def write_front(front: Sequence["TrialRecord"], objectives: Sequence[str]) -> None:
-    """A front as text: trial, objectives, decisions."""
-    rows = [
-        [
-            str(trial.number),
-            *(shown(trial.metrics.get(metric)) for metric in objectives),
-            choices(trial.architecture.choices) if trial.architecture else "",
-        ]
-        for trial in front
-    ]
-    write_table(["trial", *objectives, "decisions"], rows)
+    """A front as text: trial, objectives, latency as predicted and as measured, decisions."""
+    latency = "latency_ms" if any(map(_is_predicted, front)) else None
+    metrics = list(dict.fromkeys([*objectives, *filter(None, [latency])]))
+    columns = [*metrics, *[_MEASURED] * (latency is not None)]
+    columns += ["noisy"] * any(trial.measured.get("noisy") for trial in front)
+    rows = []
+    for trial in front:
+        measured = {
+            _MEASURED: trial.measured.get("latency_ms"),
+            "noisy": trial.measured.get("noisy"),
+        }
+        values = {**trial.metrics, **measured}
+        said = choices(trial.architecture.choices) if trial.architecture else ""
+        rows.append([str(trial.number), *(shown(values.get(name)) for name in columns), said])
+    write_table(["trial", *columns, "decisions"], rows)

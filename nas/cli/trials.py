@@ -60,8 +60,8 @@ def _row(trial: "TrialRecord", objectives: list[str]) -> list[str]:
 def show_command(name: str, trial: int, storage: str, fmt: str) -> None:
     """Show one trial.
 
-    Number TRIAL of the study NAME: decisions, metrics, what its strategy noted, how it was
-    evaluated, rungs, and why it failed.
+    Number TRIAL of the study NAME: decisions, metrics, what was measured on the device, what its
+    strategy noted, how it was evaluated, rungs, and why it failed.
 
     \b
     Examples:
@@ -90,7 +90,7 @@ def _write_trial(record: "TrialRecord", rungs: list[dict[str, Any]]) -> None:
     click.echo(f"architecture  {value['architecture'] or 'not proposed yet'}")
     if record.violation:
         click.echo(f"violation     {cell(record.violation)} of its constraints, relative")
-    for title in ("decisions", "metrics", "note", "evaluated"):
+    for title in ("decisions", "metrics", "measured", "note", "evaluated"):
         if value[title]:
             click.echo(f"\n{title}")
             width = max(map(len, value[title]))

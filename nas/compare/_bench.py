@@ -10,7 +10,7 @@ from evaluators.artifacts import store_path
 from nas.compare._entrants import Entrant
 from nas.constraints import Constraint
 from nas.fold import build_strategy
-from nas.setup import Setup, with_batch
+from nas.setup import Setup, opened_latency, with_batch
 from nas.spec import StudySpec
 from nas.strategies import Objective
 from nas.strategies._base import AnyStrategy
@@ -156,5 +156,6 @@ class Parcel:
             evaluator=module.build(self.task, **self.spec.evaluator.options),
             constraints=self.constraints,
             levels=self.levels,
+            latency=opened_latency(self.spec, self.task, dataset),
         )
         return Bench(setup, self.dataset, store)

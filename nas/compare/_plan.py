@@ -156,10 +156,18 @@ def _digest(setup: Setup, trials: int) -> str:
             "evaluator": [spec.evaluator.name, thaw(spec.evaluator.options)],
             "objectives": [list(pair) for pair in setup.objectives.items()],
             "constraints": [str(constraint) for constraint in setup.constraints],
+            **_latency(setup),
             "batch": spec.study.batch,
             "trials": trials,
         }
     )
+
+
+def _latency(setup: Setup) -> dict[str, object]:
+    """What predictions and the bounds on them depend on; nothing where there are none."""
+    if setup.latency is None or setup.spec.latency is None:
+        return {}
+    return {"latency": {**setup.latency.bound_to(), "confidence": setup.spec.latency.confidence}}
 
 
 def _decisive_modules(setup: Setup) -> list[str]:

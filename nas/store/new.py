@@ -27,6 +27,7 @@ class NewStudy:
     space: Mapping[str, Any]
     task: Mapping[str, Any]
     dataset: str
+    latency: Mapping[str, Any] | None
     start: Sequence[Architecture]
     target: int | None
 
@@ -54,6 +55,7 @@ def create_study(store: Store, new: NewStudy) -> None:
                 space=dict(new.space),
                 task=dict(new.task),
                 dataset=new.dataset,
+                latency=new.latency,
                 start=[a.to_json() for a in new.start],
                 artifacts=recorded_place(store.engine),
                 target=new.target,
