@@ -237,7 +237,9 @@ class _Tracer(Watcher):  # type: ignore[no-untyped-call]
         elif kind == "gather":
             self.add(kind, 2 * sum(map(_bytes, made)), _bytes(args[0]))
         elif kind in ("scatter", "extreme"):
-            source = max(one.numel() for one in read)
+            # The target is the first, and may be larger than what is added to it.
+            sources = read if name == "segment_reduce" else read[1:]
+            source = max((one.numel() for one in sources), default=0)
             self.add(kind, source * made[0].element_size(), _bytes(made[0]))
         else:
             self.add(kind, moved, moved)
