@@ -109,7 +109,7 @@ class Profile:
             if known.sum() >= LEAST:
                 sizes = [w for w, kept in zip(self.samples.sizes(), known, strict=True) if kept]
                 predictors[metric] = Predictor.fit(
-                    self.samples.works[known], sizes, self.samples.column(metric)[known]
+                    self.samples.works[known], sizes, self.samples.column(metric)[known].tolist()
                 )
         if not predictors:
             return self
