@@ -40,11 +40,7 @@ def this_device(
     """
     if kind == "cuda":
         return _gpu(name, threads)
-    usable = len(usable_cores())
-    if not 1 <= threads <= usable:
-        raise LatencyError(
-            f"threads: expected 1 to {usable}, the cores that this process may use, got {threads}"
-        )
+    cores_for(threads)
     cores = os.cpu_count() or 1
     model, instructions = _processor(root / "proc/cpuinfo")
     caches = _caches(root / "sys/devices/system/cpu/cpu0/cache")
@@ -61,11 +57,22 @@ def this_device(
     return Device(name or f"{_slug(model)}-{cores}c", machine, digest(identity), "cpu", threads)
 
 
-def usable_cores() -> tuple[int, ...]:
-    """The cores that this process may run on."""
+def cores_for(threads: int) -> tuple[int, ...]:
+    """The cores that this process may run on, if there are enough for so many threads.
+
+    Raises:
+        LatencyError: there are fewer.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
+        usable = tuple(sorted(os.sched_getaffinity(0)))
+    else:
+        usable = tuple(range(os.cpu_count() or 1))
+    if not 1 <= threads <= len(usable):
+        raise LatencyError(
+            f"threads: expected 1 to {len(usable)}, the cores that this process may use, "
+            f"got {threads}"
+        )
+    return usable
 
 
 def _gpu(name: str, threads: int) -> Device:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 
-from evaluators.latency.device import usable_cores
-from evaluators.latency.values import LatencyError
+from evaluators.latency.device import cores_for
 
 _PROC = Path("/proc")
 # Seconds over which it is seen which cores are idle.
@@ -27,12 +26,7 @@ def pinned(threads: int) -> Iterator[None]:
     Raises:
         LatencyError: more threads than cores that this process may use.
     """
-    cores = usable_cores()
-    if not 1 <= threads <= len(cores):
-        raise LatencyError(
-            f"threads: expected 1 to {len(cores)}, the cores that this process may use, "
-            f"got {threads}"
-        )
+    cores = cores_for(threads)
     before, collecting = torch.get_num_threads(), gc.isenabled()
     gc.collect()
     gc.disable()

@@ -46,7 +46,7 @@ def runnable(
     """One inference over the inputs, as a function to be timed.
 
     Args:
-        network: in evaluation mode afterwards; on the same device as the inputs. Or a package of
+        network: in evaluation mode, on the same device as the inputs. Or a package of
             `compile_network`, for the runtime compiled.
         inputs: as of `graphs.inputs`.
         runtime: eager or compiled.
@@ -59,7 +59,7 @@ def runnable(
     if isinstance(network, Path):
         return _run(load_package(network), inputs)
     if runtime == "eager":
-        return _run(network.eval(), inputs)
+        return _run(network, inputs)
     if folder is not None:
         package = compile_network(network, inputs, folder, threads=threads)
         return _run(load_package(package), inputs)
@@ -77,7 +77,7 @@ def compile_network(
     Whoever takes one of the same structure may get other weights, which take the same time.
 
     Args:
-        network: in evaluation mode afterwards.
+        network: in evaluation mode.
         inputs: for their number, widths and device; the package takes any size of graph.
         folder: must exist.
         threads: that the program will use.
@@ -140,7 +140,7 @@ def _exported(network: nn.Module, inputs: Sequence[Tensor]) -> ExportedProgram:
     )
     example = tuple(tensor.to(inputs[0].device) for tensor in traced[: len(inputs)])
     with _quiet(), _explained("exported"), torch.no_grad():
-        return torch.export.export(network.eval(), example, dynamic_shapes=shapes)
+        return torch.export.export(network, example, dynamic_shapes=shapes)
 
 
 def _key(program: ExportedProgram, kind: str, threads: int) -> str:
