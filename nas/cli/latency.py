@@ -1,0 +1,178 @@
+"""`nas latency`: how long networks take on a device; `nas latency measure` is here."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from nas.cli._lazy import Lazy
+from nas.cli._output import write_rows
+from nas.cli._shared import command, data_root_option, debug_option, format_option, storage_option
+
+if TYPE_CHECKING:
+    from evaluators.latency.values import Runtime
+
+F = TypeVar("F", bound=Callable[..., Any])
+# Command: the module that defines it.
+COMMANDS: Mapping[str, str] = {
+    "measure": "latency",
+    "profile": "profiles",
+    "adapt": "profiles",
+    "check": "profiles",
+    "devices": "profiles",
+}
+RUNTIMES = ("eager", "compiled")
+_COLUMNS = (
+    "runtime",
+    "latency_ms",
+    "cpu_ms",
+    "wall_ms",
+    "spread",
+    "load",
+    "noisy",
+    "peak_memory_bytes",
+    "energy_mj",
+)
+# Seconds without a word, and between two.
+_PATIENCE = 2.0
+
+
+@click.group("latency", cls=Lazy, modules=COMMANDS)
+@debug_option
+def latency_command() -> None:
+    """Measure and predict how long networks take.
+
+    \b
+    Examples:
+      nas latency measure quickstart 7
+      nas latency profile study.toml --device laptop
+    """
+
+
+def _size_options(function: F) -> F:
+    for option in (
+        click.option("--graphs", metavar="B", type=click.IntRange(min=1), help="Graphs at a time."),
+        click.option(
+            "--skew",
+            metavar="S",
+            type=click.FloatRange(min=0, max=1, max_open=True),
+            help="Gini coefficient of the in-degrees.",
+        ),
+        click.option(
+            "--edges", metavar="E", type=click.IntRange(min=0), help="Directed; else as the nodes."
+        ),
+        click.option(
+            "--nodes", metavar="N", type=click.IntRange(min=1), help="Of a made-up graph."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@command("measure")
+@click.argument("subject", metavar="NAME|BUNDLE")
+@click.argument("trial", metavar="[TRIAL]", required=False, type=click.IntRange(min=0))
+@click.option(
+    "--runtime",
+    "runtimes",
+    type=click.Choice(RUNTIMES),
+    multiple=True,
+    default=("eager",),
+    show_default=True,
+    help="How it runs; twice for both, in turns.",
+)
+@click.option(
+    "--threads",
+    metavar="T",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Cores that it may use.",
+)
+@click.option("--kind", type=click.Choice(("cpu", "cuda")), default="cpu", show_default=True)
+@click.option(
+    "--rounds",
+    metavar="R",
+    type=click.IntRange(min=1),
+    default=9,
+    show_default=True,
+    help="Slow networks get fewer.",
+)
+@_size_options
+@storage_option
+@data_root_option
+@format_option
+def measure_command(
+    subject: str,
+    trial: int | None,
+    runtimes: tuple[str, ...],
+    threads: int,
+    kind: str,
+    rounds: int,
+    nodes: int | None,
+    edges: int | None,
+    skew: float | None,
+    graphs: int | None,
+    storage: str,
+    data_root: Path,
+    fmt: str,
+) -> None:
+    """Time a network on this device.
+
+    That of trial TRIAL of the study NAME, on the study's own graph, or of a bundle in a folder, on
+    a made-up graph of that size. The figure, latency_ms, is the lower quartile of several rounds:
+    of CPU time for one thread, of wall time for several.
+
+    \b
+    Examples:
+      nas latency measure quickstart 7
+      nas latency measure quickstart 7 --runtime eager --runtime compiled --threads 2
+      nas latency measure bundle --nodes 100000 --format json
+    """
+    from nas.latency.measure import Manner, Sizes, measure_bundle, measure_trial
+
+    said = _Said()
+    manner = Manner(
+        runtimes=cast("tuple[Runtime, ...]", tuple(dict.fromkeys(runtimes))),
+        threads=threads,
+        kind="cuda" if kind == "cuda" else "cpu",
+        rounds=rounds,
+        say=lambda line: click.echo(line, err=True),
+        report=said.rounds,
+    )
+    sizes = Sizes(nodes, edges, skew, graphs)
+    if trial is None:
+        _refuse_study(subject)
+        measured = measure_bundle(Path(subject), sizes=sizes, manner=manner)
+    else:
+        measured = measure_trial(
+            subject, trial, storage=storage, data_root=data_root, sizes=sizes, manner=manner
+        )
+    write_rows([one.to_json() for one in measured], fmt, _COLUMNS)
+    for warning in filter(None, (one.warning for one in measured)):
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _refuse_study(subject: str) -> None:
+    if not Path(subject).is_dir():
+        raise click.UsageError(
+            f'"{subject}" is no folder of a bundle; for a study name a trial too: '
+            f"nas latency measure {subject} TRIAL"
+        )
+
+
+class _Said:
+    """Progress in lines, where it takes longer than a moment."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+
+    def rounds(self, done: int, wanted: int) -> None:
+        now = monotonic()
+        if self._last is None:
+            self._last = now
+        elif now - self._last >= _PATIENCE:
+            self._last = now
+            click.echo(f"{done}/{wanted} rounds", err=True)

@@ -1,0 +1,1 @@
+"""Latency of networks on a device: measured, profiled, predicted in a study."""
