@@ -11,7 +11,7 @@ seed = 0                 # of every random choice; with one worker: same seed, s
 # batch = 8              # trials proposed together; those of one structure train side by side
 # What is sought, the most important first; maximize or minimize.
 objectives = { val_accuracy = "maximize", params = "minimize" }
-# Bounds on any metric. Those on params and macs are checked before training, and cost nothing.
+# Bounds on any metric. Those on params, macs and peak_memory_bytes are checked before training.
 constraints = ["params <= 50_000"]
 
 [space]
@@ -48,4 +48,8 @@ workers = 2
 [halving]
 epochs = [10, 30]
 reduction = 2            # with 3, the default, more is saved, and more is decided on little
+
+# With the profile of a device (nas latency profile), latency_ms is a metric like params.
+# [latency]
+# device = "NAME"
 """
