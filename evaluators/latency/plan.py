@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from evaluators.latency.layers import WIDTHS, layers, layers_of
-from evaluators.latency.samples import Case, task_of
+from evaluators.latency.samples import Case, plain, task_of
 from evaluators.latency.tracing import WORK, Trace
 from evaluators.latency.values import LatencyError, Workload
 from evaluators.latency.work import CandidateError, trace_of, work_of
@@ -94,7 +94,7 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """What a profile is bound to: equal for plans that draw the same cases."""
         return {
-            **self.source,
+            **plain(self.source),
             "seed": self.seed,
             "ranges": {name: list(span) for name, span in asdict(self.ranges).items()},
             "spaces": {kind: space.digest for kind, space in self.networks.items()},

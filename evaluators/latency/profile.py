@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from evaluators.latency.predictor import Predictor
 from evaluators.latency.profiled import Profile, Range
-from evaluators.latency.samples import ARRAYS, TIMINGS, Samples
+from evaluators.latency.samples import ARRAYS, TIMINGS, Samples, plain
 from evaluators.latency.tracing import WORK
 from evaluators.latency.values import Device, ProfileError
 from search_spaces.errors import did_you_mean
@@ -175,8 +175,8 @@ def _content(profile: Profile) -> bytes:
         "origin": profile.origin,
         "drawn": profile.drawn,
         "metrics": profile.metrics,
-        "plan": _plain(profile.plan),
-        "cases": _plain(profile.samples.cases),
+        "plan": plain(profile.plan),
+        "cases": plain(profile.samples.cases),
     }
     arrays: dict[str, NDArray[Any]] = {
         f"samples/{name}": getattr(profile.samples, name) for name in ARRAYS
@@ -225,10 +225,3 @@ def _profile(header: Mapping[str, Any], arrays: _Arrays) -> Profile:
 def _group(arrays: _Arrays, prefix: str) -> dict[str, NDArray[Any]]:
     start = f"{prefix}/"
     return {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}
-
-
-def _plain(value: Any) -> Any:
-    """Frozen mappings and tuples as JSON has them."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

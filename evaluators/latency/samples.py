@@ -170,3 +170,10 @@ def as_workload(row: Array) -> Workload:
 def _numbers(timing: Timing) -> list[float]:
     values = timing.to_json()
     return [float("nan") if values[name] is None else float(values[name]) for name in TIMINGS]
+
+
+def plain(value: Any) -> Any:
+    """Frozen mappings and tuples as JSON has them."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
