@@ -14,6 +14,7 @@ from fakes.studies import fake_spec
 
 from evaluators.facts import facts
 from nas.cli import main
+from nas.compare import compare
 from nas.constraints import Constraint, parse
 from nas.feasible import refuse_infeasible, refuse_never_timed
 from nas.setup import prepare
@@ -209,6 +210,30 @@ class TestPrediction:
             assert not any("latency" in metric for metric in third.metrics)
             assert "nodes 12 < 24" in second.evaluated["latency"]
             assert "latency" not in third.evaluated
+
+    def test_a_comparison_searches_with_it_and_knows_profiles_apart(
+        self, devices: Path, storage: str
+    ) -> None:
+        """Runs are kept for what they are comparable on; the control asks for the same again."""
+
+        def compared(device: str) -> list[int]:
+            spec = spec_of(4, ["latency_ms <= 0.2"], latency={"device": device})
+            told: list[int] = []
+            made = compare(
+                spec,
+                ["local"],
+                seeds=1,
+                storage=storage,
+                data_root=Path(),
+                reference={"val_accuracy": 0.0, "latency_ms": 1.0},
+                progress=lambda standing: told.append(standing.done),
+            )
+            assert len(made.rows()) == 2
+            return told
+
+        assert compared("here")[0] == 0
+        assert compared("here") == []
+        assert compared("large")[0] == 0
 
 
 class TestConstraint:
