@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 from evaluators import Artifact, Executor
 from evaluators.artifacts import intact
 from evaluators.checkpoint import best_metrics, best_weights
+from nas.binding import refuse_change
 from nas.record import TrialRecord
 from nas.retraining import ConfirmError
-from nas.setup import FACTS, Setup, prepare, refuse_change
+from nas.setup import FACTS, Setup, prepare
 from nas.spec import StudySpec
 from nas.store import Store, StoreError
 from nas.store.confirmations import confirmations

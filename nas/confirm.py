@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from evaluators import Artifact, Table
 from evaluators.artifacts import intact
+from nas.binding import refuse_change
 from nas.record import Confirmation, TrialRecord
 from nas.retraining import ConfirmError, Retraining
-from nas.setup import Setup, prepare, refuse_change
+from nas.setup import Setup, prepare
 from nas.spec import StudySpec
 from nas.store import Store
 from nas.store.confirmations import (

@@ -1,16 +1,15 @@
-"""From a study file to what a search needs: dataset, space, evaluator; and what it is bound to."""
+"""From a study file to what a search needs: dataset, space, evaluator, predictions of latency."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluators import Evaluator, Job, Table
 from nas import rungs
 from nas.constraints import Constraint, ends, parse
 from nas.spec import SpecError, StudySpec, check_plugins
-from nas.store import StoreError
 from search_spaces import Architecture, SearchSpace, Task, UsageError, plugins
 from search_spaces.canonical import digest
 from search_spaces.errors import did_you_mean
@@ -169,13 +168,13 @@ def prepare(
     check_plugins(spec, where, given={"space"} if space is not None else ())
     dataset = None
     if spec.dataset is not None:
-        with _named(where, "dataset"):
+        with named(where, "dataset"):
             dataset = load(spec.dataset, data_root).seal()
     module, options = plugins.load("evaluator", spec.evaluator.name), spec.evaluator.options
-    with _named(where, "evaluator"):
+    with named(where, "evaluator"):
         task: Task = dataset.task if dataset is not None else module.task(**options)
         evaluator: Evaluator = module.build(task, **options)
-    with _named(where, "space"):
+    with named(where, "space"):
         if space is None:
             built = plugins.load("space", spec.space.name).build(task, **spec.space.options)
             space = _search_space(built)
@@ -223,12 +222,12 @@ def opened_latency(
         )
     from nas.latency.predicting import open_latency
 
-    with _named(where, "latency"):
+    with named(where, "latency"):
         return open_latency(spec.latency, task, dataset.edge_index)
 
 
 @contextmanager
-def _named(where: str, table: str) -> Iterator[None]:
+def named(where: str, table: str) -> Iterator[None]:
     """Begin the message of a plug-in's error with the file and the table that chose it."""
     try:
         yield
@@ -269,88 +268,6 @@ def _check_metrics(
                 f'{where}: [study] {key}: the evaluator "{spec.evaluator.name}" does not give '
                 f'"{metric}" for this dataset; {hint}'
             )
-
-
-def start_architectures(
-    spec: StudySpec,
-    space: SearchSpace,
-    fronts: Mapping[str, list[Architecture]],
-    where: str = "the study",
-) -> list[Architecture]:
-    """The architectures to try first: given ones, and those of other studies' fronts.
-
-    A decision that is active and not given takes its first choice.
-
-    Args:
-        fronts: {name: architectures} of the studies that `[study] start` names.
-        where: begins each message: the study file.
-
-    Raises:
-        SpecError: one of them is not in the space.
-    """
-    found: dict[str, Architecture] = {}
-    for item in spec.study.start:
-        if isinstance(item, str):
-            candidates = [dict(a.choices) for a in fronts[item.removeprefix("study:")]]
-        else:
-            candidates = [dict(item)]
-        for choices in candidates:
-            with _named(where, "study"):
-                architecture = _completed(space, choices, item)
-            found.setdefault(architecture.key, architecture)
-    return list(found.values())
-
-
-def _completed(space: SearchSpace, choices: Mapping[str, Any], item: object) -> Architecture:
-    # Not by `space.fill`, which gives the representative of an equivalence: another description,
-    # to which the given choices would not belong.
-    made: dict[str, Any] = {}
-    for decision in space.decisions:
-        if decision.is_active(made):
-            made[decision.name] = choices.get(decision.name, decision.choices[0])
-    try:
-        return space.architecture({**made, **choices})
-    except UsageError as error:
-        raise SpecError(f"start: {item!r} is not in the space: {error}") from None
-
-
-def refuse_change(stored: Mapping[str, Any], setup: Setup) -> None:
-    """Compare what a study is bound to with what its specification makes now.
-
-    Args:
-        stored: the study's row: `name`, `space`, `task`, `latency`.
-
-    Raises:
-        StoreError: they differ; the message shows where.
-    """
-    lines = [
-        *_differences("space", stored["space"], setup.space.to_json()),
-        *_differences("dataset", stored["task"], asdict(setup.task)),
-    ]
-    if setup.latency is not None:
-        lines += _differences("latency", stored["latency"], setup.latency.bound_to())
-    if lines:
-        bound = "space or dataset" if setup.latency is None else "space, dataset or latency profile"
-        shown = "\n  ".join(lines[:12])
-        raise StoreError(
-            f'study "{stored["name"]}" cannot go on, its {bound} has changed (recorded '
-            f"-> now):\n  {shown}\nrestore it, or start a new study with --name; `start = "
-            f'["study:{stored["name"]}"]` begins from this one\'s front'
-        )
-
-
-def _differences(where: str, old: Any, new: Any) -> list[str]:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        found = []
-        for key in sorted({*old, *new}):
-            if key not in new:
-                found.append(f"{where}.{key}: gone")
-            elif key not in old:
-                found.append(f"{where}.{key}: new")
-            else:
-                found += _differences(f"{where}.{key}", old[key], new[key])
-        return found
-    return [] if old == new else [f"{where}: {old} -> {new}"]
 
 
 def with_batch(setup: Setup) -> Setup:

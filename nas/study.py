@@ -7,21 +7,16 @@ from pathlib import Path
 from evaluators import Artifact, Executor
 from evaluators.errors import place
 from evaluators.latency.values import LatencyError
+from nas.binding import refuse_change
 from nas.driver import Driver, StudyFailedError
 from nas.feasible import refuse_infeasible, refuse_never_timed
 from nas.fold import build_strategy
 from nas.interrupt import Stop, uninterrupted
 from nas.jobs import Jobs
 from nas.record import StudyStatus, TrialRecord
-from nas.setup import (
-    Setup,
-    prepare,
-    refuse_change,
-    start_architectures,
-    with_batch,
-    with_budget,
-)
+from nas.setup import Setup, prepare, with_batch, with_budget
 from nas.spec import SpecError, StudySpec
+from nas.starting import start_architectures
 from nas.store import Store, StoreError, StoreFailedError
 from nas.store.ledger import Ledger
 from nas.store.new import NewStudy, create_study, refuse_existing

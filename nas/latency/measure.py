@@ -15,8 +15,9 @@ from evaluators.latency.measuring import measure
 from evaluators.latency.memory import held_bytes, measured_peak_memory_bytes
 from evaluators.latency.runtimes import runnable
 from evaluators.latency.values import Device, LatencyError, Runtime, Timing, Workload, random_skew
+from nas.binding import refuse_change
 from nas.record import TrialRecord
-from nas.setup import Setup, prepare, refuse_change
+from nas.setup import Setup, prepare
 from nas.spec import StudySpec
 from nas.store import Store
 from search_spaces import SearchSpace, Task

@@ -10,8 +10,9 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from nas.record import Progress
-from nas.setup import prepare, start_architectures
+from nas.setup import prepare
 from nas.spec import SpecError, spec_from_mapping
+from nas.starting import start_architectures
 from nas.store import Store, StoreError
 from nas.store.housekeeping import delete_study, rename_study
 from nas.study import StudyFailedError, resume, search

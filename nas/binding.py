@@ -1,0 +1,47 @@
+"""What a study is bound to, and what has become of it since."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from nas.setup import Setup
+from nas.store import StoreError
+
+
+def refuse_change(stored: Mapping[str, Any], setup: Setup) -> None:
+    """Compare what a study is bound to with what its specification makes now.
+
+    Args:
+        stored: the study's row: `name`, `space`, `task`, `latency`.
+
+    Raises:
+        StoreError: they differ; the message shows where.
+    """
+    lines = [
+        *_differences("space", stored["space"], setup.space.to_json()),
+        *_differences("dataset", stored["task"], asdict(setup.task)),
+    ]
+    if setup.latency is not None:
+        lines += _differences("latency", stored["latency"], setup.latency.bound_to())
+    if lines:
+        bound = "space or dataset" if setup.latency is None else "space, dataset or latency profile"
+        shown = "\n  ".join(lines[:12])
+        raise StoreError(
+            f'study "{stored["name"]}" cannot go on, its {bound} has changed (recorded '
+            f"-> now):\n  {shown}\nrestore it, or start a new study with --name; `start = "
+            f'["study:{stored["name"]}"]` begins from this one\'s front'
+        )
+
+
+def _differences(where: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found = []
+        for key in sorted({*old, *new}):
+            if key not in new:
+                found.append(f"{where}.{key}: gone")
+            elif key not in old:
+                found.append(f"{where}.{key}: new")
+            else:
+                found += _differences(f"{where}.{key}", old[key], new[key])
+        return found
+    return [] if old == new else [f"{where}: {old} -> {new}"]
