@@ -40,8 +40,12 @@ FEWEST_SAMPLES = 8
 SIGMAS = 1.6449
 # A sample whose error is beyond this many standard deviations weighs less, the more the further.
 _OUTLYING = 2.5
-# In which proportion a difference in shares, in the cost's logarithm and in the sizes counts.
-_SCALES = (0.5, 2.8, 3.7)
+# In which proportion a difference in shares, in the cost's logarithm, in the sizes and in the
+# context counts.
+_SCALES = (0.5, 2.8, 3.7, 4.0)
+# A part of the noise may be of a constant size, whatever is measured: of its variance at a sample
+# of median cost, which is then so many times larger at short ones.
+_CONSTANTS, _MOST_NOISE = (0.0, 0.01, 0.1), 1e4
 _STRETCHES = (0.4, 0.7, 1.0, 1.6, 2.5)
 _NOISES = np.geomspace(0.01, 3.0, 25)
 _LINEAR = 0.1
@@ -100,7 +104,11 @@ class Predictor:
 
     @classmethod
     def fit(
-        cls, works: Sequence[Work] | Floats, workloads: Sequence[Workload], values: Sequence[float]
+        cls,
+        works: Sequence[Work] | Floats,
+        workloads: Sequence[Workload],
+        values: Sequence[float],
+        context: Floats | None = None,
     ) -> "Predictor":
         """Learn from samples, the latest of which are kept where there are too many.
 
@@ -108,6 +116,8 @@ class Predictor:
             works: [n, K]
             workloads: n
             values: [n] what was measured, positive: milliseconds, millijoules.
+            context: [n, c] what else tells networks apart where their work does not, such as the
+                order of operators; in units in which a difference of 1 is a large one.
 
         Raises:
             LatencyError: fewer than 8 samples, or a value that is not positive.
@@ -124,24 +134,29 @@ class Predictor:
         cost = _additive(work, value, np.ones(len(value)))
         cost = _additive(work, value, _weights(np.log(value) - np.log(work @ cost)))
         center = size.mean(axis=0)
-        points = _points(work, cost, size - center)
+        known = None if context is None else context[-MOST_SAMPLES:]
+        points = _points(work, cost, size - center, known)
         residuals = np.log(value) - np.log(work @ cost)
-        weights = np.ones(len(value))
-        for _ in range(2):
-            stretch, amplitude, noise = _kernel_of(points, residuals, weights)
-            fitted = cls(
-                cost,
-                np.ones(len(cost)),
-                points,
-                residuals,
-                weights,
-                center,
-                stretch,
-                amplitude,
-                noise,
-            )
-            weights = _weights(fitted.left_out)
-        return replace(fitted, weights=weights)
+        shorter = np.minimum((np.median(work @ cost) / (work @ cost)) ** 2, _MOST_NOISE)
+        even = np.ones(len(value))
+        stretch = _likeliest(points, residuals, even, _STRETCHES).stretch
+        steady = [1 / (1 + constant * shorter) for constant in _CONSTANTS]
+        tried = [_likeliest(points, residuals, weights, (stretch,)) for weights in steady]
+        best = min(range(len(tried)), key=lambda i: tried[i].loss)
+        fitted = cls(
+            cost=cost,
+            scale=np.ones(len(cost)),
+            points=points,
+            residuals=residuals,
+            weights=steady[best],
+            center=center,
+            stretch=stretch,
+            amplitude=tried[best].amplitude,
+            noise=tried[best].noise,
+        )
+        weights = steady[best] * _weights(fitted.left_out * np.sqrt(steady[best]))
+        last = _likeliest(points, residuals, weights, (stretch,))
+        return replace(fitted, weights=weights, amplitude=last.amplitude, noise=last.noise)
 
     @property
     def left_out(self) -> Floats:
@@ -167,12 +182,21 @@ class Predictor:
         return Interval(mean, mean / reach, mean * reach)
 
     def predict_many(
-        self, works: Sequence[Work] | Floats, workloads: Sequence[Workload]
+        self,
+        works: Sequence[Work] | Floats,
+        workloads: Sequence[Workload],
+        context: Floats | None = None,
     ) -> tuple[Floats, Floats]:
-        """Medians, and standard deviations of the logarithm, of many networks."""
+        """Medians, and standard deviations of the logarithm, of many networks.
+
+        Args:
+            works: [n, K]
+            workloads: n
+            context: [n, c] as `fit` was given.
+        """
         work = np.asarray(works, dtype=np.float64)
         size = np.stack([sizes(workload) for workload in workloads]) - self.center
-        points = _points(work, self.cost, size)
+        points = _points(work, self.cost, size, context)
         kernel = self.amplitude**2 * _kernel(points, self.points, self.stretch)
         additive = work @ (self.cost * self.scale)
         means = additive * np.exp(kernel @ self._coefficients)
@@ -235,7 +259,7 @@ class Predictor:
         for name, shape in (
             ("cost", (len(WORK),)),
             ("scale", (len(WORK),)),
-            ("points", (n, len(GROUPS) + 5)),
+            ("points", (n, max(len(GROUPS) + 5, values["points"].shape[-1]))),
             ("weights", (n,)),
             ("center", (4,)),
         ):
@@ -271,12 +295,13 @@ def _additive(work: Floats, value: Floats, weights: Floats) -> Floats:
     return costs
 
 
-def _points(work: Floats, cost: Floats, size: Floats) -> Floats:
+def _points(work: Floats, cost: Floats, size: Floats, context: Floats | None) -> Floats:
     """[n, z] where the correction is looked up, each coordinate in its own scale."""
     parts = (work * cost) @ _MEMBERS.T
     total = np.maximum(parts.sum(axis=1, keepdims=True), 1e-12)
-    shares, logarithm, sized = _SCALES
-    return np.hstack([parts / total / shares, np.log(total) / logarithm, size / sized])
+    shares, logarithm, sized, known = _SCALES
+    points = [parts / total / shares, np.log(total) / logarithm, size / sized]
+    return np.hstack(points if context is None else [*points, context / known])
 
 
 def _kernel(left: Floats, right: Floats, stretch: float) -> Floats:
@@ -287,25 +312,39 @@ def _kernel(left: Floats, right: Floats, stretch: float) -> Floats:
     return kernel
 
 
-def _kernel_of(points: Floats, residuals: Floats, weights: Floats) -> tuple[float, float, float]:
-    """(stretch, amplitude, noise) of the largest marginal likelihood, on a grid.
+@dataclass(frozen=True)
+class _Likely:
+    """Hyperparameters of the kernel, and the negative logarithm of their likelihood."""
+
+    loss: float
+    stretch: float
+    amplitude: float
+    noise: float
+
+
+def _likeliest(
+    points: Floats, residuals: Floats, weights: Floats, stretches: Sequence[float]
+) -> _Likely:
+    """The hyperparameters of the largest marginal likelihood, on a grid.
 
     For each stretch and ratio of noise to amplitude, the best amplitude is known in closed form.
     """
-    best = (np.inf, 1.0, 1.0, 1.0)
+    best = _Likely(np.inf, 1.0, 1.0, 1.0)
     root = np.sqrt(weights)
-    scaled = residuals * root
-    for stretch in _STRETCHES:
+    # Weights that let all noise through must not look likely for it.
+    offset = -0.5 * float(np.log(weights).sum())
+    for stretch in stretches:
         kernel = _kernel(points, points, stretch) * root[:, None] * root[None]
         eigenvalues, vectors = eigh(kernel)
-        projected = (vectors.T @ scaled) ** 2
+        projected = (vectors.T @ (residuals * root)) ** 2
         for ratio in _NOISES:
             spectrum = np.maximum(eigenvalues, 0.0) + ratio**2
             amplitude = float(np.sqrt((projected / spectrum).mean()))
             loss = len(residuals) * np.log(max(amplitude, 1e-9)) + 0.5 * np.log(spectrum).sum()
-            if loss < best[0]:
-                best = (loss, stretch, max(amplitude, 1e-6), max(ratio * amplitude, 1e-3))
-    return best[1:]
+            if loss + offset < best.loss:
+                noise = max(ratio * amplitude, 1e-3)
+                best = _Likely(loss + offset, stretch, max(amplitude, 1e-6), noise)
+    return best
 
 
 def _weights(errors: Floats) -> Floats:
