@@ -98,8 +98,10 @@ def profile_device(
             cases = next_cases(profile, plan)
             with Bench(plan, profile.device, profile.runtime, tell) as bench:
                 timed = bench.time(cases)
-            for case, why in timed.failed:
-                tell(f"left out: {case.architecture!r}: {why}")
+            for line in dict.fromkeys(
+                f"left out: {c.architecture!r}: {w}" for c, w in timed.failed
+            ):
+                tell(line)
             fruitless = 0 if timed.samples else fruitless + 1
             if fruitless == _FRUITLESS_BATCHS:
                 raise LatencyError(
@@ -116,7 +118,8 @@ def profile_device(
             tell("", _median_error(new))
     finally:  # also where someone has seen enough: what is there is fitted
         profile = profile.fitted()
-        save(profile)
+        if len(profile.samples):
+            save(profile)
     return profile
 
 

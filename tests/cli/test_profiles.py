@@ -10,8 +10,8 @@ from click.testing import Result
 
 from evaluators.latency.profile import load_profile, save_profile
 from evaluators.latency.samples import TIMINGS
+from nas.cli._profiling import write_profile
 from nas.cli.compare import _cores as cores
-from nas.cli.profiles import _write_profile
 
 from .conftest import run
 
@@ -122,6 +122,6 @@ def test_samples_of_a_noisy_machine_are_told_of(
     timings = mine.samples.timings.copy()
     timings[:, TIMINGS.index("noisy")] = noisy
     made = replace(mine, samples=replace(mine.samples, timings=timings))
-    _write_profile(made, folder / "box.npz", "text")
+    write_profile(made, folder / "box.npz", "text")
     told = capsys.readouterr().err
     assert ("100% of the samples were taken while this machine was busy" in told) is noisy
