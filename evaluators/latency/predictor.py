@@ -33,8 +33,9 @@ from evaluators.latency.values import Interval, LatencyError, Workload
 
 Floats: TypeAlias = NDArray[np.float64]
 
-# More samples than these make a prediction slower than it has to be, and hardly better.
-MOST_SAMPLES = 800
+# More samples than these make a prediction slower than it has to be, and hardly better; and the
+# hyperparameters, which few of them tell.
+MOST_SAMPLES, _MOST_TELLING = 800, 400
 FEWEST_SAMPLES = 8
 # Of a normal distribution: 90 % lie within so many standard deviations on either side.
 SIGMAS = 1.6449
@@ -45,10 +46,12 @@ _OUTLYING = 2.5
 _SCALES = (0.5, 2.8, 3.7, 4.0)
 # A part of the noise may be of a constant size, whatever is measured: of its variance at a sample
 # of median cost, which is then so many times larger at short ones.
-_CONSTANTS, _MOST_NOISE = (0.0, 0.01, 0.1), 1e4
+_CONSTANTS, _MOST_NOISE = (0.0, 0.01, 0.1, 1.0), 1e4
 _STRETCHES = (0.4, 0.7, 1.0, 1.6, 2.5)
 _NOISES = np.geomspace(0.01, 3.0, 25)
 _LINEAR = 0.1
+# Of the shortest sample: so much is taken even where no cost explains any time.
+_FLOOR = 0.2
 # Prior of the logarithm of a group's scale around that of all groups, on another device.
 _SCALE_SD, _PROBE_SD = 0.35, 0.08
 
@@ -82,6 +85,7 @@ class Predictor:
 
     Attributes:
         cost: [K] milliseconds a unit of work; 0 of work that no sample had.
+        floor: what is measured is never expected to be less, on the device of the samples.
         scale: [K] of the costs on this device, relative to the device of the samples.
         points: [n, z] the samples.
         residuals: [n] log(measured / additive).
@@ -92,6 +96,7 @@ class Predictor:
     """
 
     cost: Floats
+    floor: float
     scale: Floats
     points: Floats
     residuals: Floats
@@ -131,32 +136,37 @@ class Predictor:
         size = np.stack([sizes(workload) for workload in workloads[-MOST_SAMPLES:]])
         if not (np.isfinite(value).all() and (value > 0).all()):
             raise LatencyError(f"expected positive values to learn from, got {value.min()}")
+        floor = _FLOOR * float(value.min())
         cost = _additive(work, value, np.ones(len(value)))
-        cost = _additive(work, value, _weights(np.log(value) - np.log(work @ cost)))
+        errors = np.log(value / np.maximum(work @ cost, floor))
+        cost = _additive(work, value, _weights(errors))
+        additive = np.maximum(work @ cost, floor)
         center = size.mean(axis=0)
         known = None if context is None else context[-MOST_SAMPLES:]
         points = _points(work, cost, size - center, known)
-        residuals = np.log(value) - np.log(work @ cost)
-        shorter = np.minimum((np.median(work @ cost) / (work @ cost)) ** 2, _MOST_NOISE)
-        even = np.ones(len(value))
-        stretch = _likeliest(points, residuals, even, _STRETCHES).stretch
-        steady = [1 / (1 + constant * shorter) for constant in _CONSTANTS]
-        tried = [_likeliest(points, residuals, weights, (stretch,)) for weights in steady]
-        best = min(range(len(tried)), key=lambda i: tried[i].loss)
-        fitted = cls(
-            cost=cost,
-            scale=np.ones(len(cost)),
-            points=points,
-            residuals=residuals,
-            weights=steady[best],
-            center=center,
-            stretch=stretch,
-            amplitude=tried[best].amplitude,
-            noise=tried[best].noise,
-        )
-        weights = steady[best] * _weights(fitted.left_out * np.sqrt(steady[best]))
-        last = _likeliest(points, residuals, weights, (stretch,))
-        return replace(fitted, weights=weights, amplitude=last.amplitude, noise=last.noise)
+        residuals = np.log(value / additive)
+        shorter = np.minimum((np.median(additive) / additive) ** 2, _MOST_NOISE)
+        weights = np.ones(len(value))
+        for _ in range(2):
+            tried = [
+                _likeliest(points, residuals, weights / (1 + constant * shorter))
+                for constant in _CONSTANTS
+            ]
+            best = min(tried, key=lambda one: one.loss)
+            fitted = cls(
+                cost=cost,
+                floor=floor,
+                scale=np.ones(len(cost)),
+                points=points,
+                residuals=residuals,
+                weights=best.weights,
+                center=center,
+                stretch=best.stretch,
+                amplitude=best.amplitude,
+                noise=best.noise,
+            )
+            weights = _weights(fitted.left_out)
+        return replace(fitted, weights=best.weights * weights)
 
     @property
     def left_out(self) -> Floats:
@@ -198,7 +208,7 @@ class Predictor:
         size = np.stack([sizes(workload) for workload in workloads]) - self.center
         points = _points(work, self.cost, size, context)
         kernel = self.amplitude**2 * _kernel(points, self.points, self.stretch)
-        additive = work @ (self.cost * self.scale)
+        additive = np.maximum(work @ (self.cost * self.scale), self.floor)
         means = additive * np.exp(kernel @ self._coefficients)
         explained = solve_triangular(self._factor, kernel.T, lower=True)
         prior = self.amplitude**2 * (1 + _LINEAR * (points**2).sum(axis=1))
@@ -224,8 +234,9 @@ class Predictor:
             raise LatencyError("expected one probe or more, each with a positive value")
         work = np.asarray(works, dtype=np.float64)
         means, deviations = self.predict_many(work, workloads)
-        correction = means / (work @ (self.cost * self.scale))
-        parts = (work * self.cost * self.scale) @ _MEMBERS.T * correction[:, None]
+        parts = (work * self.cost * self.scale) @ _MEMBERS.T
+        # Such that they add up to the prediction of the source.
+        parts *= (means / np.maximum(parts.sum(axis=1), 1e-12))[:, None]
         sd = np.sqrt(deviations**2 + _PROBE_SD**2)
 
         def off(theta: Floats) -> Floats:
@@ -267,6 +278,7 @@ class Predictor:
                 raise ValueError(f"{name}: expected shape {shape}, got {values[name].shape}")
         return cls(
             cost=values["cost"],
+            floor=float(values["floor"]),
             scale=values["scale"],
             points=values["points"],
             residuals=values["residuals"],
@@ -320,30 +332,30 @@ class _Likely:
     stretch: float
     amplitude: float
     noise: float
+    weights: Floats
 
 
-def _likeliest(
-    points: Floats, residuals: Floats, weights: Floats, stretches: Sequence[float]
-) -> _Likely:
+def _likeliest(points: Floats, residuals: Floats, weights: Floats) -> _Likely:
     """The hyperparameters of the largest marginal likelihood, on a grid.
 
     For each stretch and ratio of noise to amplitude, the best amplitude is known in closed form.
     """
-    best = _Likely(np.inf, 1.0, 1.0, 1.0)
-    root = np.sqrt(weights)
+    best = _Likely(np.inf, 1.0, 1.0, 1.0, weights)
+    telling = slice(None, None, -(-len(residuals) // _MOST_TELLING))
+    points, residuals, root = points[telling], residuals[telling], np.sqrt(weights[telling])
     # Weights that let all noise through must not look likely for it.
-    offset = -0.5 * float(np.log(weights).sum())
-    for stretch in stretches:
+    offset = -float(np.log(root).sum())
+    for stretch in _STRETCHES:
         kernel = _kernel(points, points, stretch) * root[:, None] * root[None]
         eigenvalues, vectors = eigh(kernel)
         projected = (vectors.T @ (residuals * root)) ** 2
         for ratio in _NOISES:
             spectrum = np.maximum(eigenvalues, 0.0) + ratio**2
-            amplitude = float(np.sqrt((projected / spectrum).mean()))
-            loss = len(residuals) * np.log(max(amplitude, 1e-9)) + 0.5 * np.log(spectrum).sum()
-            if loss + offset < best.loss:
+            amplitude = max(float(np.sqrt((projected / spectrum).mean())), 1e-6)
+            loss = offset + len(residuals) * np.log(amplitude) + 0.5 * np.log(spectrum).sum()
+            if loss < best.loss:
                 noise = max(ratio * amplitude, 1e-3)
-                best = _Likely(loss + offset, stretch, max(amplitude, 1e-6), noise)
+                best = _Likely(float(loss), stretch, amplitude, noise, weights)
     return best
 
 
