@@ -21,8 +21,9 @@ from evaluators.latency.values import Timing
 # By how much the reference of a round may be slower than the lower quartile of all rounds, and the
 # interquartile range over the median of a network that is not noisy.
 MOST_DRIFT, MOST_SPREAD = 0.05, 0.10
-# Fewer rounds are not worth a quartile; no more than so many for each that is wanted are tried.
-LEAST_ROUNDS, TRIES = 5, 2
+# Rounds that are wanted; fewer than the least are not worth a quartile; no more than so many for
+# each that is wanted are tried.
+ROUNDS, LEAST_ROUNDS, TRIES = 9, 5, 2
 # Seconds that a sample takes at least, by repeating what is shorter, up to so many times.
 _SAMPLE, _MOST_REPEATS = 1e-3, 1000
 # Seconds that a network runs while energy is counted: a counter moves every 1 to 100 ms.
@@ -36,7 +37,7 @@ def measure(
     *,
     threads: int = 1,
     kind: Kind = "cpu",
-    rounds: int = 9,
+    rounds: int = ROUNDS,
     seconds: float = 3.0,
     report: Callable[[int, int], None] = lambda _done, _wanted: None,
     clock: Clock | None = None,

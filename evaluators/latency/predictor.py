@@ -115,7 +115,7 @@ class Predictor:
         values: Sequence[float],
         context: Floats | None = None,
     ) -> "Predictor":
-        """Learn from samples, the latest of which are kept where there are too many.
+        """Learn from samples.
 
         Args:
             works: [n, K]
@@ -131,18 +131,20 @@ class Predictor:
             raise LatencyError(
                 f"expected {FEWEST_SAMPLES} samples or more to learn from, got {len(values)}"
             )
-        work = np.asarray(works, dtype=np.float64)[-MOST_SAMPLES:]
-        value = np.asarray(values, dtype=np.float64)[-MOST_SAMPLES:]
-        size = np.stack([sizes(workload) for workload in workloads[-MOST_SAMPLES:]])
+        work, value = np.asarray(works, dtype=np.float64), np.asarray(values, dtype=np.float64)
         if not (np.isfinite(value).all() and (value > 0).all()):
             raise LatencyError(f"expected positive values to learn from, got {value.min()}")
         floor = _FLOOR * float(value.min())
         cost = _additive(work, value, np.ones(len(value)))
         errors = np.log(value / np.maximum(work @ cost, floor))
         cost = _additive(work, value, _weights(errors))
+        # All tell what work costs; so many of them, evenly, what that leaves unexplained.
+        kept = np.linspace(0, len(value) - 1, min(len(value), MOST_SAMPLES)).round().astype(int)
+        work, value = work[kept], value[kept]
+        size = np.stack([sizes(workloads[i]) for i in kept])
         additive = np.maximum(work @ cost, floor)
         center = size.mean(axis=0)
-        known = None if context is None else context[-MOST_SAMPLES:]
+        known = None if context is None else context[kept]
         points = _points(work, cost, size - center, known)
         residuals = np.log(value / additive)
         shorter = np.minimum((np.median(additive) / additive) ** 2, _MOST_NOISE)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from evaluators.latency.measuring import LEAST_ROUNDS
 from evaluators.latency.plan import Plan
 from evaluators.latency.profiled import LEAST, Profile
 from evaluators.latency.rounds import BATCH, Bench
@@ -18,11 +19,13 @@ from evaluators.latency.values import Device, LatencyError, ProfileError, Runtim
 
 # Compiling takes much longer than timing: few networks, each on several graphs.
 _COMPILED_NETWORKS, _GRAPHS_EACH = 2, 8
+# Many networks, each timed a little, tell more than few that are timed well.
+_ROUNDS = LEAST_ROUNDS
 # Predicted within this (of the logarithm), a case needs no others near it.
 _GOOD = 0.1
 # A predictor is fitted again when there are so many times as many samples.
 _GROWN = 1.25
-_FRUITLESS_BATCHS = 3
+_FRUITLESS_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -96,14 +99,14 @@ def profile_device(
         while left > 0:
             began = time.perf_counter()
             cases = next_cases(profile, plan)
-            with Bench(plan, profile.device, profile.runtime, tell) as bench:
+            with Bench(plan, profile.device, profile.runtime, tell, _ROUNDS) as bench:
                 timed = bench.time(cases)
             for line in dict.fromkeys(
                 f"left out: {c.architecture!r}: {w}" for c, w in timed.failed
             ):
                 tell(line)
             fruitless = 0 if timed.samples else fruitless + 1
-            if fruitless == _FRUITLESS_BATCHS:
+            if fruitless == _FRUITLESS_ROUNDS:
                 raise LatencyError(
                     f"nothing of {fruitless * len(cases)} networks could be timed; the last: "
                     f"{timed.failed[-1][1]}"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from evaluators._faults import CandidateError, network_fault
 from evaluators.facts import facts
 from evaluators.latency.graphs import inputs
-from evaluators.latency.measuring import measure
+from evaluators.latency.measuring import ROUNDS, measure
 from evaluators.latency.plan import Plan
 from evaluators.latency.runtimes import compile_network, runnable
 from evaluators.latency.samples import Case, Sample
@@ -46,9 +46,15 @@ class Bench:
     """Where cases are timed; a context, which keeps compiled networks until it ends."""
 
     def __init__(
-        self, plan: Plan, device: Device, runtime: Runtime, say: Say = lambda _: None
+        self,
+        plan: Plan,
+        device: Device,
+        runtime: Runtime,
+        say: Say = lambda _: None,
+        rounds: int = ROUNDS,
     ) -> None:
         self._plan, self._device, self._runtime, self._say = plan, device, runtime, say
+        self._rounds = rounds
         self._folder = tempfile.TemporaryDirectory(prefix="nas-latency-")
         self._packages: dict[tuple[object, ...], Path] = {}
         self._compiling = 0.0
@@ -85,7 +91,8 @@ class Bench:
     def _timed(self, runs: Sequence[Run]) -> list[Timing]:
         if not runs:
             return []
-        return measure(runs, threads=self._device.threads, kind=self._device.kind)
+        device = self._device
+        return measure(runs, threads=device.threads, kind=device.kind, rounds=self._rounds)
 
     def _run(self, case: Case) -> Run:
         """The case as a function, which has run once."""
