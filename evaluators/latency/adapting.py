@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from evaluators.latency.costs import MEMBERS
 from evaluators.latency.plan import Plan
 from evaluators.latency.predictor import Predictor
 from evaluators.latency.profiled import LEAST, Profile
 from evaluators.latency.rounds import Bench
 from evaluators.latency.samples import Array, Case, Samples
-from evaluators.latency.tracing import WORK
 from evaluators.latency.values import Device, LatencyError, Runtime
 
 PROBES = 10
@@ -132,9 +132,7 @@ def _design(source: Profile, networks: Sequence[int]) -> Array:
     """
     predictor = source.predictors["latency_ms"]
     works = source.samples.works[networks]
-    groups = np.array(["calls" if n.endswith(".calls") else n.partition(".")[0] for n in WORK])
-    costs = works * (predictor.cost * predictor.scale)
-    parts = np.stack([costs[:, groups == one].sum(axis=1) for one in sorted(set(groups))], axis=1)
+    parts = works * (predictor.cost * predictor.scale) @ MEMBERS.T
     total = parts.sum(axis=1, keepdims=True)
     nodes, edges = source.samples.workloads[networks, 0], source.samples.workloads[networks, 1]
     sizes = np.log(np.stack([np.maximum(total[:, 0], 1e-9), (edges + 1) / nodes], axis=1))

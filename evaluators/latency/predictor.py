@@ -21,62 +21,37 @@ scales are alike; the correction is kept (`Predictor.adapted`).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, eigh, solve_triangular
-from scipy.optimize import least_squares, nnls
+from scipy.linalg import cho_solve, solve_triangular
+from scipy.optimize import least_squares
 
+from evaluators.latency.costs import (
+    GROUPS,
+    MEMBERS,
+    Floats,
+    costs,
+    points_of,
+    sizes,
+    weights_of,
+)
+from evaluators.latency.gaussian_process import LINEAR, kernel, likeliest, lower
 from evaluators.latency.tracing import WORK, Work
 from evaluators.latency.values import Interval, LatencyError, Workload
 
-Floats: TypeAlias = NDArray[np.float64]
-
-# More samples than these make a prediction slower than it has to be, and hardly better; and the
-# hyperparameters, which few of them tell.
-MOST_SAMPLES, _MOST_TELLING = 800, 400
+# More samples than these make a prediction slower than it has to be, and hardly better.
+MOST_SAMPLES = 800
 FEWEST_SAMPLES = 8
 # Of a normal distribution: 90 % lie within so many standard deviations on either side.
 SIGMAS = 1.6449
-# A sample whose error is beyond this many standard deviations weighs less, the more the further.
-_OUTLYING = 2.5
-# In which proportion a difference in shares, in the cost's logarithm, in the sizes and in the
-# context counts.
-_SCALES = (0.5, 2.8, 3.7, 4.0)
 # A part of the noise may be of a constant size, whatever is measured: of its variance at a sample
 # of median cost, which is then so many times larger at short ones.
 _CONSTANTS, _MOST_NOISE = (0.0, 0.01, 0.1, 1.0), 1e4
-_STRETCHES = (0.4, 0.7, 1.0, 1.6, 2.5)
-_NOISES = np.geomspace(0.01, 3.0, 25)
-_LINEAR = 0.1
-# Of the shortest sample: so much is taken even where no cost explains any time.
-_FLOOR = 0.2
+# In so many parts samples are taken to see how well others predict them.
+_FOLDS = 5
 # Prior of the logarithm of a group's scale around that of all groups, on another device.
 _SCALE_SD, _PROBE_SD = 0.35, 0.08
-
-
-def _group(name: str) -> str:
-    """Kinds of work that another device scales together: all calls are, and each kind's amount."""
-    kind, what = name.split(".")[:2]
-    return "calls" if what == "calls" else kind
-
-
-GROUPS: tuple[str, ...] = tuple(dict.fromkeys(map(_group, WORK)))
-# [groups, work]: which work belongs to which group.
-_MEMBERS = np.array([[float(_group(name) == group) for name in WORK] for group in GROUPS])
-
-
-def sizes(workload: Workload) -> Floats:
-    """[4] the size of a graph as the correction sees it."""
-    return np.array(
-        [
-            np.log(workload.nodes),
-            np.log((workload.edges + 1) / workload.nodes),
-            4.0 * workload.skew,
-            np.log(workload.graphs),
-        ]
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +67,7 @@ class Predictor:
         weights: [n] of the samples, in (0, 1].
         center: [4] mean sizes of the samples.
         stretch, amplitude, noise: of the kernel; noise is a standard deviation of the logarithm.
+        widening: of the spread, so that nine samples in ten lie within their intervals.
         probed: standard deviation of the logarithm that another device adds; 0 for its own.
     """
 
@@ -105,6 +81,7 @@ class Predictor:
     stretch: float
     amplitude: float
     noise: float
+    widening: float = 1.0
     probed: float = 0.0
 
     @classmethod
@@ -134,27 +111,25 @@ class Predictor:
         work, value = np.asarray(works, dtype=np.float64), np.asarray(values, dtype=np.float64)
         if not (np.isfinite(value).all() and (value > 0).all()):
             raise LatencyError(f"expected positive values to learn from, got {value.min()}")
-        floor = _FLOOR * float(value.min())
-        cost = _additive(work, value, np.ones(len(value)))
-        errors = np.log(value / np.maximum(work @ cost, floor))
-        cost = _additive(work, value, _weights(errors))
+        size = np.stack([sizes(workload) for workload in workloads])
+        floor, cost = costs(work, value)
         # All tell what work costs; so many of them, evenly, what that leaves unexplained.
         kept = np.linspace(0, len(value) - 1, min(len(value), MOST_SAMPLES)).round().astype(int)
-        work, value = work[kept], value[kept]
-        size = np.stack([sizes(workloads[i]) for i in kept])
-        additive = np.maximum(work @ cost, floor)
-        center = size.mean(axis=0)
         known = None if context is None else context[kept]
-        points = _points(work, cost, size - center, known)
-        residuals = np.log(value / additive)
+        work, value, size = work[kept], value[kept], size[kept]
+        center = size.mean(axis=0)
+        additive = np.maximum(work @ cost, floor)
+        points, residuals = points_of(work, cost, size - center, known), np.log(value / additive)
         shorter = np.minimum((np.median(additive) / additive) ** 2, _MOST_NOISE)
         weights = np.ones(len(value))
         for _ in range(2):
-            tried = [
-                _likeliest(points, residuals, weights / (1 + constant * shorter))
-                for constant in _CONSTANTS
-            ]
-            best = min(tried, key=lambda one: one.loss)
+            best = min(
+                (
+                    likeliest(points, residuals, weights / (1 + constant * shorter))
+                    for constant in _CONSTANTS
+                ),
+                key=lambda one: one.loss,
+            )
             fitted = cls(
                 cost=cost,
                 floor=floor,
@@ -167,8 +142,36 @@ class Predictor:
                 amplitude=best.amplitude,
                 noise=best.noise,
             )
-            weights = _weights(fitted.left_out)
-        return replace(fitted, weights=best.weights * weights)
+            weights = weights_of(fitted.left_out)
+        fitted = replace(fitted, weights=best.weights * weights)
+        return replace(fitted, widening=fitted._widened(work, value, size, known))
+
+    def _widened(self, work: Floats, value: Floats, size: Floats, context: Floats | None) -> float:
+        """By how much the spread must be wider for 90 % of samples to lie in their intervals.
+
+        The costs were fitted to the very samples whose errors tell the noise, and so explain some
+        of it. Here each sample is predicted from others, by costs of which it is no part.
+        """
+        fold = np.arange(len(value)) % _FOLDS
+        away = np.empty(len(value))
+        for one in range(_FOLDS):
+            out, rest = fold == one, fold != one
+            floor, cost = costs(work[rest], value[rest])
+            additive = np.maximum(work @ cost, floor)
+            points = points_of(work, cost, size - self.center, context)
+            there = replace(
+                self,
+                cost=cost,
+                points=points[rest],
+                residuals=np.log(value / additive)[rest],
+                weights=self.weights[rest],
+            )
+            correction, deviation = there._correction(points[out])
+            # A sample that weighs less has more noise, which is its own.
+            errors = np.log(value / additive)[out] - correction
+            own = self.noise**2 * (1 / self.weights[out] - 1)
+            away[out] = np.abs(errors) / np.sqrt(deviation**2 + own)
+        return max(1.0, float(np.quantile(away, 0.9)) / SIGMAS)
 
     @property
     def left_out(self) -> Floats:
@@ -179,8 +182,8 @@ class Predictor:
 
     @cached_property
     def _factor(self) -> Floats:
-        kernel = self.amplitude**2 * _kernel(self.points, self.points, self.stretch)
-        return _lower(kernel + np.diag(self.noise**2 / self.weights))
+        covered = self.amplitude**2 * kernel(self.points, self.points, self.stretch)
+        return lower(covered + np.diag(self.noise**2 / self.weights))
 
     @cached_property
     def _coefficients(self) -> Floats:
@@ -208,14 +211,18 @@ class Predictor:
         """
         work = np.asarray(works, dtype=np.float64)
         size = np.stack([sizes(workload) for workload in workloads]) - self.center
-        points = _points(work, self.cost, size, context)
-        kernel = self.amplitude**2 * _kernel(points, self.points, self.stretch)
+        points = points_of(work, self.cost, size, context)
         additive = np.maximum(work @ (self.cost * self.scale), self.floor)
-        means = additive * np.exp(kernel @ self._coefficients)
-        explained = solve_triangular(self._factor, kernel.T, lower=True)
-        prior = self.amplitude**2 * (1 + _LINEAR * (points**2).sum(axis=1))
+        correction, deviation = self._correction(points)
+        return additive * np.exp(correction), np.hypot(self.widening * deviation, self.probed)
+
+    def _correction(self, points: Floats) -> tuple[Floats, Floats]:
+        """Of the logarithm, with the standard deviation of a measurement around it."""
+        covered = self.amplitude**2 * kernel(points, self.points, self.stretch)
+        explained = solve_triangular(self._factor, covered.T, lower=True)
+        prior = self.amplitude**2 * (1 + LINEAR * (points**2).sum(axis=1))
         variance = np.maximum(prior - (explained**2).sum(axis=0), 0.0)
-        return means, np.sqrt(variance + self.noise**2 + self.probed**2)
+        return covered @ self._coefficients, np.sqrt(variance + self.noise**2)
 
     def adapted(
         self,
@@ -236,7 +243,7 @@ class Predictor:
             raise LatencyError("expected one probe or more, each with a positive value")
         work = np.asarray(works, dtype=np.float64)
         means, deviations = self.predict_many(work, workloads)
-        parts = (work * self.cost * self.scale) @ _MEMBERS.T
+        parts = (work * self.cost * self.scale) @ MEMBERS.T
         # Such that they add up to the prediction of the source.
         parts *= (means / np.maximum(parts.sum(axis=1), 1e-12))[:, None]
         sd = np.sqrt(deviations**2 + _PROBE_SD**2)
@@ -248,7 +255,7 @@ class Predictor:
         start = np.zeros(1 + len(GROUPS))
         start[0] = np.median(np.log(value / means))
         found = least_squares(off, start).x
-        scale = self.scale * (np.exp(found[0] + found[1:]) @ _MEMBERS)
+        scale = self.scale * (np.exp(found[0] + found[1:]) @ MEMBERS)
         error = off(found)[: len(value)] * sd
         probed = float(np.sqrt((error**2).sum() / max(1, len(value) - 2)))
         return replace(self, scale=scale, probed=max(probed, _PROBE_SD))
@@ -289,84 +296,6 @@ class Predictor:
             stretch=float(values["stretch"]),
             amplitude=float(values["amplitude"]),
             noise=float(values["noise"]),
+            widening=float(values["widening"]),
             probed=float(values["probed"]),
         )
-
-
-def _additive(work: Floats, value: Floats, weights: Floats) -> Floats:
-    """[K] non-negative costs that minimize the weighted squares of relative errors."""
-    columns = work * np.sqrt(weights)[:, None] / value[:, None]
-    norms = np.sqrt((columns**2).mean(axis=0))
-    norms[norms == 0] = 1.0
-    # A trace of ridge: of kinds of work that always come together each gets a part of the cost.
-    ridge = 1e-2 * np.sqrt(len(value)) * np.eye(work.shape[1])
-    matrix = np.vstack([columns / norms, ridge])
-    wanted = np.concatenate([np.sqrt(weights), np.zeros(work.shape[1])])
-    solved, _ = nnls(matrix, wanted, maxiter=100 * work.shape[1])
-    if not solved.any():
-        raise LatencyError("the samples do no work that time could be explained by")
-    costs: Floats = solved / norms
-    return costs
-
-
-def _points(work: Floats, cost: Floats, size: Floats, context: Floats | None) -> Floats:
-    """[n, z] where the correction is looked up, each coordinate in its own scale."""
-    parts = (work * cost) @ _MEMBERS.T
-    total = np.maximum(parts.sum(axis=1, keepdims=True), 1e-12)
-    shares, logarithm, sized, known = _SCALES
-    points = [parts / total / shares, np.log(total) / logarithm, size / sized]
-    return np.hstack(points if context is None else [*points, context / known])
-
-
-def _kernel(left: Floats, right: Floats, stretch: float) -> Floats:
-    """Matern 3/2 of amplitude 1, and a linear part."""
-    squares = (left**2).sum(1)[:, None] + (right**2).sum(1)[None] - 2 * left @ right.T
-    distance = np.sqrt(3 * np.maximum(squares, 0.0)) / stretch
-    kernel: Floats = (1 + distance) * np.exp(-distance) + _LINEAR * left @ right.T
-    return kernel
-
-
-@dataclass(frozen=True)
-class _Likely:
-    """Hyperparameters of the kernel, and the negative logarithm of their likelihood."""
-
-    loss: float
-    stretch: float
-    amplitude: float
-    noise: float
-    weights: Floats
-
-
-def _likeliest(points: Floats, residuals: Floats, weights: Floats) -> _Likely:
-    """The hyperparameters of the largest marginal likelihood, on a grid.
-
-    For each stretch and ratio of noise to amplitude, the best amplitude is known in closed form.
-    """
-    best = _Likely(np.inf, 1.0, 1.0, 1.0, weights)
-    telling = slice(None, None, -(-len(residuals) // _MOST_TELLING))
-    points, residuals, root = points[telling], residuals[telling], np.sqrt(weights[telling])
-    # Weights that let all noise through must not look likely for it.
-    offset = -float(np.log(root).sum())
-    for stretch in _STRETCHES:
-        kernel = _kernel(points, points, stretch) * root[:, None] * root[None]
-        eigenvalues, vectors = eigh(kernel)
-        projected = (vectors.T @ (residuals * root)) ** 2
-        for ratio in _NOISES:
-            spectrum = np.maximum(eigenvalues, 0.0) + ratio**2
-            amplitude = max(float(np.sqrt((projected / spectrum).mean())), 1e-6)
-            loss = offset + len(residuals) * np.log(amplitude) + 0.5 * np.log(spectrum).sum()
-            if loss < best.loss:
-                noise = max(ratio * amplitude, 1e-3)
-                best = _Likely(float(loss), stretch, amplitude, noise, weights)
-    return best
-
-
-def _weights(errors: Floats) -> Floats:
-    """[n] Huber's: 1, and less for what lies far out."""
-    sd = 1.4826 * float(np.median(np.abs(errors))) + 1e-9
-    return np.minimum(1.0, _OUTLYING * sd / np.maximum(np.abs(errors), 1e-12))
-
-
-def _lower(matrix: Floats) -> Floats:
-    factor: Floats = cholesky(matrix + 1e-10 * np.eye(len(matrix)), lower=True)
-    return factor
