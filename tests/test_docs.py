@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,3 +50,18 @@ def test_the_documented_keys_of_the_benchmark(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "'links': '0001'" in done.stdout
+
+
+def test_the_documented_python_of_latency(tmp_path: Path) -> None:
+    """A profile of half a minute, made and used as the page does."""
+    text = (DOCS / "latency.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    shutil.copytree(DOCS.parent / "studies", tmp_path / "studies")
+    (tmp_path / "predict.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "predict.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    mean, low, high = map(float, re.findall(r"\d+\.\d+", done.stdout))
+    assert 0 <= low <= mean <= high
+    assert (tmp_path / "devices" / "here.npz").exists()
