@@ -1,0 +1,401 @@
+"""Is a search better off with predicted latency than with parameters in its place?
+
+All 420 networks of a small space (28 with --quick) are trained from three seeds and timed once on
+this machine. Searches are replayed on them: each sees the validation value of the first seed,
+beside the latency that the profile predicts or the parameters, and ends with a front. A front is
+judged by what no search has seen: the validation values of the other seeds and the measured
+latency. The hypervolume is a share of what the whole pool has. Then each dataset is searched in
+earnest, by `nas.search`.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from evaluation_measure import evaluated, row, store, table, told
+from numpy.typing import NDArray
+
+import nas
+from evaluators import Evaluation, Executor, Job
+from evaluators.datasets import save_prepared
+from evaluators.executors import processes
+from evaluators.latency.measuring import measure
+from evaluators.latency.predictor import SIGMAS
+from evaluators.latency.profile import save_profile
+from evaluators.latency.profiled import Profile
+from evaluators.latency.runtimes import runnable
+from evaluators.latency.values import Workload
+from evaluators.latency.work import work_of
+from nas.compare import Bench, entrants, paired_interval, run_one
+from nas.constraints import parse
+from nas.pareto import hypervolume
+from nas.setup import Setup, prepare
+from nas.spec import spec_from_mapping
+from search_spaces import Architecture
+
+DATASETS: Mapping[str, Mapping[str, Any]] = {
+    "Cora": {"name": "planetoid", "subset": "Cora", "normalize": "row"},
+    "minesweeper": {"name": "heterophilous", "subset": "minesweeper"},
+}
+SPACE = {
+    "name": "gnn",
+    "operators": ["gcn", "gat", "sage", "tag", "transformer", "gin", "linear"],
+    "heads": [4],
+    "hops": [2],
+    "aggregation": ["mean"],
+    "width": [16, 64],
+    "activation": ["relu"],
+    "normalization": ["none"],
+    "connectivity": ["plain"],
+    "pre_layers": [0],
+    "post_layers": [0],
+    "output": ["linear", "gcn"],
+}
+STRATEGY = "nsga2"
+SECOND = ("latency_ms", "params")
+BATCH, WORKERS = 6, 2
+MOST_VIOLATIONS = 0.05
+# Bounds on latency, as quantiles of what was measured.
+BOUNDS = (0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is trained and how often searches are replayed."""
+
+    depth: tuple[int, ...] = (1, 2)
+    epochs: int = 60
+    seeds: int = 3
+    trials: int = 60
+    replays: int = 20
+    datasets: tuple[str, ...] = ("Cora", "minesweeper")
+
+
+FULL = Size()
+QUICK = Size(depth=(1,), epochs=5, trials=10, replays=8, datasets=("Cora",))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network of a pool.
+
+    Attributes:
+        choices: its decisions.
+        scores: validation, one a seed.
+        params: trainable numbers.
+        predicted, log_sd: milliseconds, and the spread of their logarithm.
+        measured: milliseconds.
+        noisy: whether that was taken while the machine was noisy.
+    """
+
+    choices: Mapping[str, Any]
+    scores: tuple[float, ...]
+    params: float
+    predicted: float
+    log_sd: float
+    measured: float
+    noisy: bool
+
+
+def searched(
+    profile: Profile, size: Size, data_root: Path, pools: Path | None
+) -> tuple[list[dict[str, Any]], str]:
+    """Rows and a table of each dataset.
+
+    Args:
+        pools: a folder in which pools are kept, and found again.
+    """
+    rows: list[dict[str, Any]] = []
+    lines: dict[str, Sequence[str]] = {}
+    for name in size.datasets:
+        setup = prepare(_spec(name, size), data_root)
+        entries = _pool(name, setup, profile, size, pools)
+        rows += _replayed(name, setup, entries, size, lines)
+        rows += _bounded(name, setup, entries, size, lines)
+        rows += _in_earnest(name, entries, profile, size, data_root, lines)
+    columns = ("", "with predicted latency", "with parameters", "difference", "wanted")
+    return rows, table("Searches", columns, lines)
+
+
+def _spec(name: str, size: Size, second: str = "params", **tables: Any) -> Any:
+    metric = "val_roc_auc" if name == "minesweeper" else "val_accuracy"
+    return spec_from_mapping(
+        {
+            "study": {
+                "name": f"{name.lower()}-{second.replace('_', '-')}",
+                "objectives": {metric: "maximize", second: "minimize"},
+                "batch": 4,
+            },
+            "space": {**SPACE, "depth": list(size.depth)},
+            "dataset": dict(DATASETS[name]),
+            "strategy": {"name": STRATEGY, "population": 12},
+            "evaluator": {"name": "training", "epochs": size.epochs},
+            "budget": {"trials": size.trials},
+            "executor": {"name": "processes", "workers": WORKERS},
+            **tables,
+        }
+    )
+
+
+def _metric(setup: Setup) -> str:
+    return next(iter(setup.objectives))
+
+
+def _pool(
+    name: str, setup: Setup, profile: Profile, size: Size, pools: Path | None
+) -> dict[str, Entry]:
+    """The pool by the keys of its architectures."""
+    file = None if pools is None else pools / f"{name}.json"
+    chosen = sorted(setup.space, key=lambda architecture: architecture.key)
+    if file is not None and file.exists():
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        if kept["size"] == json.loads(json.dumps(asdict(size))):
+            entries = {key: Entry(**entry) for key, entry in kept["entries"].items()}
+            return _predicted(setup, chosen, entries, profile)
+    scores = _trained(name, setup, chosen, size)
+    measured = _measured(name, setup, chosen)
+    entries = {}
+    for one, score, timing in zip(chosen, scores, measured, strict=True):
+        params = float(setup.facts(one)["params"])
+        entries[one.key] = Entry(
+            dict(one.choices), tuple(score), params, 0.0, 0.0, timing[0], timing[1]
+        )
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        content = {"size": asdict(size), "entries": {k: asdict(e) for k, e in entries.items()}}
+        file.write_text(json.dumps(content), encoding="utf-8")
+    return _predicted(setup, chosen, entries, profile)
+
+
+def _trained(
+    name: str, setup: Setup, chosen: Sequence[Architecture], size: Size
+) -> list[list[float]]:
+    if setup.dataset is None:
+        raise SystemExit(f"expected a dataset for {name}")
+    dataset, metric = save_prepared(setup.dataset, store()), _metric(setup)
+    jobs = [
+        replace(setup.job(one, dataset, store(), size.epochs), seed=seed)
+        for one in chosen
+        for seed in range(size.seeds)
+    ]
+    batches = [jobs[i : i + BATCH] for i in range(0, len(jobs), BATCH)]
+    executor: Executor = processes.build(workers=WORKERS)
+    found: dict[int, Sequence[Evaluation]] = {}
+    for index, evaluations in evaluated(executor, batches):
+        found[index] = evaluations
+        if len(found) % 20 == 0:
+            told(f"{name}: {len(found)} of {len(batches)} batches are trained")
+    executor.shutdown()
+    values = [e.metrics.get(metric, 0.0) for i in range(len(batches)) for e in found[i]]
+    return [values[i : i + size.seeds] for i in range(0, len(values), size.seeds)]
+
+
+def _workload(setup: Setup) -> Workload:
+    edges = None if setup.dataset is None else setup.dataset.edge_index
+    return Workload.of(setup.task, edges)
+
+
+def _measured(name: str, setup: Setup, chosen: Sequence[Architecture]) -> list[tuple[float, bool]]:
+    """Milliseconds of each on the dataset's own graph, and whether the machine was noisy."""
+    if setup.dataset is None:
+        raise SystemExit(f"expected a dataset for {name}")
+    graph = (setup.dataset.x, setup.dataset.edge_index)
+    found: list[tuple[float, bool]] = []
+    for start in range(0, len(chosen), 8):
+        batch = [
+            runnable(setup.space.network(one, setup.task).eval(), graph, "eager")
+            for one in chosen[start : start + 8]
+        ]
+        found += [(timing.latency_ms, timing.noisy) for timing in measure(batch)]
+        if start % 80 == 0:
+            told(f"{name}: {len(found)} of {len(chosen)} networks are timed")
+    return found
+
+
+def _predicted(
+    setup: Setup,
+    chosen: Sequence[Architecture],
+    entries: Mapping[str, Entry],
+    profile: Profile,
+) -> dict[str, Entry]:
+    workload = _workload(setup)
+    traces = [work_of(setup.space, one, setup.task, workload) for one in chosen]
+    means, log_sds = profile.predict_many(traces, [workload] * len(chosen))
+    return {
+        one.key: replace(entries[one.key], predicted=float(mean), log_sd=float(sd))
+        for one, mean, sd in zip(chosen, means, log_sds, strict=True)
+    }
+
+
+class _Looked:
+    """An evaluator of a pool: what a search is told of a network."""
+
+    epochs = 1
+
+    def __init__(self, entries: Mapping[str, Entry], metric: str) -> None:
+        self.entries = entries
+        self.metrics = (metric, *SECOND)
+
+    def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
+        found = []
+        for job in jobs:
+            entry = self.entries[job.architecture.key]
+            told_of = (entry.scores[0], entry.predicted, entry.params)
+            found.append(Evaluation(1, dict(zip(self.metrics, told_of, strict=True))))
+        return found
+
+
+def _replay(
+    setup: Setup,
+    entries: Mapping[str, Entry],
+    objectives: Mapping[str, str],
+    size: Size,
+    admitted: Mapping[str, Entry] | None = None,
+    strategy: str = STRATEGY,
+) -> list[list[Entry]]:
+    """The front of a search, one for each seed.
+
+    Args:
+        admitted: the others break a constraint by what is known of them.
+    """
+    study = setup.spec.study.model_copy(update={"objectives": objectives, "batch": 4})
+    spec = setup.spec.model_copy(update={"study": study})
+    known = dict(entries)
+    constraints = ()
+    if admitted is not None:
+        constraints = (parse("latency_ms <= 1"),)
+        known = {
+            key: replace(entry, predicted=0.5 if key in admitted else 2.0)
+            for key, entry in entries.items()
+        }
+    looked = _Looked(known, _metric(setup))
+    pooled = replace(
+        setup, spec=spec, dataset=None, evaluator=looked, constraints=constraints, levels=(1,)
+    )
+    bench = Bench(pooled)
+    entrant = next(e for e in entrants([strategy], spec) if e.plugin.name == strategy)
+    fronts = []
+    for seed in range(size.replays):
+        run = run_one(bench, entrant, seed, size.trials)
+        fronts.append([entries[step.architecture] for step in run.front_at(size.trials)])
+    return fronts
+
+
+def _judged(front: Sequence[Entry], entries: Mapping[str, Entry]) -> float:
+    """The hypervolume of a front, of what was seen by no search, as a share of the pool's."""
+    points = _points(list(entries.values()))
+    reference = np.quantile(points, 0.95, axis=0)
+    scale = reference - points.min(axis=0)
+    whole = hypervolume(points / scale, reference / scale)
+    return hypervolume(_points(front) / scale, reference / scale) / whole if front else 0.0
+
+
+def _points(front: Sequence[Entry]) -> NDArray[np.float64]:
+    return np.array([[-float(np.mean(e.scores[1:])), e.measured] for e in front])
+
+
+def _replayed(
+    name: str,
+    setup: Setup,
+    entries: Mapping[str, Entry],
+    size: Size,
+    lines: dict[str, Sequence[str]],
+) -> list[dict[str, Any]]:
+    metric = _metric(setup)
+    values = {}
+    for second in SECOND:
+        fronts = _replay(setup, entries, {metric: "maximize", second: "minimize"}, size)
+        values[second] = np.array([_judged(front, entries) for front in fronts])
+    told(f"{name}: replayed")
+    interval, _ = paired_interval((values["latency_ms"] - values["params"]).tolist())
+    low, high = interval or (0.0, 0.0)
+    mean = {second: float(value.mean()) for second, value in values.items()}
+    lines[f"{name}: hypervolume, {size.replays} replays of {size.trials} evaluations"] = (
+        f"{mean['latency_ms']:.3f}",
+        f"{mean['params']:.3f}",
+        f"{mean['latency_ms'] - mean['params']:+.3f} [{low:+.3f}, {high:+.3f}]",
+        "above 0",
+    )
+    return [
+        row(name, "hypervolume, replayed", mean["latency_ms"])
+        | {"baseline": mean["params"], "ratio": mean["latency_ms"] / mean["params"]}
+        | {"target": "difference > 0, 95 % interval", "ok": low > 0}
+    ]
+
+
+def _bounded(
+    name: str,
+    setup: Setup,
+    entries: Mapping[str, Entry],
+    size: Size,
+    lines: dict[str, Sequence[str]],
+) -> list[dict[str, Any]]:
+    """How often a constraint that was kept by prediction is broken when it is measured."""
+    metric = _metric(setup)
+    measured = np.array([entry.measured for entry in entries.values()])
+    broken: dict[str, list[bool]] = {"0.95": [], "0.50": []}
+    for quantile in BOUNDS:
+        bound = float(np.quantile(measured, quantile))
+        for confidence, sigmas in (("0.95", SIGMAS), ("0.50", 0.0)):
+            admitted = {
+                key: entry
+                for key, entry in entries.items()
+                if entry.predicted * np.exp(sigmas * entry.log_sd) <= bound
+            }
+            if not admitted:
+                continue
+            found = _replay(setup, entries, {metric: "maximize"}, size, admitted, "evolution")
+            broken[confidence] += [entry.measured > bound for front in found for entry in front]
+    share = {confidence: float(np.mean(one)) for confidence, one in broken.items()}
+    lines[f"{name}: constraint broken when measured, of {len(broken['0.95'])} results"] = (
+        f"{share['0.95']:.1%} at confidence 0.95",
+        f"{share['0.50']:.1%} by the mean alone",
+        "",
+        f"at most {MOST_VIOLATIONS:.0%}",
+    )
+    return [
+        row(name, "constraint broken", share["0.95"])
+        | {"baseline": share["0.50"]}
+        | {"target": f"<= {MOST_VIOLATIONS}", "ok": share["0.95"] <= MOST_VIOLATIONS}
+    ]
+
+
+def _in_earnest(
+    name: str,
+    entries: Mapping[str, Entry],
+    profile: Profile,
+    size: Size,
+    data_root: Path,
+    lines: dict[str, Sequence[str]],
+) -> list[dict[str, Any]]:
+    """One search each, trained and re-measured by the program itself."""
+    values = {}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{profile.name}.npz"
+        save_profile(profile, file)
+        for second in SECOND:
+            latency = {"latency": {"device": str(file)}} if second == "latency_ms" else {}
+            found = nas.search(
+                _spec(name, size, second, **latency),
+                storage=f"sqlite:///{folder}/{second}.db",
+                data_root=data_root,
+            )
+            front = [t.architecture.key for t in found.front() if t.architecture is not None]
+            values[second] = _judged([entries[key] for key in front if key in entries], entries)
+            told(f"{name}: searched with {second}, {len(front)} on the front")
+    difference = values["latency_ms"] - values["params"]
+    lines[f"{name}: hypervolume, searched once in earnest"] = (
+        f"{values['latency_ms']:.3f}",
+        f"{values['params']:.3f}",
+        f"{difference:+.3f}",
+        "above 0",
+    )
+    return [
+        row(name, "hypervolume, searched", values["latency_ms"])
+        | {"baseline": values["params"], "ratio": values["latency_ms"] / values["params"]}
+        | {"target": "larger", "ok": difference > 0}
+    ]
