@@ -8,7 +8,9 @@ together from parts that were traced before (`search_spaces.parts`). What an ope
 * its amount: floating-point operations of a matrix product, bytes read and written of anything
   else, those of a gather or scatter by its index. The amount goes to two neighboring bins of a
   scale, in proportion to their distance: of a product by its narrowest side (narrow products are
-  slow), of anything else by the bytes that it works on (each cache has a speed of its own).
+  slow), of anything else by the bytes that it works on (each cache has a speed of its own);
+* the rows that it gathers or scatters. PyTorch scatters rows of fewer than 16 numbers one number at
+  a time, which takes many times longer: they are kinds of their own.
 
 Views cost their call alone. Leaf modules and `MessagePassing.propagate` are counted too, since in
 eager mode Python takes its time in them.
@@ -33,81 +35,90 @@ Work: TypeAlias = NDArray[np.float64]
 Operations: TypeAlias = NDArray[np.float64]
 
 # Operations by kind, by the name that PyTorch's dispatcher has for them, without a trailing `_`.
-_PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "mv", "dot", "linear")
-_GATHERS = ("index_select", "index", "gather", "embedding", "take", "masked_select")
-_SCATTERS = ("scatter_add", "index_add", "scatter", "index_put", "index_copy")
-_EXTREMES = ("scatter_reduce", "index_reduce", "segment_reduce")
-_VIEWS = (
-    "select", "view", "expand", "t", "transpose", "permute", "unsqueeze", "squeeze", "detach",
-    "slice", "alias", "split", "unbind", "_unsafe_view", "as_strided", "_reshape_alias", "unfold",
-    "split_with_sizes", "lift_fresh",
-)  # fmt: skip
-_SLOW_MAPS = (
-    "exp", "tanh", "sigmoid", "gelu", "silu", "elu", "softplus", "log", "pow", "erf", "rsqrt",
-    "sqrt", "log_softmax", "_log_softmax", "_softmax", "sin", "cos", "expm1", "log1p",
-)  # fmt: skip
-_MAPS = (
-    "add", "sub", "mul", "div", "neg", "relu", "leaky_relu", "hardtanh", "clamp", "clamp_min",
-    "eq", "ne", "lt", "le", "gt", "ge", "masked_fill", "where", "maximum", "minimum", "abs",
-    "rsub", "reciprocal", "logical_and", "logical_or", "logical_not", "bitwise_and", "isinf",
-    "bitwise_not", "bitwise_or", "sign", "round", "floor", "remainder", "floor_divide", "addcmul",
-    "lerp", "threshold", "clamp_max", "isnan", "square",
-)  # fmt: skip
-_REDUCTIONS = (
-    "sum", "mean", "amax", "amin", "max", "min", "var", "std", "native_layer_norm", "argmax",
-    "native_batch_norm", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit", "norm",
-    "any", "all", "prod", "var_mean", "cumsum", "linalg_vector_norm", "bincount", "sort", "topk",
-    "native_group_norm", "std_mean",
-)  # fmt: skip
-_COPIES = ("cat", "clone", "copy", "_to_copy", "repeat", "stack", "constant_pad_nd", "flip", "roll",
-           "repeat_interleave")  # fmt: skip
-_FILLS = ("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "arange", "fill",
-          "zero", "zeros_like", "ones_like", "full_like", "empty_like", "new_empty",
-          "scalar_tensor", "eye", "empty_strided")  # fmt: skip
 _KINDS: Mapping[str, tuple[str, ...]] = {
-    "product": _PRODUCTS,
-    "gather": _GATHERS,
-    "scatter": _SCATTERS,
-    "extreme": _EXTREMES,
-    "view": _VIEWS,
-    "slow_map": _SLOW_MAPS,
-    "map": _MAPS,
-    "reduction": _REDUCTIONS,
-    "copy": _COPIES,
-    "fill": _FILLS,
-}
+    "product": ("mm", "addmm", "mv", "dot", "linear"),
+    "batched_product": ("bmm", "baddbmm"),
+    "gather": ("index_select", "gather", "embedding", "take"),
+    # Whose result has a size that values decide.
+    "choice": ("index", "index_put", "masked_select", "nonzero"),
+    "scatter": ("scatter_add", "index_add", "scatter", "index_copy"),
+    "extreme": ("scatter_reduce", "index_reduce", "segment_reduce"),
+    "view": (
+        "select", "view", "expand", "t", "transpose", "permute", "unsqueeze", "squeeze", "detach",
+        "slice", "alias", "split", "unbind", "_unsafe_view", "as_strided", "_reshape_alias",
+        "unfold", "split_with_sizes", "lift_fresh",
+    ),
+    "exponential": (
+        "exp", "sigmoid", "silu", "elu", "expm1", "_softmax", "_log_softmax", "log_softmax",
+    ),
+    "hyperbolic": ("tanh", "gelu", "erf", "sin", "cos"),
+    "logarithm": ("softplus", "log", "log1p", "pow", "rsqrt", "sqrt"),
+    "map": (
+        "add", "sub", "mul", "div", "neg", "relu", "leaky_relu", "hardtanh", "clamp", "clamp_min",
+        "eq", "ne", "lt", "le", "gt", "ge", "masked_fill", "where", "maximum", "minimum", "abs",
+        "rsub", "reciprocal", "logical_and", "logical_or", "logical_not", "bitwise_and", "isinf",
+        "bitwise_not", "bitwise_or", "sign", "round", "floor", "remainder", "floor_divide",
+        "addcmul", "lerp", "threshold", "clamp_max", "isnan", "square",
+    ),
+    "reduction": (
+        "sum", "mean", "amax", "amin", "max", "min", "var", "std", "argmax", "norm", "any", "all",
+        "prod", "var_mean", "cumsum", "linalg_vector_norm", "bincount", "sort", "topk", "std_mean",
+    ),
+    "normalization": (
+        "native_layer_norm", "native_batch_norm", "native_group_norm", "_native_batch_norm_legit",
+        "_native_batch_norm_legit_no_training",
+    ),
+    "copy": (
+        "cat", "clone", "copy", "_to_copy", "repeat", "stack", "constant_pad_nd", "flip", "roll",
+        "repeat_interleave",
+    ),
+    "fill": (
+        "zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "arange", "fill",
+        "zero", "zeros_like", "ones_like", "full_like", "empty_like", "new_empty", "scalar_tensor",
+        "eye", "empty_strided",
+    ),
+}  # fmt: skip
 _KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names}
+
+_NARROW = {"scatter": "narrow_scatter", "extreme": "narrow_extreme"}
+_NARROW_WIDTH = 16
 
 # log2 of the narrowest side of a product, and of the bytes that anything else works on: 32 kB,
 # 256 kB, 2 MB, 16 MB, 128 MB.
 _SIDES = (0.0, 3.0, 5.0, 7.0, 9.0)
 _BYTES = (15.0, 18.0, 21.0, 24.0, 27.0)
+_COUNTED = (*_KINDS, *_NARROW.values(), "modules", "propagate")
+_PRODUCTS = ("product", "batched_product")
+_BY_ROWS = ("gather", *_NARROW, *_NARROW.values())
+_WITHOUT_AMOUNT = ("view", "modules", "propagate")
 
 
 def _names() -> Iterator[str]:
-    for kind in _KINDS:
+    for kind in _COUNTED:
         yield f"{kind}.calls"
-        if kind == "product":
-            yield from (f"product.gflop.side{2**side:.0f}" for side in _SIDES)
-            yield "product.gbytes"
-        elif kind != "view":
+        if kind in _PRODUCTS:
+            yield from (f"{kind}.gflop.side{2**side:.0f}" for side in _SIDES)
+            yield f"{kind}.gbytes"
+        elif kind not in _WITHOUT_AMOUNT:
             yield from (f"{kind}.gbytes.{2 ** (b - 10):.0f}k" for b in _BYTES)
-    yield "modules.calls"
-    yield "propagate.calls"
+        if kind in _BY_ROWS:
+            yield f"{kind}.grows"
 
 
 # What the entries of a `Work` are.
 WORK: tuple[str, ...] = tuple(_names())
 _PLACE = {name: place for place, name in enumerate(WORK)}
-_COUNTED = (*_KINDS, "modules", "propagate")
 _NUMBER = {kind: number for number, kind in enumerate(_COUNTED)}
 _CALLS = np.array([_PLACE[f"{kind}.calls"] for kind in _COUNTED])
-_PRODUCT = _NUMBER["product"]
-_FLOPS = _PLACE[f"product.gflop.side{2 ** _SIDES[0]:.0f}"]
-# Of each kind, the first of the bins of its bytes; -1 where it has none.
+# By kind; -1 where it has none: of its operations by side, of its bytes as a whole, the first of
+# their bins, of its rows.
+_FLOPS = np.array([_PLACE.get(f"{kind}.gflop.side{2 ** _SIDES[0]:.0f}", -1) for kind in _COUNTED])
+_WHOLE = np.array([_PLACE.get(f"{kind}.gbytes", -1) for kind in _COUNTED])
 _FIRST = np.array(
     [_PLACE.get(f"{kind}.gbytes.{2 ** (_BYTES[0] - 10):.0f}k", -1) for kind in _COUNTED]
 )
+_ROWS = np.array([_PLACE.get(f"{kind}.grows", -1) for kind in _COUNTED])
+_NARROW_OF = np.array([_NUMBER[_NARROW.get(kind, kind)] for kind in _COUNTED])
 
 
 @dataclass(frozen=True)
@@ -158,14 +169,16 @@ def total(operations: Operations) -> Work:
     """The sum over operations."""
     work = np.zeros(len(WORK))
     kinds = operations[:, 0].astype(np.int64)
-    amount, size = operations[:, 1], operations[:, 2]
+    amount, size, width, rows = operations[:, 1:5].T
+    product = _FLOPS[kinds] >= 0
+    kinds = np.where((width < _NARROW_WIDTH) & ~product, _NARROW_OF[kinds], kinds)
     np.add.at(work, _CALLS[kinds], 1.0)
-    product, moves = kinds == _PRODUCT, _FIRST[kinds] >= 0
-    narrowest = operations[product, 3:].min(axis=1)
     flop = 2 * amount[product] * operations[product, 3]
-    _spread(work, np.full(len(flop), _FLOPS), flop, narrowest, _SIDES)
-    work[_PLACE["product.gbytes"]] += 1e-9 * size[product].sum()
+    _spread(work, _FLOPS[kinds[product]], flop, operations[product, 3:].min(axis=1), _SIDES)
+    np.add.at(work, _WHOLE[kinds[product]], 1e-9 * size[product])
+    moves, by_rows = _FIRST[kinds] >= 0, _ROWS[kinds] >= 0
     _spread(work, _FIRST[kinds[moves]], amount[moves], size[moves], _BYTES)
+    np.add.at(work, _ROWS[kinds[by_rows]], 1e-9 * rows[by_rows])
     return work
 
 
@@ -199,10 +212,11 @@ def _counted_modules(tracer: "_Tracer") -> Iterator[None]:
 
 
 class _Tracer(Watcher):  # type: ignore[no-untyped-call]
-    """Rows of (kind, amount, size, three sides).
+    """Rows of (kind, amount, size, three more).
 
-    Amount and size of a product are the elements made and the bytes that it touches, its sides
-    the inner, the right and the left one; of anything else, bytes, without sides.
+    Amount and size of a product are the elements made and the bytes that it touches, the three its
+    inner, right and left side. Of anything else they are bytes, and the three the numbers in a row,
+    the rows and nothing, where rows count.
     """
 
     def __init__(self) -> None:
@@ -211,9 +225,9 @@ class _Tracer(Watcher):  # type: ignore[no-untyped-call]
         self.unknown: set[str] = set()
 
     def add(
-        self, kind: str, amount: int = 0, size: int = 0, sides: tuple[int, int, int] = (0, 0, 0)
+        self, kind: str, amount: int = 0, size: int = 0, more: tuple[int, int, int] = (0, 0, 0)
     ) -> None:
-        self.operations.append((_NUMBER[kind], amount, size, *sides))
+        self.operations.append((_NUMBER[kind], amount, size, *more))
 
     def saw(self, name: str, args: tuple[Any, ...], result: Any) -> None:
         kind = _KIND_OF.get(name)
@@ -229,18 +243,22 @@ class _Tracer(Watcher):  # type: ignore[no-untyped-call]
     ) -> None:
         read = list(tensors(args))
         moved = sum(_bytes(one) for one in (*read, *made))
-        if kind == "product":
+        if kind in _PRODUCTS:
             left, right = args[1:3] if name in ("addmm", "baddbmm") else args[:2]
             columns = right.size(-1) if right.dim() > 1 else 1
             sides = (left.size(-1), columns, left.shape[-2:-1].numel())
             self.add(kind, made[0].numel(), moved, sides)
         elif kind == "gather":
-            self.add(kind, 2 * sum(map(_bytes, made)), _bytes(args[0]))
-        elif kind in ("scatter", "extreme"):
+            width = made[0].shape[1:].numel()
+            rows = made[0].shape[:1].numel()
+            self.add(kind, 2 * sum(map(_bytes, made)), _bytes(args[0]), (width, rows, 0))
+        elif kind in _NARROW:
             # The target is the first, and may be larger than what is added to it.
             sources = read if name == "segment_reduce" else read[1:]
-            source = max((one.numel() for one in sources), default=0)
-            self.add(kind, source * made[0].element_size(), _bytes(made[0]))
+            source = max(sources, key=Tensor.numel, default=made[0])
+            width, rows = source.shape[1:].numel(), source.shape[:1].numel()
+            amount = source.numel() * made[0].element_size()
+            self.add(kind, amount, _bytes(made[0]), (width, rows, 0))
         else:
             self.add(kind, moved, moved)
 

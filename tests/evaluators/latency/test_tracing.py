@@ -15,7 +15,7 @@ def numbers(*shape: int, **options: Any) -> Tensor:
     return torch.empty(*shape, device="meta", **options)
 
 
-INDICES, MESSAGES = numbers(150, dtype=torch.int64), numbers(150, 8)
+INDICES = numbers(150, dtype=torch.int64)
 
 
 def told(run: Callable[[], Any]) -> dict[str, float]:
@@ -44,11 +44,10 @@ def test_a_linear_layer() -> None:
 @pytest.mark.parametrize(
     ("run", "kind", "moved"),
     [
-        (lambda x: x.index_select(0, INDICES), "gather", 2 * 4 * 150 * 8),
-        (lambda x: x.index_add(0, INDICES, MESSAGES), "scatter", 4 * 150 * 8),
-        (lambda x: x.index_reduce(0, INDICES, MESSAGES, "amax"), "extreme", 4 * 150 * 8),
         (lambda x: x.relu(), "map", 2 * 4 * 100 * 8),
-        (lambda x: x.exp(), "slow_map", 2 * 4 * 100 * 8),
+        (lambda x: x.exp(), "exponential", 2 * 4 * 100 * 8),
+        (lambda x: x.tanh(), "hyperbolic", 2 * 4 * 100 * 8),
+        (lambda x: x.log(), "logarithm", 2 * 4 * 100 * 8),
         (lambda x: x.sum(0), "reduction", 4 * 100 * 8 + 4 * 8),
         (lambda x: torch.cat([x, x]), "copy", 4 * 4 * 100 * 8),
         (lambda x: x.new_zeros(100, 8), "fill", 2 * 4 * 100 * 8),
@@ -56,10 +55,35 @@ def test_a_linear_layer() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_call_and_its_bytes(run: Callable[[Tensor], Tensor], kind: str, moved: int) -> None:
-    """Of x [100, 8] and 150 indices: one call of the kind, and the bytes that it moves."""
+    """Of x [100, 8]: one call of the kind, and the bytes that it moves."""
     x = numbers(100, 8)
     expected = {f"{kind}.calls": 1, f"{kind}.g": 1e-9 * moved}
     assert told(lambda: run(x)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("run", "kind", "moved"),
+    [
+        (lambda x, _: x.index_select(0, INDICES), "gather", 2),
+        (lambda x, given: x.index_add(0, INDICES, given), "scatter", 1),
+        (lambda x, given: x.index_reduce(0, INDICES, given, "amax"), "extreme", 1),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("width", [15, 16])
+def test_rows_by_index(
+    run: Callable[[Tensor, Tensor], Tensor], kind: str, moved: int, width: int
+) -> None:
+    """Of x [100, width], 150 of them: bytes of the rows, and how many; narrow ones are apart."""
+    if width < 16 and kind != "gather":
+        kind = f"narrow_{kind}"
+    x, given = numbers(100, width), numbers(150, width)
+    expected = {
+        f"{kind}.calls": 1,
+        f"{kind}.g": 1e-9 * moved * 4 * 150 * width,
+        f"{kind}.grows": 1e-9 * 150,
+    }
+    assert told(lambda: run(x, given)) == pytest.approx(expected)
 
 
 def test_amounts_go_to_the_marks_next_to_them() -> None:
