@@ -260,7 +260,7 @@ def refuse_infeasible(setup: Setup, where: str, first: Sequence[Architecture] = 
             return
     else:
         _refuse_too_slow(setup, where, first)
-        found = nearest(setup.space, bounds, remembered_facts(setup), seed, first)
+        found = nearest(setup.space, bounds, remembered_facts(setup), seed, first, MOST_SECONDS)
     if found.architecture is None or found.violation <= 0:
         return
     wanted = " and ".join(str(bound) for bound in bounds)

@@ -127,6 +127,11 @@ class TestNearest:
 
 
 class TestRefusal:
+    @pytest.fixture(autouse=True)
+    def _time_to_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A busy machine looks at fewer architectures in the time that there is."""
+        monkeypatch.setattr("nas.feasible.MOST_SECONDS", 60.0)
+
     def test_the_message_has_the_nearest(self) -> None:
         with pytest.raises(SpecError) as error:
             refuse_infeasible(setup_of("params <= 10"), "a.toml")
@@ -181,8 +186,11 @@ class TestRefusal:
         }
         refuse_infeasible(prepare(spec_from_mapping(tables), Path()), "a.toml")
 
-    def test_a_search_ends_with_status_2_and_stores_nothing(self, tmp_path: Path) -> None:
+    def test_a_search_ends_with_status_2_and_stores_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """On the space of graph networks, which is too large to be gone through."""
+        monkeypatch.setattr("nas.feasible.MOST_SECONDS", 3.0)
         (tmp_path / "a.toml").write_text(
             '[study]\nconstraints = ["params <= 10"]\n[dataset]\nname = "digits_knn"\n'
             "[budget]\nseconds = 3600\n"
