@@ -14,13 +14,14 @@ from evaluators.latency.graphs import inputs
 from evaluators.latency.measuring import measure
 from evaluators.latency.memory import held_bytes, measured_peak_memory_bytes
 from evaluators.latency.runtimes import runnable
+from evaluators.latency.samples import task_of
 from evaluators.latency.values import Device, LatencyError, Runtime, Timing, Workload, random_skew
 from nas.binding import refuse_change
 from nas.record import TrialRecord
 from nas.setup import Setup, prepare
 from nas.spec import StudySpec
 from nas.store import Store
-from search_spaces import SearchSpace, Task
+from search_spaces import SearchSpace
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -166,19 +167,7 @@ def measure_bundle(folder: Path, *, sizes: Sizes = _OWN, manner: Manner = _USUAL
     nodes = max(1, round(own["N"] / graphs))
     edges = round(own["E"] / graphs)
     workload = sizes.workload(Workload(nodes, edges, random_skew(edges / nodes)))
-    task = Task(
-        kind=contract.kind,
-        n_features=contract.n_features,
-        n_classes=contract.n_classes,
-        n_nodes=workload.nodes,
-        n_edges=workload.edges,
-        n_graphs=workload.graphs,
-        n_train=0,
-        n_val=0,
-        n_test=0,
-        metric="accuracy",
-        fingerprint="",
-    )
+    task = task_of(contract.kind, contract.n_features, contract.n_classes, workload)
     program = cast("nn.Module", bundle.program)
     return _measured(program, inputs(task, workload), workload, device, manner)
 
