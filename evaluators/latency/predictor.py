@@ -41,7 +41,7 @@ from evaluators.latency.tracing import WORK, Work
 from evaluators.latency.values import Interval, LatencyError, Workload
 
 # More samples than these make a prediction slower than it has to be, and hardly better.
-MOST_SAMPLES = 800
+MOST_SAMPLES, _MOST_FOR_SPREAD = 1_000, 300
 FEWEST_SAMPLES = 8
 # Of a normal distribution: 90 % lie within so many standard deviations on either side.
 SIGMAS = 1.6449
@@ -185,6 +185,17 @@ class Predictor:
         covered = self.amplitude**2 * kernel(self.points, self.points, self.stretch)
         return lower(covered + np.diag(self.noise**2 / self.weights))
 
+    @property
+    def _few(self) -> slice:
+        """Samples that tell the spread: the fewer, the wider it is, and the sooner known."""
+        return slice(None, None, -(-len(self.residuals) // _MOST_FOR_SPREAD))
+
+    @cached_property
+    def _few_factor(self) -> Floats:
+        few = self._few
+        covered = self.amplitude**2 * kernel(self.points[few], self.points[few], self.stretch)
+        return lower(covered + np.diag(self.noise**2 / self.weights[few]))
+
     @cached_property
     def _coefficients(self) -> Floats:
         solved: Floats = cho_solve((self._factor, True), self.residuals)
@@ -219,7 +230,7 @@ class Predictor:
     def _correction(self, points: Floats) -> tuple[Floats, Floats]:
         """Of the logarithm, with the standard deviation of a measurement around it."""
         covered = self.amplitude**2 * kernel(points, self.points, self.stretch)
-        explained = solve_triangular(self._factor, covered.T, lower=True)
+        explained = solve_triangular(self._few_factor, covered.T[self._few], lower=True)
         prior = self.amplitude**2 * (1 + LINEAR * (points**2).sum(axis=1))
         variance = np.maximum(prior - (explained**2).sum(axis=0), 0.0)
         return covered @ self._coefficients, np.sqrt(variance + self.noise**2)

@@ -89,7 +89,7 @@ _SIDES = (0.0, 3.0, 5.0, 7.0, 9.0)
 _BYTES = (15.0, 18.0, 21.0, 24.0, 27.0)
 _COUNTED = (*_KINDS, *_NARROW.values(), "modules", "propagate")
 _PRODUCTS = ("product", "batched_product")
-_BY_ROWS = ("gather", *_NARROW, *_NARROW.values())
+_BY_ROWS = (*_PRODUCTS, "gather", *_NARROW, *_NARROW.values())
 _WITHOUT_AMOUNT = ("view", "modules", "propagate")
 
 
@@ -177,6 +177,7 @@ def total(operations: Operations) -> Work:
     _spread(work, _FLOPS[kinds[product]], flop, operations[product, 3:].min(axis=1), _SIDES)
     np.add.at(work, _WHOLE[kinds[product]], 1e-9 * size[product])
     moves, by_rows = _FIRST[kinds] >= 0, _ROWS[kinds] >= 0
+    rows = np.where(product, operations[:, 5], rows)
     _spread(work, _FIRST[kinds[moves]], amount[moves], size[moves], _BYTES)
     np.add.at(work, _ROWS[kinds[by_rows]], 1e-9 * rows[by_rows])
     return work
