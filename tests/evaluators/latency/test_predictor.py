@@ -14,12 +14,15 @@ from evaluators.latency.values import LatencyError, Workload
 
 Floats = NDArray[np.float64]
 COST = np.random.default_rng(0).gamma(1.0, 1.0, len(WORK))
+# What the networks here do: few kinds of work, whatever kinds there are.
+KINDS = ("product", "gather", "scatter", "map", "copy", "modules")
+DOES = np.array([name.partition(".")[0] in KINDS for name in WORK])
 
 
 def samples(n: int, seed: int, size: float = 1.0) -> tuple[Floats, list[Workload]]:
     """Works of random amounts of random kinds, and graphs."""
     rng = np.random.default_rng(seed)
-    works = size * rng.gamma(0.5, 1.0, (n, len(WORK))) * (rng.random((n, len(WORK))) < 0.4)
+    works = size * rng.gamma(0.5, 1.0, (n, len(WORK))) * (rng.random((n, len(WORK))) < 0.5) * DOES
     works[:, 0] += size
     nodes = rng.integers(100, 10_000, n).tolist()
     return works, [Workload(one, 5 * one, float(rng.uniform(0, 0.8))) for one in nodes]
