@@ -41,6 +41,8 @@ DATASETS: Mapping[str, Mapping[str, Any]] = {
     "Cora": {"name": "planetoid", "subset": "Cora", "normalize": "row"},
     "minesweeper": {"name": "heterophilous", "subset": "minesweeper"},
 }
+# Of a run, at most: a larger graph takes longer.
+MOST_EPOCHS = {"Cora": 60, "minesweeper": 30}
 SPACE = {
     "name": "gnn",
     "operators": ["gcn", "gat", "sage", "tag", "transformer", "gin", "linear"],
@@ -133,12 +135,16 @@ def _spec(name: str, size: Size, second: str = "params", **tables: Any) -> Any:
             "space": {**SPACE, "depth": list(size.depth)},
             "dataset": dict(DATASETS[name]),
             "strategy": {"name": STRATEGY, "population": 12},
-            "evaluator": {"name": "training", "epochs": size.epochs},
+            "evaluator": {"name": "training", "epochs": _epochs(name, size)},
             "budget": {"trials": size.trials},
             "executor": {"name": "processes", "workers": WORKERS},
             **tables,
         }
     )
+
+
+def _epochs(name: str, size: Size) -> int:
+    return min(size.epochs, MOST_EPOCHS[name])
 
 
 def _metric(setup: Setup) -> str:
@@ -178,7 +184,7 @@ def _trained(
         raise SystemExit(f"expected a dataset for {name}")
     dataset, metric = save_prepared(setup.dataset, store()), _metric(setup)
     jobs = [
-        replace(setup.job(one, dataset, store(), size.epochs), seed=seed)
+        replace(setup.job(one, dataset, store(), _epochs(name, size)), seed=seed)
         for one in chosen
         for seed in range(size.seeds)
     ]
