@@ -1,6 +1,6 @@
 """Is a search better off with predicted latency than with parameters in its place?
 
-All 420 networks of a small space (28 with --quick) are trained from three seeds and timed once on
+All 420 networks of a small space (28 with --quick) are trained from two or three seeds and timed once on
 this machine. Searches are replayed on them: each sees the validation value of the first seed,
 beside the latency that the profile predicts or the parameters, and ends with a front. A front is
 judged by what no search has seen: the validation values of the other seeds and the measured
@@ -41,8 +41,8 @@ DATASETS: Mapping[str, Mapping[str, Any]] = {
     "Cora": {"name": "planetoid", "subset": "Cora", "normalize": "row"},
     "minesweeper": {"name": "heterophilous", "subset": "minesweeper"},
 }
-# Of a run, at most: a larger graph takes longer.
-MOST_EPOCHS = {"Cora": 60, "minesweeper": 30}
+# Epochs and seeds, at most: a larger graph takes longer.
+MOST = {"Cora": (60, 3), "minesweeper": (15, 2)}
 SPACE = {
     "name": "gnn",
     "operators": ["gcn", "gat", "sage", "tag", "transformer", "gin", "linear"],
@@ -144,7 +144,7 @@ def _spec(name: str, size: Size, second: str = "params", **tables: Any) -> Any:
 
 
 def _epochs(name: str, size: Size) -> int:
-    return min(size.epochs, MOST_EPOCHS[name])
+    return min(size.epochs, MOST[name][0])
 
 
 def _metric(setup: Setup) -> str:
@@ -183,10 +183,11 @@ def _trained(
     if setup.dataset is None:
         raise SystemExit(f"expected a dataset for {name}")
     dataset, metric = save_prepared(setup.dataset, store()), _metric(setup)
+    n_seeds = min(size.seeds, MOST[name][1])
     jobs = [
         replace(setup.job(one, dataset, store(), _epochs(name, size)), seed=seed)
         for one in chosen
-        for seed in range(size.seeds)
+        for seed in range(n_seeds)
     ]
     batches = [jobs[i : i + BATCH] for i in range(0, len(jobs), BATCH)]
     executor: Executor = processes.build(workers=WORKERS)
@@ -197,7 +198,7 @@ def _trained(
             told(f"{name}: {len(found)} of {len(batches)} batches are trained")
     executor.shutdown()
     values = [e.metrics.get(metric, 0.0) for i in range(len(batches)) for e in found[i]]
-    return [values[i : i + size.seeds] for i in range(0, len(values), size.seeds)]
+    return [values[i : i + n_seeds] for i in range(0, len(values), n_seeds)]
 
 
 def _workload(setup: Setup) -> Workload:
