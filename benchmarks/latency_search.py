@@ -1,9 +1,9 @@
 """Is a search better off with predicted latency than with parameters in its place?
 
-All 420 networks of a small space (28 with --quick) are trained from two or three seeds and timed once on
-this machine. Searches are replayed on them: each sees the validation value of the first seed,
-beside the latency that the profile predicts or the parameters, and ends with a front. A front is
-judged by what no search has seen: the validation values of the other seeds and the measured
+All 420 networks of a small space (28 with --quick) are trained from two or three seeds and timed
+once on this machine. Searches are replayed on them: each sees the validation value of the first
+seed, beside the latency that the profile predicts or the parameters, and ends with a front. A front
+is judged by what no search has seen: the validation values of the other seeds and the measured
 latency. The hypervolume is a share of what the whole pool has. Then each dataset is searched in
 earnest, by `nas.search`.
 """
