@@ -6,6 +6,7 @@ discarded and repeated. There are bounds to that: what stays noisy says so.
 """
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,8 @@ ROUNDS, LEAST_ROUNDS, TRIES = 9, 5, 2
 # Seconds that a sample takes at least, by repeating what is shorter, up to so many times. What
 # takes less than so many runs once before, so that it finds its own data in the caches.
 _SAMPLE, _MOST_REPEATS, _LONG = 1e-3, 1000, 2e-2
+# Processes that may want to run now and then beside several threads.
+_PASSERS_BY = 0.5
 # Seconds that a network runs while energy is counted: a counter moves every 1 to 100 ms.
 _ENERGY = 0.5
 # How often the reference is timed before a round, and after it.
@@ -76,7 +79,7 @@ def measure(
         found = _rounds(every, repeats, wanted, clock, report)
         read = counter(kind, powercap)
         spent = [None if read is None else _energy_mj(run, read, clock) for run in runs]
-    timings = _timings(found, wanted)
+    timings = _timings(found, wanted, threads)
     return [replace(one, energy_mj=mj) for one, mj in zip(timings, spent, strict=True)]
 
 
@@ -130,14 +133,26 @@ def _best(found: Sequence[_Round]) -> float:
     return _quartile([one.reference for one in found])
 
 
-def _timings(found: Sequence[_Round], wanted: int) -> list[Timing]:
+def _timings(found: Sequence[_Round], wanted: int, threads: int) -> list[Timing]:
     """Of the good rounds; where there are too few, of the best, which are noisy then."""
     steady = len(_good(found)) >= wanted
     kept = _good(found) if steady else sorted(found, key=lambda one: one.reference)[:wanted]
     drift = max(one.reference for one in kept) / _best(found) - 1
     busy = float(np.mean([one.load for one in kept]))
+    steady = steady and not _crowded(busy, threads)
     by_run = zip(*(one.samples for one in kept), strict=True)
     return [_timing(samples, busy, drift, steady) for samples in by_run]
+
+
+def _crowded(busy: float, threads: int) -> bool:
+    """Whether others want the cores that several threads need, all at a time.
+
+    One that has to wait for its core makes the others wait in turn, which takes many times longer
+    in every round alike, so that no drift shows it. A single thread's CPU time does not mind.
+    """
+    cores = os.cpu_count() or 1
+    others = busy * cores - 1
+    return threads > 1 and others > cores - threads + _PASSERS_BY
 
 
 def _timing(samples: Sequence[Sample], busy: float, drift: float, steady: bool) -> Timing:

@@ -202,3 +202,24 @@ def test_more_threads_than_cores_are_refused() -> None:
         measure([lambda: seen.append(1)], threads=10_000)
     assert seen == []
     assert measure([]) == []
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core has no room for two threads")
+@pytest.mark.parametrize(
+    ("threads", "others", "noisy"), [(2, 1, True), (2, 0, False), (1, 1, False)]
+)
+def test_several_threads_need_their_cores_all_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, threads: int, others: int, noisy: bool
+) -> None:
+    """On two cores another process, always there, makes two threads wait in every round alike."""
+    monkeypatch.setattr("evaluators.latency.measuring.os.cpu_count", lambda: 2)
+    monkeypatch.setattr("evaluators.latency.measuring.load", lambda: (1 + others) / 2)
+    machine = Machine()
+    (timing,) = measure(
+        [machine.network("0", lambda: 0.004)],
+        threads=threads,
+        clock=machine.clock,
+        reference=machine.network("reference", lambda: 1e-3),
+    )
+    assert timing.noisy is noisy
+    assert timing.drift == 0
