@@ -1,6 +1,7 @@
 """`nas latency`: how long networks take on a device; `nas latency measure` is here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -147,9 +148,10 @@ def measure_command(
         _refuse_study(subject)
         measured = measure_bundle(Path(subject), sizes=sizes, manner=manner)
     else:
-        measured = measure_trial(
-            subject, trial, storage=storage, data_root=data_root, sizes=sizes, manner=manner
-        )
+        with _bundle_hint(subject):
+            measured = measure_trial(
+                subject, trial, storage=storage, data_root=data_root, sizes=sizes, manner=manner
+            )
     write_rows([one.to_json() for one in measured], fmt, _COLUMNS)
     for warning in filter(None, (one.warning for one in measured)):
         click.echo(f"warning: {warning}", err=True)
@@ -161,6 +163,21 @@ def _refuse_study(subject: str) -> None:
             f'"{subject}" is no folder of a bundle; for a study name a trial too: '
             f"nas latency measure {subject} TRIAL"
         )
+
+
+@contextmanager
+def _bundle_hint(subject: str) -> Iterator[None]:
+    """Where there is no such study, or trial of it, but a folder of its name."""
+    from nas.store import StoreError
+
+    try:
+        yield
+    except StoreError as error:
+        if not Path(subject).is_dir():
+            raise
+        raise click.UsageError(
+            f"{error}; a bundle takes no trial number: nas latency measure {subject}"
+        ) from error
 
 
 class _Said:

@@ -97,6 +97,13 @@ def test_bad_input_is_a_line_with_its_remedy(
     assert "Traceback" not in result.stderr
 
 
+def test_a_bundle_takes_no_trial(bundle: str, nas: Nas) -> None:
+    """Said beside what is wrong with the study of that name."""
+    result = nas("latency", "measure", bundle, "3", code=2)
+    assert f"a bundle takes no trial number: nas latency measure {bundle}" in result.stderr
+    assert "bundle" not in nas("latency", "measure", "tiny", "99", code=2).stderr
+
+
 def test_without_a_compiler_only_eager_runs(nas: Nas, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says how to get one."""
     monkeypatch.setenv("CXX", "no-such-compiler")
