@@ -44,8 +44,15 @@ class TrialRecord:
     measured: Mapping[str, Any] = field(default_factory=FrozenMapping)
 
     @property
+    def is_measured_well(self) -> bool:
+        """Whether what was measured counts: its device was quiet meanwhile."""
+        return bool(self.measured) and not self.measured.get("noisy")
+
+    @property
     def settled(self) -> Mapping[str, float]:
-        """The metrics, with what was measured on the device in place of what was predicted."""
+        """The metrics, with what was measured well on the device in place of predictions."""
+        if not self.is_measured_well:
+            return self.metrics
         known = {m: self.measured[m] for m in MEASURED if self.measured.get(m) is not None}
         replaced = {end for metric in known for end in ends(metric)}
         return {k: v for k, v in self.metrics.items() if k not in replaced} | known
@@ -87,7 +94,7 @@ class TrialCounts:
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """One study at a glance, by SQL counts alone.
+    """One study at a glance, by SQL counts alone where nothing was measured on a device.
 
     Attributes:
         name: of the study.
@@ -96,7 +103,7 @@ class StudyStatus:
         objectives: {metric: direction}.
         target: trials wanted, or None.
         trials: counts.
-        best: {metric: best value so far}.
+        best: {metric: best value so far}, of trials that keep their bounds as measured.
         seconds: spent searching, over all runs.
         created, changed: ISO 8601, UTC.
         storage: URL, without a password.

@@ -1,7 +1,7 @@
 """A study from its specification to the end of its budget: `search` and `resume`."""
 
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from evaluators import Artifact, Executor
@@ -146,7 +146,7 @@ def remeasure(
 ) -> list[TrialRecord]:
     """Measure the latency of a study's front on this device, and return the front as it is then.
 
-    What has been measured is kept, and only what is missing is measured.
+    What was measured well is kept, and only what is missing is measured.
 
     Args:
         progress, space: as for `search`.
@@ -251,7 +251,9 @@ def _drive(
     join: bool,
 ) -> StudyStatus:
     name, budget = setup.spec.study.name, setup.spec.budget
-    teller = Teller(store.status(name), budget.seconds, progress)
+    # The stored target is of the run before.
+    status = replace(store.status(name), target=budget.trials)
+    teller = Teller(status, budget.seconds, progress)
     twin = Twin(store, name, setup.space, setup.objectives, setup.constraints)
     book = Ledger(store, name, twin, Patience(teller.say), join=join)
     state, reason = "stopped", "failed"
@@ -279,10 +281,10 @@ def _drive(
 
 
 def _may_measure(store: Store, spec: StudySpec) -> bool:
-    """Whether a front's latency is wanted, and missing."""
+    """Whether a front's latency is wanted, and missing, or was measured on a busy device."""
     if spec.latency is None or not spec.latency.remeasure:
         return False
-    return any(not trial.measured for trial in store.front(spec.study.name))
+    return any(not trial.is_measured_well for trial in store.front(spec.study.name))
 
 
 def _measure_front(store: Store, setup: Setup, teller: Teller) -> None:

@@ -1,6 +1,6 @@
 """A study's front on the device itself: predictions chose it, measurements have the last word."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
@@ -42,11 +42,14 @@ def remeasure(
         say: told of what is done, in lines.
         measure: by default `measured`.
 
+    What was measured on a busy device is recorded, but does not count: it is measured again by the
+    next call.
+
     Returns:
-        How many trials were measured.
+        How many networks were measured well.
     """
     name = setup.spec.study.name
-    first, without = store.front(name), set[str]()
+    first, without, noisy = store.front(name), set[str](), list[int]()
     tried, most = 0, max(LEAST, MOST * len(first))
     for _ in range(ROUNDS):
         missing = _missing(store.front(name), without)[: most - tried]
@@ -55,8 +58,15 @@ def remeasure(
         say(f"measuring {_networks(len(missing))} of the front on this device")
         for start in range(0, len(missing), TOGETHER):
             batch = missing[start : start + TOGETHER]
-            without |= _batch(store, setup, batch, say, measure or measured)
+            found, busy = _batch(store, setup, batch, say, measure or measured)
+            without |= found
+            noisy += busy
         tried += len(missing)
+    if noisy:
+        say(
+            f"warning: this device was too busy to measure {_trials(noisy)} well: predictions "
+            f"count for them; measure again with: nas resume {name}"
+        )
     last = store.front(name)
     if tried:
         _tell_changes(first, last, say)
@@ -76,7 +86,7 @@ def _missing(front: Sequence[TrialRecord], without: set[str]) -> list[TrialRecor
     """What is to be measured; those that differ in their recipe alone have one network."""
     found: dict[str, TrialRecord] = {}
     for trial in front:
-        if not trial.measured and _structure(trial) not in without:
+        if not trial.is_measured_well and _structure(trial) not in without:
             found.setdefault(_structure(trial), trial)
     return list(found.values())
 
@@ -87,11 +97,11 @@ def _batch(
     trials: Sequence[TrialRecord],
     say: Callable[[str], None],
     measure: Measure,
-) -> set[str]:
+) -> tuple[set[str], list[int]]:
     """Measure networks side by side; record it for all trials that have them.
 
     Returns:
-        The structures that could not be measured.
+        The structures that could not be measured well; the trials whose timings are noisy.
     """
     name = setup.spec.study.name
     found = measure(setup, [t.architecture for t in trials if t.architecture is not None])
@@ -102,9 +112,8 @@ def _batch(
     for trial, one in pairs:
         if isinstance(one, str):
             say(f"warning: trial {trial.number} was not measured: {one}")
-    if noisy := [str(t.number) for t, one in pairs if isinstance(one, Timing) and one.noisy]:
-        say(f"warning: this device was too busy to measure well: trials {', '.join(noisy)}")
-    return {_structure(trial) for trial in trials} - timings.keys()
+    without = {_structure(t) for t, one in pairs if isinstance(one, str) or one.noisy}
+    return without, [t.number for t, one in pairs if isinstance(one, Timing) and one.noisy]
 
 
 def _tell_changes(
@@ -112,11 +121,15 @@ def _tell_changes(
 ) -> None:
     before, after = {t.number for t in first}, {t.number for t in last}
     changes = [
-        f"trials {', '.join(map(str, sorted(numbers)))} {verb}"
+        f"{_trials(numbers)} {verb}"
         for numbers, verb in ((before - after, "left it"), (after - before, "joined it"))
         if numbers
     ]
     say(f"the front as measured: {'; '.join(changes) or 'no other than predicted'}")
+
+
+def _trials(numbers: Collection[int]) -> str:
+    return f"trial{'s' * (len(numbers) != 1)} {', '.join(map(str, sorted(numbers)))}"
 
 
 def _networks(number: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from nas.constraints import parse, total_violation
+from nas.constraints import Constraint, parse
 from nas.record import MEASURED, TrialRecord
 from nas.store.rows import losses_of, objectives_of
 
@@ -15,21 +15,16 @@ _TRIFLE = 1e-6
 def ranked(spec: Mapping[str, Any], trials: Sequence[TrialRecord]) -> list[tuple[int, TrialRecord]]:
     """The feasible, complete trials of a study with their ranks, front after front.
 
-    What was measured counts in place of what was predicted, for constraints too. What was not is
-    expected to be as far off its prediction as the measured ones are in the middle: a device that
-    is slower than its profile by a tenth is so for all of them.
+    What was measured counts in place of what was predicted, for constraints too. What was not, or
+    on a device too busy to measure well, is expected to be as far off its prediction as the
+    measured ones are in the middle: a device that is slower than its profile by a tenth is so for
+    all of them.
 
     Args:
         spec: the study file, as it is stored.
         trials: of the study, by number; of equal architectures the first one stands for all.
     """
-    bounds = [parse(text) for text in spec["study"].get("constraints", ())]
-    distinct: dict[str, TrialRecord] = {}
-    for trial in trials:
-        kept = not trial.measured or total_violation(bounds, trial.settled) <= 0
-        if trial.state == "complete" and trial.architecture is not None and kept:
-            distinct.setdefault(trial.architecture.key, trial)
-    candidates = list(distinct.values())
+    candidates = _candidates(spec, trials)
     if not candidates:
         return []
     from nas.pareto import non_dominated_ranks  # imports numpy, which a status does without
@@ -42,11 +37,47 @@ def ranked(spec: Mapping[str, Any], trials: Sequence[TrialRecord]) -> list[tuple
     return [(ranks[i], candidates[i]) for i in order]
 
 
+def best_measured(spec: Mapping[str, Any], trials: Sequence[TrialRecord]) -> dict[str, float]:
+    """{metric: its value in the best trial for it}, where what was measured counts as in a front.
+
+    Args:
+        spec, trials: as for `ranked`.
+    """
+    candidates, off, objectives = (
+        _candidates(spec, trials),
+        _how_far_off(trials),
+        objectives_of(spec),
+    )
+    best = {}
+    for place, metric in enumerate(objectives if candidates else ()):
+        losses = [losses_of(_expected(trial, off), objectives)[place] for trial in candidates]
+        best[metric] = float(candidates[losses.index(min(losses))].settled[metric])
+    return best
+
+
+def broken(spec: Mapping[str, Any], trial: TrialRecord) -> list[Constraint]:
+    """The bounds that a trial does not keep as measured; none, where it was not measured well."""
+    if not trial.is_measured_well:
+        return []
+    bounds = [parse(text) for text in spec["study"].get("constraints", ())]
+    return [bound for bound in bounds if (bound.violation(trial.settled) or 0.0) > 0]
+
+
+def _candidates(spec: Mapping[str, Any], trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Complete and feasible ones; of equal architectures the first."""
+    distinct: dict[str, TrialRecord] = {}
+    for trial in trials:
+        if trial.state == "complete" and trial.architecture is not None and not broken(spec, trial):
+            distinct.setdefault(trial.architecture.key, trial)
+    return list(distinct.values())
+
+
 def _how_far_off(trials: Sequence[TrialRecord]) -> dict[str, float]:
     """Of each measured metric the median of measured over predicted."""
     found = {}
     for metric in MEASURED:
-        pairs = [(t.measured.get(metric), t.metrics.get(metric)) for t in trials if t.measured]
+        quiet = [trial for trial in trials if trial.is_measured_well]
+        pairs = [(t.measured.get(metric), t.metrics.get(metric)) for t in quiet]
         ratios = [measured / predicted for measured, predicted in pairs if measured and predicted]
         if ratios:
             found[metric] = median(ratios) * (1 + _TRIFLE)
@@ -54,7 +85,7 @@ def _how_far_off(trials: Sequence[TrialRecord]) -> dict[str, float]:
 
 
 def _expected(trial: TrialRecord, off: Mapping[str, float]) -> Mapping[str, float]:
-    if trial.measured:
+    if trial.is_measured_well:
         return trial.settled
     factors = {metric: factor for metric, factor in off.items() if metric in trial.metrics}
     return {**trial.metrics, **{m: trial.metrics[m] * factor for m, factor in factors.items()}}
