@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nas.record import StudyStatus, TrialRecord
 
 FAILED, INTERRUPTED = 1, 130
-_MEASURED = "measured_latency_ms"
+MEASURED_LATENCY = "measured_latency_ms"
 # The states that the object of `search --format json` counts.
 _COUNTED = ("complete", "failed", "pruned", "infeasible", "cached", "running")
 
@@ -114,6 +114,7 @@ def search_command(
     """
     from nas.spec import load_spec
 
+    _refuse_both(accept_device, sets)
     options = {
         "study.name": name,
         "budget.trials": trials,
@@ -132,6 +133,15 @@ def search_command(
 
     with reported(ctx, study.study.name, storage, fmt), Live() as live:
         search(study, storage=storage, data_root=data_root, progress=live, where=str(spec))
+
+
+def _refuse_both(accept_device: bool, sets: Sequence[str]) -> None:
+    pairs = [[part.strip() for part in text.split("=", 1)] for text in sets]
+    if accept_device and ["latency.accept_device", "false"] in pairs:
+        raise click.UsageError(
+            "--accept-device and --set latency.accept_device=false contradict each other; leave "
+            "one of them out"
+        )
 
 
 @contextmanager
@@ -233,9 +243,16 @@ def front_row(trial: "TrialRecord") -> dict[str, Any]:
     value = trial.to_json()
     row = {"trial": trial.number} | {k: value[k] for k in ("architecture", "decisions", "metrics")}
     if trial.measured or _is_predicted(trial):
-        row[_MEASURED] = trial.measured.get("latency_ms")
-        row["noisy"] = trial.measured.get("noisy")
+        row |= measured_columns(trial)
     return row
+
+
+def measured_columns(trial: "TrialRecord") -> dict[str, Any]:
+    """What was measured of a trial on the device; None where it was not."""
+    return {
+        MEASURED_LATENCY: trial.measured.get("latency_ms"),
+        "noisy": trial.measured.get("noisy"),
+    }
 
 
 def _is_predicted(trial: "TrialRecord") -> bool:
@@ -247,15 +264,11 @@ def write_front(front: Sequence["TrialRecord"], objectives: Sequence[str]) -> No
     """A front as text: trial, objectives, latency as predicted and as measured, decisions."""
     latency = "latency_ms" if any(map(_is_predicted, front)) else None
     metrics = list(dict.fromkeys([*objectives, *filter(None, [latency])]))
-    columns = [*metrics, *[_MEASURED] * (latency is not None)]
+    columns = [*metrics, *[MEASURED_LATENCY] * (latency is not None)]
     columns += ["noisy"] * any(trial.measured.get("noisy") for trial in front)
     rows = []
     for trial in front:
-        measured = {
-            _MEASURED: trial.measured.get("latency_ms"),
-            "noisy": trial.measured.get("noisy"),
-        }
-        values = {**trial.metrics, **measured}
+        values = {**trial.metrics, **measured_columns(trial)}
         said = choices(trial.architecture.choices) if trial.architecture else ""
         rows.append([str(trial.number), *(shown(values.get(name)) for name in columns), said])
     write_table(["trial", *columns, "decisions"], rows)

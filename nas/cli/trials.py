@@ -1,12 +1,13 @@
 """`nas trials`, `show`, `front`: what a study has found."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nas.cli._output import cell, choices, write_json, write_rows, write_table
 from nas.cli._shared import command, format_option, name_argument, storage_option
-from nas.cli.search import front_row, write_front
+from nas.cli.search import MEASURED_LATENCY, front_row, measured_columns, write_front
 
 if TYPE_CHECKING:
     from nas.record import TrialRecord
@@ -33,19 +34,26 @@ def trials_command(name: str, storage: str, fmt: str) -> None:
     if fmt != "text":
         write_rows([trial.to_json() for trial in trials], fmt)
         return
-    objectives = list(store.status(name).objectives)
-    head = ["trial", "state", *objectives, "epochs", "seconds", "decisions"]
-    write_table(head, [_row(trial, objectives) for trial in trials])
+    from nas.store.fronts import broken
+
+    spec, objectives = store.spec(name), list(store.status(name).objectives)
+    measured = [MEASURED_LATENCY] * any(trial.measured for trial in trials)
+    measured += ["noisy"] * any(trial.measured.get("noisy") for trial in trials)
+    head = ["trial", "state", *objectives, *measured, "epochs", "seconds", "decisions"]
+    write_table(head, [_row(t, objectives, measured, bool(broken(spec, t))) for t in trials])
 
 
-def _row(trial: "TrialRecord", objectives: list[str]) -> list[str]:
+def _row(
+    trial: "TrialRecord", objectives: list[str], measured: list[str], is_broken: bool
+) -> list[str]:
+    values = {**trial.metrics, **measured_columns(trial)}
     said = choices(trial.architecture.choices) if trial.architecture else ""
     if trial.failure:
         said = f"{trial.failure.get('kind', '')}: {trial.failure.get('message', '')}  {said}"
     return [
         str(trial.number),
-        f"{trial.state} (cached)" if trial.cached else trial.state,
-        *(cell(trial.metrics.get(metric)) for metric in objectives),
+        f"{trial.state}{' (cached)' * trial.cached}{', breaks a bound' * is_broken}",
+        *(cell(values.get(name)) for name in (*objectives, *measured)),
         str(trial.epochs),
         f"{trial.seconds:.1f}",
         said,
@@ -81,15 +89,24 @@ def show_command(name: str, trial: int, storage: str, fmt: str) -> None:
     elif fmt == "csv":
         write_rows([record.to_json()], fmt)
     else:
-        _write_trial(record, rungs)
+        from nas.store.fronts import broken
+
+        _write_trial(record, rungs, [str(bound) for bound in broken(store.spec(name), record)])
 
 
-def _write_trial(record: "TrialRecord", rungs: list[dict[str, Any]]) -> None:
+def _write_trial(record: "TrialRecord", rungs: list[dict[str, Any]], broken: Sequence[str]) -> None:
     value = record.to_json()
     click.echo(f"trial         {record.number}, {record.state}{', cached' * record.cached}")
     click.echo(f"architecture  {value['architecture'] or 'not proposed yet'}")
     if record.violation:
         click.echo(f"violation     {cell(record.violation)} of its constraints, relative")
+    for bound in broken:
+        click.echo(f"breaks        {bound} as measured")
+    value["measured"] = {
+        name: "no" if item is False else item
+        for name, item in record.measured.items()
+        if item is not None
+    }
     for title in ("decisions", "metrics", "measured", "note", "evaluated"):
         if value[title]:
             click.echo(f"\n{title}")

@@ -17,7 +17,7 @@ from nas.store.engine import (
     parse_url,
     reachable,
 )
-from nas.store.fronts import ranked
+from nas.store.fronts import best_measured, ranked
 from nas.store.places import recorded_place, referred_artifacts, resolved_place
 from nas.store.rows import (
     best_values,
@@ -26,7 +26,7 @@ from nas.store.rows import (
     trial_record,
     trial_rows,
 )
-from nas.store.schema import evaluations, runs, studies, trials
+from nas.store.schema import evaluations, latencies, runs, studies, trials
 from search_spaces.errors import did_you_mean
 
 # Optuna's own table of studies, which may not be there yet.
@@ -100,8 +100,11 @@ class Store:
         """All trials of a study, by number."""
         with self.reading() as connection:
             study = self.row(connection, name)["id"]
-            query = trial_rows(study).order_by(trials.c.ordinal)
-            return [trial_record(row) for row in connection.execute(query).mappings()]
+            return self._trials(connection, study)
+
+    def _trials(self, connection: sa.Connection, study: int) -> list[TrialRecord]:
+        query = trial_rows(study).order_by(trials.c.ordinal)
+        return [trial_record(row) for row in connection.execute(query).mappings()]
 
     def trial(self, name: str, number: int) -> TrialRecord:
         """One trial.
@@ -216,10 +219,17 @@ class Store:
             objectives=objectives,
             target=row["target"],
             trials=count_trials(connection, row["id"], alive),
-            best=best_values(connection, row["id"], objectives),
+            best=self._best(connection, row),
             seconds=round(row["seconds"], 3),
             created=row["created"],
             changed=row["changed"],
             storage=hidden_password(self.storage),
             drivers=len(alive),
         )
+
+    def _best(self, connection: sa.Connection, row: Mapping[str, Any]) -> dict[str, float]:
+        """By one query for each objective; by all trials only where some were measured."""
+        query = sa.select(latencies.c.ordinal).where(latencies.c.study_id == row["id"]).limit(1)
+        if connection.execute(query).first() is None:
+            return best_values(connection, row["id"], objectives_of(row["spec"]))
+        return best_measured(row["spec"], self._trials(connection, row["id"]))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from evaluators.latency.values import Timing
 from nas.cli import main
 from nas.latency import remeasure as module
 from nas.latency.remeasure import remeasure
-from nas.record import TrialRecord
+from nas.record import Progress, TrialRecord
 from nas.setup import Setup, prepare
 from nas.spec import SpecError, StudySpec
 from nas.store import Store
@@ -122,10 +123,49 @@ class TestRepair:
         assert slow.isdisjoint(numbers(after))
         assert all(trial.measured for trial in after)
         assert all(trial.settled["latency_ms"] <= 0.25 for trial in after)
-        assert f"trials {', '.join(map(str, sorted(slow)))} left it" in said[-1]
+        plural = "s" * (len(slow) != 1)
+        assert f"trial{plural} {', '.join(map(str, sorted(slow)))} left it" in said[-1]
         # Not on any later front either; what ended is as it was.
         assert slow.isdisjoint(numbers(store.fronts("fake")))
         assert {store.trial("fake", n).state for n in slow} == {"complete"}
+
+        one, kept = min(slow), after[0].number
+        shown = CliRunner().invoke(main, ["show", "fake", str(one), "--storage", store.storage])
+        assert "\nbreaks        latency_ms <= 0.25 as measured\n" in shown.stdout
+        assert re.search(r"\n  noisy +no\n", shown.stdout)
+        assert "energy_mj" not in shown.stdout
+        lines = CliRunner().invoke(main, ["trials", "fake", "--storage", store.storage]).stdout
+        head, *rows = lines.splitlines()
+        assert "measured_latency_ms" in head
+        marked = {int(row.split()[0]) for row in rows if ", breaks a bound" in row}
+        assert slow <= marked
+        assert kept not in marked
+        assert all(store.trial("fake", n).settled["latency_ms"] > 0.25 for n in marked)
+
+    def test_the_best_values_are_of_trials_that_keep_their_bounds(self, store: Store) -> None:
+        predicted = store.status("fake").best
+        best = store.front("fake")[0]
+        assert predicted["val_accuracy"] == best.metrics["val_accuracy"]
+        store_latencies(store, "fake", {best.number: timing(9.0).to_json()})
+        found, front = store.status("fake").best, store.front("fake")
+        assert found["val_accuracy"] == max(values(t)[0] for t in front)
+        assert found["val_accuracy"] < predicted["val_accuracy"]
+
+    def test_what_is_noisy_is_shown_and_counts_as_its_prediction(self, store: Store) -> None:
+        """It is measured again by the next run; the control is quiet, and breaks the bound."""
+        before = store.front("fake")
+        said = measured(store, Bench(lambda ms: 100 * ms, noisy=True))
+        assert numbers(store.front("fake")) == numbers(before)
+        assert [t.settled for t in store.front("fake")] == [t.metrics for t in before]
+        assert all(t.measured["latency_ms"] > 0.25 for t in store.front("fake"))
+        (line,) = [text for text in said if "too busy" in text]
+        assert "predictions count for them; measure again with: nas resume fake" in line
+        again = Bench(lambda ms: 100 * ms)
+        measured(store, again)
+        assert {t.architecture.key for t in before if t.architecture} <= {
+            key for keys in again.asked for key in keys
+        }
+        assert not set(numbers(before)) & set(numbers(store.front("fake")))
 
     def test_a_device_that_is_slower_throughout_changes_nothing(self, store: Store) -> None:
         """Those that are not measured would be slower too; the control is one that is not."""
@@ -293,6 +333,12 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 class TestStudy:
+    def test_the_progress_of_a_longer_run_has_its_target(self, storage: str) -> None:
+        search(fake_spec(2), storage=storage, data_root=Path())
+        told: list[Progress] = []
+        resume("fake", storage=storage, data_root=Path(), trials=4, progress=told.append)
+        assert {p.status.target for p in told} == {4}
+
     def test_a_finished_search_measures_its_front_and_shows_both(
         self, storage: str, bench: Bench, tmp_path: Path
     ) -> None:
@@ -338,7 +384,7 @@ class TestStudy:
         assert all(trial.measured for trial in front)
         asked = len(bench.asked)
         assert study.remeasure() == front
-        assert len(bench.asked) == asked
+        assert len(bench.asked) == asked + 1  # they were noisy
 
         search(
             spec_of(12, measured=True, study={"name": "other"}), storage=storage, data_root=Path()
