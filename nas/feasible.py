@@ -16,7 +16,7 @@ from evaluators.facts import CandidateError
 from evaluators.latency.values import UnknownOperatorError
 from nas.constraints import Constraint, total_violation
 from nas.fold import remembered_facts
-from nas.setup import Setup
+from nas.setup import PREDICTED, Setup
 from nas.spec import SpecError
 from nas.strategies._base import Facts
 from search_spaces import Architecture, SearchSpace
@@ -264,7 +264,12 @@ def refuse_infeasible(setup: Setup, where: str, first: Sequence[Architecture] = 
     if found.architecture is None or found.violation <= 0:
         return
     wanted = " and ".join(str(bound) for bound in bounds)
-    has = ", ".join(f"{m} = {found.facts[m]:.15g}" for m in dict.fromkeys(c.metric for c in bounds))
+    has = ", ".join(
+        f"{m} = {found.facts[m]:.4g} (predicted)"
+        if m in PREDICTED and not looked_up
+        else f"{m} = {found.facts[m]:.15g}"
+        for m in dict.fromkeys(c.metric for c in bounds)
+    )
     looked = (
         f"no architecture of the space keeps {wanted}: the nearest of its {found.tried}"
         if found.complete

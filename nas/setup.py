@@ -154,6 +154,7 @@ def prepare(
         space: given from Python, in place of the study file's.
         where: begins each message: the study file.
         with_latency: whether to open the profile that `[latency]` names: only a search needs it.
+            Without it the metrics of a profile may be asked for before there is one.
 
     Raises:
         UsageError: a plug-in's option, a metric, a profile or a graph that would fail later.
@@ -183,7 +184,8 @@ def prepare(
             evaluator.check(space)
     constraints = constraints_of(spec)
     latency = opened_latency(spec, task, dataset, where) if with_latency else None
-    _check_metrics(spec, evaluator, constraints, latency, where)
+    known = latency.metrics if latency is not None else () if with_latency else PREDICTED
+    _check_metrics(spec, evaluator, constraints, known, where)
     rung_epochs = spec.halving.epochs if spec.halving else ()
     if rung_epochs and rung_epochs[-1] >= evaluator.epochs:
         raise SpecError(
@@ -245,18 +247,18 @@ def _check_metrics(
     spec: StudySpec,
     evaluator: Evaluator,
     constraints: tuple[Constraint, ...],
-    latency: "Latency | None",
+    predicted: tuple[str, ...],
     where: str,
 ) -> None:
-    known = [*evaluator.metrics, *(FACTS if spec.dataset is not None else ())]
-    if spec.latency is not None:
-        predicted = latency.metrics if latency is not None else PREDICTED
-        if twice := [metric for metric in predicted if metric in evaluator.metrics]:
-            raise SpecError(
-                f'{where}: [latency]: the evaluator "{spec.evaluator.name}" gives {twice[0]} '
-                "itself; leave the table out"
-            )
-        known += predicted
+    known = [*evaluator.metrics]
+    if spec.dataset is not None:
+        known += [*FACTS, *predicted]
+    twice = [metric for metric in predicted if metric in evaluator.metrics]
+    if twice and spec.latency is not None:
+        raise SpecError(
+            f'{where}: [latency]: the evaluator "{spec.evaluator.name}" gives {twice[0]} '
+            "itself; leave the table out"
+        )
     wanted = [("objectives", metric) for metric in spec.study.objectives]
     wanted += [("constraints", constraint.metric) for constraint in constraints]
     for key, metric in wanted:

@@ -298,6 +298,15 @@ class TestConstraint:
         predicted = float(said.partition("predicted to take ")[2].partition(" ms")[0])
         assert predicted == pytest.approx(0.124, rel=0.15)
 
+    def test_where_another_bound_is_kept_by_none_the_prediction_is_short(
+        self, devices: Path
+    ) -> None:
+        setup = prepare(spec_of(1, ["latency_ms <= 1.5", "params <= 1"]), Path())
+        with pytest.raises(
+            SpecError, match=r"has latency_ms = 0\.\d{1,4} \(predicted\), params = \d"
+        ):
+            refuse_infeasible(setup, "a.toml")
+
     def test_in_a_large_space_within_ten_seconds(
         self, devices: Path, storage: str, tmp_path: Path
     ) -> None:
@@ -393,6 +402,29 @@ class TestBinding:
         prepare(spec, Path(), with_latency=False)
         with pytest.raises(SpecError, match="no profile of device"):
             prepare(spec, Path())
+
+
+def test_a_profile_may_be_made_for_a_study_that_asks_for_predictions_already() -> None:
+    """No [latency] yet; a search is refused, and told what to do."""
+    spec = fake_spec(
+        1, study={"objectives": {"val_accuracy": "maximize", "latency_ms": "minimize"}}
+    )
+    prepare(spec, Path(), with_latency=False)
+    with pytest.raises(SpecError, match="to have it predicted, name a profile"):
+        prepare(spec, Path())
+    wrong = fake_spec(1, study={"constraints": ["latency_s <= 1"]})
+    with pytest.raises(SpecError, match='did you mean "latency_ms"'):
+        prepare(wrong, Path(), with_latency=False)
+
+
+def test_a_device_is_accepted_or_not(tmp_path: Path, storage: str) -> None:
+    (tmp_path / "a.toml").write_text(_toml(spec_of(2)))
+    arguments = ["search", str(tmp_path / "a.toml"), "--storage", storage, "--accept-device"]
+    result = CliRunner().invoke(main, [*arguments, "--set", "latency.accept_device = false"])
+    assert result.exit_code == 2
+    assert "contradict each other" in result.stderr
+    alike = CliRunner().invoke(main, [*arguments, "--set", "latency.accept_device=true"])
+    assert "contradict" not in alike.stderr
 
 
 def test_peak_memory_is_a_fact_with_or_without_a_device(storage: str) -> None:
