@@ -7,8 +7,10 @@ replaced as a whole, so that a killed process leaves the one before.
 import io
 import json
 import os
+import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +32,8 @@ __all__ = [
     "SUFFIX",
     "VERSION",
     "Profile",
+    "check_writable",
+    "device_name",
     "devices_folder",
     "load_profile",
     "profile_path",
@@ -40,8 +44,19 @@ VERSION = 1
 SUFFIX = ".npz"
 FOLDER_VARIABLE = "NAS_DEVICES"
 _HEADER = "profile.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_RESTORE = "restore it, or profile again"
 # Entries of a zip without a time of their own: equal profiles are equal files.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    TypeError,
+    ValueError,
+    NotImplementedError,
+)
 _Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -50,17 +65,34 @@ def devices_folder() -> Path:
     return Path(os.environ.get(FOLDER_VARIABLE) or "devices")
 
 
+def device_name(name: str) -> str:
+    """The name itself, if it can name a device: a file in the folder of devices, no other.
+
+    Raises:
+        ProfileError: it cannot.
+    """
+    if not _NAME.fullmatch(name) or name.endswith(SUFFIX):
+        raise ProfileError(
+            "expected as the name of a device 1 to 100 letters, digits, dots, dashes or "
+            f"underscores, beginning with a letter or digit, without {SUFFIX}, got {name!r}"
+        )
+    return name
+
+
 def profile_path(name_or_path: str | Path, folder: Path | None = None) -> Path:
     """The file of a profile, which may not be there: a path as it is, a name in the folder.
 
     Raises:
-        ProfileError: a name that is none.
+        ProfileError: neither the path of an `.npz` file nor a name.
     """
     text = str(name_or_path)
-    if text.endswith(SUFFIX) or os.sep in text:
+    if text.endswith(SUFFIX):
         return Path(text)
-    if not text or text.startswith(".") or not text.isprintable():
-        raise ProfileError(f"expected the name of a device or the path of its file, got {text!r}")
+    if not _NAME.fullmatch(text):
+        raise ProfileError(
+            f"expected the name of a device or the path of its file, which ends in {SUFFIX}, got "
+            f"{text!r}"
+        )
     return (folder or devices_folder()) / f"{text}{SUFFIX}"
 
 
@@ -83,21 +115,48 @@ def load_profile(name_or_path: str | Path, folder: Path | None = None) -> Profil
         return _profile(header, arrays)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ProfileError(
-            f"{path} is damaged: {type(error).__name__}: {error}; restore it, or profile again"
+            f"{path} is damaged: what is in it does not fit together; {_RESTORE}"
         ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder of a profile, before any time is spent on what goes there.
+
+    Raises:
+        ProfileError: it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 def save_profile(profile: Profile, path: Path) -> None:
     """Write a profile in place of what is there, all or nothing.
 
     Raises:
-        OSError: the folder cannot be written to.
+        ProfileError: the folder cannot be written to.
     """
+    try:
+        _replace(path, _content(profile))
+    except OSError as error:
+        raise _unwritable(path.parent, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> ProfileError:
+    return ProfileError(
+        f"the profile cannot be written to {folder}: {error.strerror}; name another folder with "
+        f"--devices or {FOLDER_VARIABLE}"
+    )
+
+
+def _replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(_content(profile))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
@@ -109,7 +168,10 @@ def save_profile(profile: Profile, path: Path) -> None:
 
 def _missing(path: Path, asked: str) -> str:
     if path == Path(asked):
-        return f"there is no profile {path}"
+        return (
+            f"there is no profile {path}; make one with: nas latency profile --device NAME, or "
+            f"give the name of one in the folder that {FOLDER_VARIABLE} names"
+        )
     known = sorted(p.stem for p in path.parent.glob(f"*{SUFFIX}"))
     if not known:
         return (
@@ -117,7 +179,10 @@ def _missing(path: Path, asked: str) -> str:
             f"with: nas latency profile --device {asked}, or set {FOLDER_VARIABLE} to their folder"
         )
     hint = did_you_mean(asked, known)
-    return f'there is no profile of device "{asked}" in {path.parent}; {hint}'
+    return (
+        f'there is no profile of device "{asked}" in {path.parent}; {hint}; make one with: nas '
+        f"latency profile --device {asked}, or set {FOLDER_VARIABLE} to its folder"
+    )
 
 
 def _opened(path: Path, content: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -133,10 +198,8 @@ def _opened(path: Path, content: bytes) -> tuple[dict[str, Any], dict[str, NDArr
                 for name in archive.namelist()
                 if name.endswith(".npy")
             }
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
-        raise ProfileError(
-            f"{path} is damaged, cut short or no profile ({error}); restore it, or profile again"
-        ) from error
+    except _DAMAGE as error:
+        raise ProfileError(f"{path} is damaged, cut short or no profile; {_RESTORE}") from error
     return header, arrays
 
 
@@ -146,7 +209,7 @@ def _check_format(path: Path, header: Any) -> None:
         raise ProfileError(f'{path}: expected format "{FORMAT}", got {found!r}')
     version = header.get("version")
     if not isinstance(version, int) or version < 1:
-        raise ProfileError(f"{path}: expected a version from 1 to {VERSION}, got {version!r}")
+        raise ProfileError(f"{path} is damaged: it has no version; {_RESTORE}")
     if version > VERSION:
         raise ProfileError(
             f"{path} has version {version}, of a later release; this one reads up to {VERSION}: "
@@ -204,7 +267,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 def _profile(header: Mapping[str, Any], arrays: _Arrays) -> Profile:
     if tuple(header["timings"]) != TIMINGS:
-        raise ValueError(f"timings: expected {', '.join(TIMINGS)}")
+        raise ValueError("other timings")
     samples = Samples(tuple(header["cases"]), **_group(arrays, "samples"))
     if {len(getattr(samples, name)) for name in ARRAYS} != {len(samples)}:
         raise ValueError("arrays of samples that differ in length")

@@ -55,8 +55,25 @@ class Range:
                 said.append(f"{name} {_number(value)} > {_number(high)}")
             elif value < low:
                 said.append(f"{name} {_number(value)} < {_number(low)}")
-        new = [WORK[i] for i in np.flatnonzero((work > 0) & (self.work == 0)) if i not in _CALLS]
-        return (*said, *(f"{name} never timed" for name in new))
+        kinds: dict[str, list[str]] = {}
+        for place in np.flatnonzero((work > 0) & (self.work == 0)):
+            if place not in _CALLS:
+                what, kind = self._never(int(place))
+                kinds.setdefault(what, []).append(kind)
+        return (*said, *(f"{w} ({', '.join(dict.fromkeys(k))})" for w, k in kinds.items()))
+
+    def _never(self, place: int) -> tuple[str, str]:
+        """What of a kind of work was never timed, in words, and the kind."""
+        kind, amount, *_ = WORK[place].split(".")
+        same = [i for i, name in enumerate(WORK) if name.startswith(f"{kind}.{amount}.")]
+        timed = [i for i in same if self.work[i]]
+        product = amount == "gflop"
+        size = "other"
+        if timed and place > max(timed):
+            size = "wider" if product else "larger"
+        elif timed and place < min(timed):
+            size = "narrower" if product else "smaller"
+        return f"{size} {'products' if product else 'tensors'} than any timed", _in_text(kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,11 +170,18 @@ class Profile:
         never = [WORK[i].partition(".")[0] for i in _CALLS if trace.work[i] and not seen.work[i]]
         if trace.unknown or never:
             raise UnknownOperatorError(
-                f'profile "{self.name}" has never timed '
-                f"{', '.join((*sorted(trace.unknown), *never))}, which this network does; no "
-                "number is made up for it: profile the space that has it (nas latency profile "
-                "STUDY_FILE), or leave its operator out"
+                f'profile "{self.name}" has never timed what this network does '
+                f"({', '.join((*sorted(trace.unknown), *map(_in_text, never)))}); profile the "
+                "study's own space: nas latency profile STUDY_FILE, or leave the operator out"
             )
+
+    @property
+    def outdated(self) -> str:
+        """With which other version of torch it was profiled, in words; empty where with this."""
+        mine, here = self.versions.get("torch"), version("torch")
+        if mine is None or mine.split(".")[:2] == here.split(".")[:2]:
+            return ""
+        return f"profiled with torch {mine}, this is {here}"
 
     def fits(self, device: Device) -> bool:
         """Whether the device is the one that was profiled, with as many threads."""
@@ -184,6 +208,10 @@ class Profile:
             f"(nas latency adapt --from {self.name}), or use it as it is with --accept-device "
             "(accept_device = true in [latency])"
         )
+
+
+def _in_text(kind: str) -> str:
+    return kind.replace("_", " ")
 
 
 def _number(value: float) -> str:
