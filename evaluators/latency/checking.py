@@ -1,5 +1,6 @@
 """How well latency is predicted: beside the device's own repeatability, and what else ranks."""
 
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ from evaluators.latency.profiled import Profile
 from evaluators.latency.rounds import BATCH, Bench
 from evaluators.latency.samples import Array, Case, Sample
 from evaluators.latency.values import Device, LatencyError
+from evaluators.latency.work import CandidateError
 from search_spaces import Architecture
 from search_spaces.task import TaskKind
 
@@ -31,6 +33,7 @@ class Figures:
         mape: mean |predicted - measured| / measured.
         within_10, within_20: share of pairs that are predicted so many percent away or less.
         pairs: how many.
+        inside_90: share of pairs within their 90 % intervals; None for what gives no interval.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Figures:
     within_10: float
     within_20: float
     pairs: int
+    inside_90: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; what cannot be computed (of constants) is None."""
@@ -58,6 +62,7 @@ class Checked:
         foreign: whether the profile is of another device.
         beyond: share of pairs that go beyond what was profiled.
         seen: share of pairs whose network was profiled, on other graphs: of a small space.
+        apart_seconds: between the first and the second time of each.
     """
 
     rows: tuple[Figures, ...]
@@ -67,6 +72,7 @@ class Checked:
     foreign: bool
     beyond: float
     seen: float
+    apart_seconds: float
 
     @property
     def ceiling(self) -> float:
@@ -132,7 +138,7 @@ def check(
     """Measure held-out networks on held-out graphs, twice, and compare predictions with them.
 
     What is predicted is the geometric mean of both; the second pass begins when the first has been
-    through everything, so that what changes in minutes shows.
+    through everything, so that what changes meanwhile shows.
 
     Args:
         nearest: a profile of another device, whose predictions are used as they are.
@@ -143,8 +149,11 @@ def check(
         UnknownOperatorError: a network does what was never timed.
     """
     cases = held_out(profile, plan, networks, sizes)
+    _check_predicted(cases, plan, [profile] if nearest is None else [profile, nearest])
+    began = time.perf_counter()
     with Bench(plan, device, profile.runtime, say) as bench:
         first = _passed(bench, cases, lambda done: report(done, 2 * len(cases)))
+        apart = time.perf_counter() - began
         second = _passed(bench, cases, lambda done: report(len(cases) + done, 2 * len(cases)))
     both = [index for index in first if index in second]
     if len(both) < _LEAST_PAIRS:
@@ -162,7 +171,19 @@ def check(
         foreign=not profile.fits(device),
         beyond=_share_beyond(profile, kept),
         seen=float(np.mean([s.case.architecture.structure_key in _keys(profile) for s in kept])),
+        apart_seconds=apart,
     )
+
+
+def _check_predicted(cases: Sequence[Case], plan: Plan, profiles: Sequence[Profile]) -> None:
+    """Raise what predicting raises, before time is spent on measuring."""
+    for case in cases:
+        try:
+            trace = plan.trace(case)
+        except CandidateError:  # the bench leaves it out
+            continue
+        for profile in profiles:
+            profile.predict(trace, case.workload)
 
 
 def _passed(
@@ -187,7 +208,8 @@ def _rows(
 ) -> Iterator[Figures]:
     measured = np.sqrt(times[0] * times[1])
     traces, sizes = [s.trace for s in samples], [s.case.workload for s in samples]
-    yield figures("predictor", profile.predict_many(traces, sizes)[0], measured, graphs)
+    row = figures("predictor", profile.predict_many(traces, sizes)[0], measured, graphs)
+    yield replace(row, inside_90=_share_inside(profile, samples, measured))
     yield figures("measured twice", times[1], times[0], graphs)
     counted = np.array([[sample.macs, sample.params] for sample in samples])
     for column, name in enumerate(("flops", "params")):
@@ -209,6 +231,12 @@ def _line(profile: Profile, column: int) -> Callable[[Array], Array]:
 
 def _share_beyond(profile: Profile, samples: Sequence[Sample]) -> float:
     return float(np.mean([bool(profile.predict(s.trace, s.case.workload).beyond) for s in samples]))
+
+
+def _share_inside(profile: Profile, samples: Sequence[Sample], measured: Array) -> float:
+    """The share within their intervals; 0.9 is what they promise."""
+    intervals = [profile.predict(s.trace, s.case.workload) for s in samples]
+    return float(np.mean([i.low <= m <= i.high for i, m in zip(intervals, measured, strict=True)]))
 
 
 def _keys(profile: Profile) -> frozenset[str]:

@@ -10,7 +10,7 @@ from evaluators.latency.checking import check, figures, held_out
 from evaluators.latency.device import this_device
 from evaluators.latency.plan import plan_of
 from evaluators.latency.profiled import Profile
-from evaluators.latency.values import LatencyError, Workload
+from evaluators.latency.values import LatencyError, UnknownOperatorError, Workload
 from search_spaces import gnn
 
 
@@ -92,6 +92,8 @@ def test_a_check_times_everything_twice_and_compares():
     assert {row.pairs for row in checked.rows} == {8}
     assert checked.ceiling == checked.rows[1].within_10
     assert checked.rows[1].mape < checked.rows[4].mape  # 30 times too slow is further off
+    assert [row.inside_90 is None for row in checked.rows] == [False, True, True, True, True]
+    assert checked.apart_seconds > 0
     assert not checked.foreign
     elsewhere = replace(profile, device=replace(here, fingerprint="0" * 32))
     assert check(elsewhere, plan, here, networks=3, sizes=1).foreign
@@ -103,3 +105,19 @@ def test_a_profile_that_predicts_nothing_is_not_checked():
     empty = Profile.begun(this_device("here"), "eager", plan.to_json())
     with pytest.raises(LatencyError, match="has 0 samples, too few"):
         check(empty, plan, empty.device, networks=3, sizes=1)
+
+
+def test_what_was_never_timed_is_refused_before_anything_is_measured():
+    plan = small_plan()
+    here = this_device("here")
+    profile = made_up_profile(plan=plan, device=here)
+    assert profile.seen is not None
+    blind = replace(profile, seen=replace(profile.seen, work=0 * profile.seen.work))
+    for subject, nearest in ((blind, None), (profile, blind)):
+        told: list[int] = []
+        with pytest.raises(UnknownOperatorError, match=r"never timed .*product"):
+            check(
+                subject, plan, here, networks=3, sizes=1, nearest=nearest,
+                report=lambda done, _, told=told: told.append(done),
+            )  # fmt: skip
+        assert told == []
