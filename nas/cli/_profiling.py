@@ -31,7 +31,10 @@ devices_option = click.option(
     help="Folder of the profiles.",
 )
 device_option = click.option(
-    "--device", "name", metavar="NAME", help="What to call it; by default what its machine is."
+    "--device",
+    "name",
+    metavar="NAME",
+    help="What to call it (letters, digits, . - _); by default as its machine.",
 )
 runtime_option = click.option("--runtime", type=click.Choice(RUNTIMES), help="How networks run.")
 threads_option = click.option(
@@ -118,17 +121,22 @@ def write_checked(checked: "Checked", fmt: str) -> None:
             row["name"],
             *(cell(row[name]) for name in ("spearman", "spearman_within", "kendall")),
             *(f"{row[name]:.1%}" for name in ("mape", "within_10", "within_20")),
+            "" if row["inside_90"] is None else f"{row['inside_90']:.1%}",
         ]
         for row in rows
     ]
     columns = ["", "spearman", "within a graph", "kendall", "MAPE", "within 10 %", "within 20 %"]
+    columns.append("inside 90 %")
     write_table(columns, table)
     click.echo(
         f"\n{checked.rows[0].pairs} pairs: {checked.networks} networks on each of {checked.sizes} "
         f"graphs; {checked.noisy:.0%} of the measurements noisy, {checked.beyond:.0%} of the pairs "
-        "beyond what was profiled"
+        f"beyond what was profiled; {checked.apart_seconds:,.0f} s between the first time and the "
+        "second"
     )
+    share = checked.of_ceiling
+    reached = "" if share != share else f"; the predictor reaches {share:.0%} of that"
     click.echo(
-        f"noise: measured again, the device is within 10 % of itself in {checked.ceiling:.0%}; the "
-        f"predictor reaches {checked.of_ceiling:.0%} of that"
+        f"noise: measured again, the device is within 10 % of itself in {checked.ceiling:.0%}"
+        f"{reached}"
     )

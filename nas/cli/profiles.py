@@ -39,6 +39,7 @@ _LISTED = (
     "adapted_from",
     "torch",
     "this_machine",
+    "note",
 )
 
 
@@ -96,9 +97,11 @@ def profile_command(
       nas latency profile study.toml --device laptop --minutes 20
       nas latency profile --device laptop-compiled --runtime compiled --threads 2
     """
-    from evaluators.latency.profile import profile_path
+    from evaluators.latency.profile import device_name, profile_path
     from nas.latency.profiles import make_profile
 
+    if name is not None:
+        device_name(name)
     plan = study_plan_of(spec, data_root, sets, seed)
     try:
         made = make_profile(
@@ -125,7 +128,7 @@ def profile_command(
     "source",
     metavar="DEVICE",
     required=True,
-    help="The profile to begin from, or its path.",
+    help="The profile to begin from, or the path of its .npz file.",
 )
 @device_option
 @runtime_option
@@ -170,9 +173,11 @@ def adapt_command(
       nas latency adapt --from laptop --device laptop-2 --threads 2
       nas latency adapt --from laptop --runtime compiled --probes 10
     """
-    from evaluators.latency.profile import profile_path
+    from evaluators.latency.profile import device_name, profile_path
     from nas.latency.profiles import adapt_profile
 
+    if name is not None:
+        device_name(name)
     plan = study_plan_of(spec, data_root, sets)
     try:
         made = adapt_profile(
@@ -235,10 +240,10 @@ def check_command(
 ) -> None:
     """Measure how well a profile predicts.
 
-    Networks and graphs that the profile of DEVICE has not seen are timed twice, minutes apart, of
-    its own space or of the study file SPEC. The rows: its predictions, the device measured twice,
-    operations and parameters alone, and another profile as it is. Nothing predicts better than the
-    device repeats itself.
+    Networks and graphs that the profile of DEVICE (its name, or the path of its .npz file) has not
+    seen are timed twice, the second time after all others, of its own space or of the study file
+    SPEC. The rows: its predictions, the device measured twice, operations and parameters alone,
+    and another profile as it is. Nothing predicts better than the device repeats itself.
 
     \b
     Examples:

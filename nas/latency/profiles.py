@@ -13,6 +13,7 @@ from evaluators.latency.plan import Plan, general_plan, plan_from_json, plan_of
 from evaluators.latency.profile import (
     SUFFIX,
     Profile,
+    check_writable,
     devices_folder,
     load_profile,
     profile_path,
@@ -71,7 +72,7 @@ def make_profile(
         folder: of profiles; by default `devices_folder()`.
 
     Raises:
-        ProfileError: the file is of another device, runtime or plan, or cannot be read.
+        ProfileError: the file is of another device, runtime or plan, or cannot be read or written.
     """
     if name is not None and profile_path(name, folder).exists():
         known = load_profile(name, folder)
@@ -79,6 +80,7 @@ def make_profile(
     runtime = runtime or "eager"
     device = named(this_device(threads=threads or 1, kind=kind), name, runtime)
     path = profile_path(name or device.name, folder)
+    check_writable(path.parent)
     if path.exists():
         started = load_profile(path)
         plan = plan or plan_from_json(started.plan)
@@ -137,6 +139,7 @@ def adapt_profile(
             f"{path} is there already and would be replaced; give another name with --device, or "
             "delete it"
         )
+    check_writable(path.parent)
     adapted = adapt(
         source,
         plan or plan_from_json(source.plan),
@@ -172,6 +175,8 @@ def check_profile(
     """
     subject = load_profile(name, folder)
     other = None if nearest is None else load_profile(nearest, folder)
+    if subject.outdated:
+        say(f'warning: the profile "{subject.name}" was {subject.outdated}')
     mine = subject.device
     device = this_device(mine.name, threads=mine.threads, kind=mine.kind)
     return check(
@@ -219,6 +224,7 @@ class Listed:
             "adapted_from": found.origin,
             "torch": found.versions.get("torch"),
             "this_machine": self.here,
+            "note": found.outdated,
             "problem": "",
         }
 

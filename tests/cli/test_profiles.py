@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from evaluators.latency.checking import Checked, Figures
 from evaluators.latency.profile import load_profile, save_profile
 from evaluators.latency.samples import TIMINGS
-from nas.cli._profiling import write_profile
+from nas.cli._profiling import write_checked, write_profile
 from nas.cli.compare import _cores as cores
 
 from .conftest import run
@@ -63,9 +64,57 @@ def test_a_check_prints_the_predictor_beside_the_device_and_what_noise_costs(fol
     names = [row["name"] for row in checked["rows"]]
     assert names == ["predictor", "measured twice", "flops", "params", "nearest: box"]
     assert checked["rows"][0]["pairs"] == 6
-    assert checked["rows"][4] == checked["rows"][0] | {"name": "nearest: box"}
+    nearest = {"name": "nearest: box", "inside_90": None}
+    assert checked["rows"][4] == checked["rows"][0] | nearest
+    assert 0 <= checked["rows"][0]["inside_90"] <= 1
+    assert checked["apart_seconds"] > 0
     text = latency(folder, "check", "box", "--networks", "3", "--sizes", "1").stdout
     assert "measured again, the device is within 10 % of itself" in text
+    assert "inside 90 %" in text
+    assert " s between the first time and the second" in text
+
+
+def test_a_profile_of_another_release_of_torch_is_told_of(folder: Path, tmp_path: Path):
+    save_profile(
+        replace(load_profile("box", folder), versions={"torch": "1.0"}), tmp_path / "old.npz"
+    )
+    save_profile(load_profile("box", folder), tmp_path / "new.npz")
+    rows = json.loads(latency(tmp_path, "devices", "--format", "json").stdout)
+    notes = {row["name"]: row["note"] for row in rows}
+    assert notes["new"] == ""
+    assert notes["old"].startswith("profiled with torch 1.0, this is ")
+    arguments = ("--networks", "3", "--sizes", "1")
+    assert "profiled with torch 1.0" in latency(tmp_path, "check", "old", *arguments).stderr
+    assert "profiled with" not in latency(tmp_path, "check", "new", *arguments).stderr
+
+
+def test_without_a_ceiling_no_share_of_it_is_printed(capsys: pytest.CaptureFixture[str]):
+    for again, said in ((0.0, False), (0.5, True)):
+        rows = tuple(Figures(n, 1, 1, 1, 0.5, 0.4, w, 3) for n, w in (("a", 0.4), ("b", 0.5)))
+        rows = (rows[0], replace(rows[1], within_10=again))
+        write_checked(Checked(rows, 3, 1, 0.0, False, 0.0, 0.0, 7.0), "text")
+        told = capsys.readouterr().out
+        assert ("the predictor reaches 80% of that" in told) is said
+        assert "nan" not in told
+
+
+@pytest.mark.parametrize("name", ["a/b", "../x", "x.npz"])
+def test_a_name_that_is_a_path_is_refused_and_writes_nothing(
+    folder: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    for arguments in (("profile",), ("adapt", "--from", "box")):
+        said = latency(folder, *arguments, "--device", name, code=2).stderr
+        assert said.startswith("error: expected as the name of a device")
+        assert len(said.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_measuring(tmp_path: Path):
+    (tmp_path / "file").touch()
+    said = latency(tmp_path / "file" / "below", "profile", "--device", "box", code=2).stderr
+    assert "cannot be written to" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_two_threads_are_adapted_from_one_and_keep_their_origin(folder: Path):
