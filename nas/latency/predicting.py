@@ -77,6 +77,8 @@ class Latency:
         if self.profile.foreign:
             device = self.profile.device
             marks.append(f'predicted from the profile of another device: "{device.name}"')
+        if self.profile.outdated:
+            marks.append(self.profile.outdated)
         found = self._intervals(space, architecture, task).values()
         if beyond := dict.fromkeys(what for interval in found for what in interval.beyond):
             marks.append(f"predicted beyond what was profiled: {', '.join(beyond)}")
@@ -89,7 +91,9 @@ class Latency:
         try:
             return {m: self.profile.predict(trace, self.workload, m) for m in self.metrics}
         except UnknownOperatorError as error:
-            raise CandidateError(Failure("error", str(error))) from error
+            made_of = " ".join(f"{name}={value}" for name, value in architecture.choices.items())
+            said = f"{error}; the network: {made_of}"
+            raise CandidateError(Failure("error", said)) from error
 
     def refusal(self) -> str:
         """Why nothing can be measured here; empty on the profile's own device."""
