@@ -1,11 +1,14 @@
 """What a study is bound to, and what has become of it since."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from nas.setup import Setup
 from nas.store import StoreError
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def refuse_change(stored: Mapping[str, Any], setup: Setup) -> None:
@@ -22,7 +25,12 @@ def refuse_change(stored: Mapping[str, Any], setup: Setup) -> None:
         *_differences("dataset", stored["task"], asdict(setup.task)),
     ]
     if setup.latency is not None:
-        lines += _differences("latency", stored["latency"], setup.latency.bound_to())
+        now = setup.latency.bound_to()
+        lines += _differences("latency", stored["latency"], now)
+        if (stored["latency"] or {}).get("profile") != now["profile"]:
+            lines.append(
+                f"latency: the profile now has {len(setup.latency.profile.samples)} samples"
+            )
     if lines:
         bound = "space or dataset" if setup.latency is None else "space, dataset or latency profile"
         shown = "\n  ".join(lines[:12])
@@ -44,4 +52,9 @@ def _differences(where: str, old: Any, new: Any) -> list[str]:
             else:
                 found += _differences(f"{where}.{key}", old[key], new[key])
         return found
-    return [] if old == new else [f"{where}: {old} -> {new}"]
+    return [] if old == new else [f"{where}: {_short(old)} -> {_short(new)}"]
+
+
+def _short(value: Any) -> Any:
+    """The first digits of a digest tell two apart; anything else as it is."""
+    return value[:12] if isinstance(value, str) and _DIGEST.fullmatch(value) else value
