@@ -55,15 +55,17 @@ def _additive(work: Floats, value: Floats, weights: Floats) -> Floats:
     """[K] non-negative costs that minimize the weighted squares of relative errors."""
     columns = work * np.sqrt(weights)[:, None] / value[:, None]
     norms = np.sqrt((columns**2).mean(axis=0))
-    norms[norms == 0] = 1.0
+    # Kinds of work that no sample does cost nothing, and time to find that out.
+    done = np.flatnonzero(norms)
     # A trace of ridge: of kinds of work that always come together each gets a part of the cost.
-    ridge = 1e-2 * np.sqrt(len(value)) * np.eye(work.shape[1])
-    matrix = np.vstack([columns / norms, ridge])
-    wanted = np.concatenate([np.sqrt(weights), np.zeros(work.shape[1])])
+    ridge = 1e-2 * np.sqrt(len(value)) * np.eye(len(done))
+    matrix = np.vstack([columns[:, done] / norms[done], ridge])
+    wanted = np.concatenate([np.sqrt(weights), np.zeros(len(done))])
     solved, _ = nnls(matrix, wanted, maxiter=100 * work.shape[1])
     if not solved.any():
         raise LatencyError("the samples do no work that time could be explained by")
-    found: Floats = solved / norms
+    found: Floats = np.zeros(work.shape[1])
+    found[done] = solved / norms[done]
     return found
 
 

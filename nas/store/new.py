@@ -27,9 +27,9 @@ class NewStudy:
     space: Mapping[str, Any]
     task: Mapping[str, Any]
     dataset: str
-    latency: Mapping[str, Any] | None
     start: Sequence[Architecture]
     target: int | None
+    latency: Mapping[str, Any] | None = None
 
 
 def refuse_existing(store: Store, name: str) -> None:
