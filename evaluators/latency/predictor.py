@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, solve_triangular
 from scipy.optimize import least_squares
+from threadpoolctl import threadpool_limits
 
 from evaluators.latency.costs import (
     GROUPS,
@@ -112,6 +113,14 @@ class Predictor:
         if not (np.isfinite(value).all() and (value > 0).all()):
             raise LatencyError(f"expected positive values to learn from, got {value.min()}")
         size = np.stack([sizes(workload) for workload in workloads])
+        # Matrices of some hundred rows: several threads would wait for each other most of the time.
+        with threadpool_limits(limits=1):
+            return cls._fitted(work, value, size, context)
+
+    @classmethod
+    def _fitted(
+        cls, work: Floats, value: Floats, size: Floats, context: Floats | None
+    ) -> "Predictor":
         floor, cost = costs(work, value)
         # All tell what work costs; so many of them, evenly, what that leaves unexplained.
         kept = np.linspace(0, len(value) - 1, min(len(value), MOST_SAMPLES)).round().astype(int)
