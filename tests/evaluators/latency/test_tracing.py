@@ -37,6 +37,7 @@ def test_a_linear_layer() -> None:
     touched = 4 * (100 * 30 + 30 * 20 + 20 + 100 * 20)
     assert seen.pop("product.gflop") == pytest.approx(2e-9 * 100 * 30 * 20)
     assert seen.pop("product.gbytes") == pytest.approx(1e-9 * touched)
+    assert seen.pop("product.grows") == pytest.approx(1e-9 * 100)
     # The weights are transposed without being moved.
     assert seen == {"product.calls": 1, "view.calls": 1, "modules.calls": 1}
 
