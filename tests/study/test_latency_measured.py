@@ -285,8 +285,8 @@ class TestRecord:
         assert other.trials("fake")[0].measured == store.trials("fake")[0].measured
         with other.writing() as connection:
             connection.exec_driver_sql("UPDATE nas_latencies SET ordinal = ordinal + 1000")
-        (record,) = [f for f in check(database) if f.check == "record"]
-        assert record.verdict == "wrong"
+        (record,) = [f for f in check(database) if f.verdict == "wrong"]
+        assert record.check == "record"
         assert "measured latencies have no trial" in record.found
         delete_study(other, "fake")
         with other.reading() as connection:
