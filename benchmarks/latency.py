@@ -1,9 +1,9 @@
 """Is latency predicted well enough, on this device, for networks and graphs that it has not seen?
 
 `check`: this device is profiled; then networks that are not in the profile run on graphs that are
-not in it, twice, minutes apart. The prediction stands beside the second measurement, which is what
-noise leaves to win, and beside everything else that could rank: FLOPs, parameters, a random forest
-on the same samples.
+not in it, twice, the second time after all others. The prediction stands beside the second
+measurement, which is what noise leaves to win, and beside everything else that could rank: FLOPs,
+parameters, a random forest on the same samples.
 `transfer`: the same for two threads and for compiled programs, from 10 probes of each, beside 10
 probes without a source, and the source's predictions as they are.
 `search`: benchmarks/latency_search.py. `tables`: benchmarks/latency_tables.py.

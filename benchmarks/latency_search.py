@@ -354,6 +354,8 @@ def _bounded(
     metric = _metric(setup)
     measured = np.array([entry.measured for entry in entries.values()])
     broken: dict[str, list[bool]] = {"0.95": [], "0.50": []}
+    # Results of searches may lie far from the bound; whatever is admitted comes up to it.
+    among: dict[str, list[bool]] = {"0.95": [], "0.50": []}
     for quantile in BOUNDS:
         bound = float(np.quantile(measured, quantile))
         for confidence, sigmas in (("0.95", SIGMAS), ("0.50", 0.0)):
@@ -362,6 +364,7 @@ def _bounded(
                 for key, entry in entries.items()
                 if entry.predicted * np.exp(sigmas * entry.log_sd) <= bound
             }
+            among[confidence] += [entry.measured > bound for entry in admitted.values()]
             if not admitted:
                 continue
             found = _replay(setup, entries, {metric: "maximize"}, size, admitted, "evolution")
@@ -373,10 +376,20 @@ def _bounded(
         "",
         f"at most {MOST_VIOLATIONS:.0%}",
     )
+    every = {confidence: float(np.mean(one)) for confidence, one in among.items()}
+    lines[f"{name}: the same of all {len(among['0.95'])} that are admitted"] = (
+        f"{every['0.95']:.1%} at confidence 0.95",
+        f"{every['0.50']:.1%} by the mean alone",
+        "",
+        f"at most {MOST_VIOLATIONS:.0%}",
+    )
     return [
+        row(name, "constraint broken, of all admitted", every["0.95"])
+        | {"baseline": every["0.50"]}
+        | {"target": f"<= {MOST_VIOLATIONS}", "ok": every["0.95"] <= MOST_VIOLATIONS},
         row(name, "constraint broken", share["0.95"])
         | {"baseline": share["0.50"]}
-        | {"target": f"<= {MOST_VIOLATIONS}", "ok": share["0.95"] <= MOST_VIOLATIONS}
+        | {"target": f"<= {MOST_VIOLATIONS}", "ok": share["0.95"] <= MOST_VIOLATIONS},
     ]
 
 

@@ -61,7 +61,7 @@ class Predictor:
 
     Attributes:
         cost: [K] milliseconds a unit of work; 0 of work that no sample had.
-        floor: what is measured is never expected to be less, on the device of the samples.
+        floor: what is measured is never expected to be less.
         scale: [K] of the costs on this device, relative to the device of the samples.
         points: [n, z] the samples.
         residuals: [n] log(measured / additive).
@@ -278,7 +278,8 @@ class Predictor:
         scale = self.scale * (np.exp(found[0] + found[1:]) @ MEMBERS)
         error = off(found)[: len(value)] * sd
         probed = float(np.sqrt((error**2).sum() / max(1, len(value) - 2)))
-        return replace(self, scale=scale, probed=max(probed, _PROBE_SD))
+        floor = self.floor * float(np.exp(found[0]))
+        return replace(self, scale=scale, floor=floor, probed=max(probed, _PROBE_SD))
 
     def to_arrays(self) -> dict[str, Floats]:
         """Everything, as arrays of numbers."""

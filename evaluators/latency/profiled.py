@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -178,7 +179,7 @@ class Profile:
     @property
     def outdated(self) -> str:
         """With which other version of torch it was profiled, in words; empty where with this."""
-        mine, here = self.versions.get("torch"), version("torch")
+        mine, here = self.versions.get("torch"), _installed("torch")
         if mine is None or mine.split(".")[:2] == here.split(".")[:2]:
             return ""
         return f"profiled with torch {mine}, this is {here}"
@@ -208,6 +209,12 @@ class Profile:
             f"(nas latency adapt --from {self.name}), or use it as it is with --accept-device "
             "(accept_device = true in [latency])"
         )
+
+
+@cache
+def _installed(library: str) -> str:
+    """Its version, looked up on disk once: a record is marked for each trial."""
+    return version(library)
 
 
 def _in_text(kind: str) -> str:

@@ -59,7 +59,7 @@ def predictor(known: tuple[Floats, list[Workload], list[float]]) -> Predictor:
 class TestFit:
     def test_it_predicts_what_it_has_not_seen(self, predictor: Predictor) -> None:
         """The additive part alone misses the skew."""
-        assert error(predictor, seed=3) < 0.065
+        assert error(predictor, seed=3) < 0.05
         works, workloads = samples(200, 3)
         truth = np.array(timed(works, workloads, 0, 0.0))
         assert np.abs(works @ predictor.cost / truth - 1).mean() > 0.09
