@@ -27,7 +27,7 @@ from nas.telling import Report, Teller
 from search_spaces import Architecture, SearchSpace, UsageError, plugins
 from search_spaces.plugins import Plugin
 
-__all__ = ["StudyFailedError", "remeasure", "resume", "search", "work"]
+__all__ = ["StudyFailedError", "check", "remeasure", "resume", "search", "work"]
 
 
 def search(
@@ -55,13 +55,7 @@ def search(
         KeyboardInterrupt: stopped; what was under way waits for `resume`.
     """
     store = Store(storage)
-    refuse_existing(store, spec.study.name)
-    setup = with_batch(prepare(spec, data_root, space, where=where))
-    start = start_architectures(spec, setup.space, _fronts(store, spec, where), where)
-    build_strategy(setup, where)
-    refuse_never_timed(setup, where)
-    refuse_infeasible(setup, where, start)
-    executor = _executor(spec, where)
+    setup, start, executor = _checked(store, spec, data_root, space, where)
     dataset = prepared_dataset(setup, store.new_artifacts())
     new = NewStudy(
         name=spec.study.name,
@@ -76,6 +70,36 @@ def search(
     create_study(store, new)
     # A worker may have been waiting for it, and be faster.
     return _drive(store, setup, executor, dataset, progress, join=True)
+
+
+def check(
+    spec: StudySpec,
+    *,
+    storage: str,
+    data_root: Path,
+    space: SearchSpace | None = None,
+    where: str = "the study",
+) -> Setup:
+    """All that `search` checks before it stores anything; what would be searched.
+
+    Args, Raises: as for `search`.
+    """
+    setup, _, executor = _checked(Store(storage), spec, data_root, space, where)
+    executor.shutdown(wait=False)
+    return setup
+
+
+def _checked(
+    store: Store, spec: StudySpec, data_root: Path, space: SearchSpace | None, where: str
+) -> tuple[Setup, list[Architecture], Executor]:
+    """What a new study needs, in the order in which its parts can be refused."""
+    refuse_existing(store, spec.study.name)
+    setup = with_batch(prepare(spec, data_root, space, where=where))
+    start = start_architectures(spec, setup.space, _fronts(store, spec, where), where)
+    build_strategy(setup, where)
+    refuse_never_timed(setup, where)
+    refuse_infeasible(setup, where, start)
+    return setup, start, _executor(spec, where)
 
 
 def resume(

@@ -22,6 +22,7 @@ from nas.cli._shared import (
 
 if TYPE_CHECKING:
     from nas.record import StudyStatus, TrialRecord
+    from nas.setup import Setup
 
 FAILED, INTERRUPTED = 1, 130
 MEASURED_LATENCY = "measured_latency_ms"
@@ -84,6 +85,9 @@ def init_command(file: Path) -> None:
 @accept_device_option
 @data_root_option
 @click.option("--set", "sets", metavar="TABLE.KEY=VALUE", multiple=True, help="Any other key.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only check all that can be checked before the first trial."
+)
 @format_option
 @click.pass_context
 def search_command(
@@ -99,6 +103,7 @@ def search_command(
     accept_device: bool,
     data_root: Path,
     sets: tuple[str, ...],
+    dry_run: bool,
     fmt: str,
 ) -> None:
     """Search as a study file says.
@@ -129,10 +134,35 @@ def search_command(
         f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in options.items() if v is not None
     ]
     study = load_spec(spec, [*sets, *given])
-    from nas.study import search
+    from nas.study import check, search
 
+    if dry_run:
+        _write_checked(check(study, storage=storage, data_root=data_root, where=str(spec)), fmt)
+        return
     with reported(ctx, study.study.name, storage, fmt), Live() as live:
         search(study, storage=storage, data_root=data_root, progress=live, where=str(spec))
+
+
+def _write_checked(setup: "Setup", fmt: str) -> None:
+    """What would be searched, as one object."""
+    row = {
+        "study": setup.spec.study.name,
+        "architectures": setup.space.size(with_recipe=True),
+        "objectives": dict(setup.objectives),
+        "constraints": list(setup.spec.study.constraints),
+        "dataset": setup.spec.dataset.name if setup.spec.dataset else None,
+        "strategy": setup.spec.strategy.name,
+        "evaluator": setup.spec.evaluator.name,
+        "executor": setup.spec.executor.name,
+        "batch": setup.batch,
+        "epochs": list(setup.levels),
+    }
+    if fmt == "json":
+        write_json(row)
+    elif fmt == "csv":
+        write_rows([row], fmt)
+    else:
+        click.echo(f"{row['study']}: nothing is wrong; {row['architectures']:,} architectures")
 
 
 def _refuse_both(accept_device: bool, sets: Sequence[str]) -> None:
