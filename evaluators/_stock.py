@@ -19,6 +19,7 @@ from evaluators._memory import available_bytes, explained
 from evaluators._recipe import make_optimizer, seed_torch
 from evaluators._runs import Run
 from evaluators.checkpoint import Weights
+from search_spaces import ChangesInTraining
 
 
 def train(run: Run, batches: Batches) -> None:
@@ -44,10 +45,12 @@ class _Loop:
         self.val_y = batches.dataset.y[fold.val]
         whole = not batches.by_graph or fold.train.numel() <= recipe.batch_size
         self.whole = batches.of(fold.train) if whole else None
+        self.changing = [m for m in run.network.modules() if isinstance(m, ChangesInTraining)]
         self.started = time.perf_counter()
 
     def epoch(self) -> None:
         seed_torch(self.run.seed, self.run.index, self.run.state.epoch + 1)
+        self._change()
         train_loss = self._train()
         logits = self._validate()
         if self.run.fault is None:
@@ -63,6 +66,20 @@ class _Loop:
         self.started = now
         if not self.run.is_done:
             self.run.check_time()
+
+    def _change(self) -> None:
+        """Have the modules that change begin the epoch."""
+        self.network.train()
+        with network_fault("beginning an epoch"):
+            for module in self.changing:
+                module.begin_epoch(self.run.state.epoch + 1, self._first_loss)
+
+    def _first_loss(self) -> Tensor:
+        return self._loss(next(iter(self._training_batches())))
+
+    def _loss(self, batch: Batch) -> Tensor:
+        logits = metrics.predict(self.network, batch)
+        return F.cross_entropy(logits, batch.y, weight=self.batches.dataset.class_weights)
 
     def _train(self) -> float:
         """One pass over the training units; returns the mean loss."""
@@ -84,8 +101,7 @@ class _Loop:
 
     def _step(self, batch: Batch) -> float:
         with network_fault("training the network"):
-            logits = metrics.predict(self.network, batch)
-            loss = F.cross_entropy(logits, batch.y, weight=self.batches.dataset.class_weights)
+            loss = self._loss(batch)
             value = loss.item()
             if not math.isfinite(value):
                 self.run.diverged(value, "training")

@@ -14,8 +14,11 @@ self-loops, plus E + N for the degrees where it computes them itself.
 
 `peak_memory_bytes`, of the same pass: weights, buffers and inputs, and the most that tensors made
 by operations take at one time. What a kernel allocates for itself is not in it.
+
+The extensions of a space bring facts of their own, computed from the network as they made it.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,8 +34,8 @@ from search_spaces import Architecture, SearchSpace, Task
 __all__ = ["CandidateError", "facts"]
 
 
-def facts(space: SearchSpace, architecture: Architecture, task: Task) -> dict[str, int]:
-    """`params` (trainable numbers), `macs` and `peak_memory_bytes` (see above) of a network.
+def facts(space: SearchSpace, architecture: Architecture, task: Task) -> dict[str, float]:
+    """`params` (trainable numbers), `macs`, `peak_memory_bytes` and the space's own, of a network.
 
     Runs on torch's meta device: shapes alone are computed, and masks are taken to choose all (that
     no edge is a self-loop). A network that needs values is run once on zeros instead, on a ring of
@@ -43,7 +46,7 @@ def facts(space: SearchSpace, architecture: Architecture, task: Task) -> dict[st
     """
     load = Workload.of(task)
 
-    def count(device: torch.device) -> dict[str, int]:
+    def count(device: torch.device) -> dict[str, float]:
         # Moved too: the old constructor `torch.Tensor(n)` (ChebConv) ignores the default device.
         network = space.network(architecture, task).to(device).eval()
         inputs = network_inputs(task, load)
@@ -51,9 +54,16 @@ def facts(space: SearchSpace, architecture: Architecture, task: Task) -> dict[st
         with _MacCounter() as counter:
             network(*inputs)
         peak = held_bytes(network, inputs) + counter.peak_bytes
-        return {"params": params, "macs": counter.macs, "peak_memory_bytes": peak}
+        own = {name: _finite(name, f(network, architecture)) for name, f in space.facts.items()}
+        return {"params": params, "macs": counter.macs, "peak_memory_bytes": peak, **own}
 
     return without_values(count, "counting the network")
+
+
+def _finite(name: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {value}, expected a finite number")
+    return value
 
 
 def _product(a: Tensor, b: Tensor) -> int:

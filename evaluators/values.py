@@ -8,6 +8,9 @@ from search_spaces import Architecture, SearchSpace
 from search_spaces.frozen import FrozenMapping
 from search_spaces.plugins import Plugin
 
+# Metrics that are computed of any network without training it (see `evaluators.facts`).
+FACTS = ("params", "macs", "peak_memory_bytes")
+
 FailureKind: TypeAlias = Literal["out_of_memory", "divergence", "timeout", "crash", "error"]
 
 

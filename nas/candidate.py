@@ -11,7 +11,7 @@ from evaluators.checkpoint import best_metrics, best_weights
 from nas.binding import refuse_change
 from nas.record import TrialRecord
 from nas.retraining import ConfirmError
-from nas.setup import FACTS, Setup, prepare
+from nas.setup import Setup, prepare
 from nas.spec import StudySpec
 from nas.store import Store, StoreError
 from nas.store.confirmations import confirmations
@@ -83,7 +83,7 @@ def candidate(
         )
     artifact, retrained = _artifact(store, setup, record)
     confirmed = [c.metrics for c in confirmations(store, name) if c.trial == record.number]
-    facts = {name: record.metrics[name] for name in FACTS if name in record.metrics}
+    facts = {name: record.metrics[name] for name in setup.counted if name in record.metrics}
     return Candidate(
         study=name,
         trial=record.number,

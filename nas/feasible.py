@@ -13,10 +13,10 @@ import numpy as np
 
 from evaluators import Table
 from evaluators.facts import CandidateError
-from evaluators.latency.values import UnknownOperatorError
+from evaluators.latency.values import PREDICTED, UnknownOperatorError
 from nas.constraints import Constraint, total_violation
 from nas.fold import remembered_facts
-from nas.setup import PREDICTED, Setup
+from nas.setup import Setup
 from nas.spec import SpecError
 from nas.strategies._base import Facts
 from search_spaces import Architecture, SearchSpace

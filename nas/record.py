@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from evaluators.latency.values import PREDICTED
 from nas.constraints import ends
 from search_spaces import Architecture
 from search_spaces.frozen import FrozenMapping
 
 # waiting: proposed, and owned by nobody now (the study was stopped, or its process was killed).
 TrialState: TypeAlias = Literal["waiting", "running", "complete", "pruned", "infeasible", "failed"]
-# Predicted metrics that are measured on the device once a search has ended.
-MEASURED = ("latency_ms", "energy_mj")
 ENDED: tuple[TrialState, ...] = ("complete", "pruned", "infeasible", "failed")
 
 
@@ -53,7 +52,7 @@ class TrialRecord:
         """The metrics, with what was measured well on the device in place of predictions."""
         if not self.is_measured_well:
             return self.metrics
-        known = {m: self.measured[m] for m in MEASURED if self.measured.get(m) is not None}
+        known = {m: self.measured[m] for m in PREDICTED if self.measured.get(m) is not None}
         replaced = {end for metric in known for end in ends(metric)}
         return {k: v for k, v in self.metrics.items() if k not in replaced} | known
 

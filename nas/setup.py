@@ -4,13 +4,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from evaluators import Evaluator, Job, Table
+from evaluators.latency.values import PREDICTED
+from evaluators.values import FACTS
 from nas import rungs
 from nas.constraints import Constraint, ends, parse
 from nas.spec import SpecError, StudySpec, check_plugins
-from search_spaces import Architecture, SearchSpace, Task, UsageError, plugins
+from search_spaces import Architecture, SearchSpace, SpaceExtension, Task, UsageError, plugins
 from search_spaces.canonical import digest
 from search_spaces.errors import did_you_mean
 
@@ -19,9 +21,7 @@ if TYPE_CHECKING:
     from evaluators.datasets._base import Dataset
     from nas.latency.predicting import Latency
 
-FACTS = ("params", "macs", "peak_memory_bytes")
-# What the profile of a device predicts, where it has samples of it.
-PREDICTED = ("latency_ms", "energy_mj")
+T = TypeVar("T")
 # The topic under which an evaluation's notes have what limits such a prediction.
 LATENCY_NOTE = "latency"
 # The name under which a study records a space that was made in Python.
@@ -64,11 +64,14 @@ class Setup:
         return self.spec.study.batch or 1
 
     @property
+    def counted(self) -> tuple[str, ...]:
+        """The facts of a network itself, on whatever device."""
+        return () if self.dataset is None else (*FACTS, *self.space.facts)
+
+    @property
     def known(self) -> tuple[str, ...]:
         """The metrics that `facts` computes."""
-        if self.dataset is None:
-            return ()
-        return (*FACTS, *self.latency.metrics) if self.latency is not None else FACTS
+        return (*self.counted, *(self.latency.metrics if self.latency is not None else ()))
 
     def facts(self, architecture: Architecture) -> Mapping[str, float]:
         """What is known of an architecture before it is evaluated; nothing, of a table's.
@@ -123,13 +126,14 @@ class Setup:
         """
         import torch
 
-        names = (self.spec.space.name, self.spec.evaluator.name, *architecture.choices.values())
+        plugged = (self.spec.space, self.spec.evaluator, *self.spec.extension)
+        names = (*(plugin.name for plugin in plugged), *architecture.choices.values())
         foreign = any(isinstance(name, str) and "." in name for name in names)
         return digest(
             {
                 "scope": self.spec.study.name if foreign else "",
                 "architecture": architecture.key,
-                "space_version": self.space.version,
+                "space_version": self.space.versions,
                 "evaluator": [self.spec.evaluator.name, self.spec.evaluator.options],
                 "task": self.task.fingerprint,
                 "seed": self.spec.study.seed,
@@ -178,14 +182,23 @@ def prepare(
     with named(where, "space"):
         if space is None:
             built = plugins.load("space", spec.space.name).build(task, **spec.space.options)
-            space = _search_space(built)
+            space = _of_type(SearchSpace, built)
         space.size()  # goes through an equivalence, which may leave no architecture
-        if isinstance(evaluator, Table):
+    for extension in spec.extension:
+        with named(where, f"extension.{extension.name}"):
+            build = plugins.load("extension", extension.name).build
+            built = build(space, task, **extension.options)
+            space = space.extended(_of_type(SpaceExtension, built))
+            if taken := sorted({*space.facts} & {*FACTS, *PREDICTED, *evaluator.metrics}):
+                raise SpecError(f'brings the fact "{taken[0]}", which studies have of their own')
+    if isinstance(evaluator, Table):
+        with named(where, "space"):
             evaluator.check(space)
     constraints = constraints_of(spec)
     latency = opened_latency(spec, task, dataset, where) if with_latency else None
     known = latency.metrics if latency is not None else () if with_latency else PREDICTED
-    _check_metrics(spec, evaluator, constraints, known, where)
+    counted = () if dataset is None else (*FACTS, *space.facts)
+    _check_metrics(spec, evaluator, constraints, counted, known, where)
     rung_epochs = spec.halving.epochs if spec.halving else ()
     if rung_epochs and rung_epochs[-1] >= evaluator.epochs:
         raise SpecError(
@@ -237,9 +250,10 @@ def named(where: str, table: str) -> Iterator[None]:
         raise SpecError(f"{where}: [{table}] {error}") from error
 
 
-def _search_space(built: object) -> SearchSpace:
-    if not isinstance(built, SearchSpace):
-        raise UsageError(f"build returned {type(built).__name__}, expected a SearchSpace")
+def _of_type(expected: type[T], built: object) -> T:
+    if not isinstance(built, expected):
+        got, wanted = type(built).__name__, expected.__name__
+        raise UsageError(f"build: expected it to return a {wanted}, got {got}")
     return built
 
 
@@ -247,12 +261,13 @@ def _check_metrics(
     spec: StudySpec,
     evaluator: Evaluator,
     constraints: tuple[Constraint, ...],
+    counted: tuple[str, ...],
     predicted: tuple[str, ...],
     where: str,
 ) -> None:
-    known = [*evaluator.metrics]
+    known = [*evaluator.metrics, *counted]
     if spec.dataset is not None:
-        known += [*FACTS, *predicted]
+        known += predicted
     twice = [metric for metric in predicted if metric in evaluator.metrics]
     if twice and spec.latency is not None:
         raise SpecError(

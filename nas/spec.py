@@ -62,14 +62,17 @@ class StudySpec(Table):
     executor: Plugin
     halving: HalvingTable | None = None
     latency: LatencyTable | None = None
+    extension: tuple[Plugin, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The tables as JSON; `objectives` are pairs, because JSON objects have no order."""
+        """The tables as JSON; what has an order is in pairs, because JSON objects have none."""
         value: dict[str, Any] = {}
         for table in TABLES:
             content = getattr(self, table)
             if isinstance(content, Plugin):
                 value[table] = {"name": content.name, **thaw(content.options)}
+            elif isinstance(content, tuple):
+                value |= {table: [[p.name, thaw(p.options)] for p in content]} if content else {}
             elif content is not None:
                 value[table] = {key: thaw(item) for key, item in content if item is not None}
         value["study"]["objectives"] = [list(pair) for pair in self.study.objectives.items()]
@@ -83,7 +86,10 @@ class StudySpec(Table):
             SpecError: a plug-in that it names, or a value, is not offered any more.
         """
         study = {**value["study"], "objectives": dict(value["study"]["objectives"])}
-        return spec_from_mapping({**value, "study": study}, f'the study "{study["name"]}"')
+        tables = {**value, "study": study}
+        if "extension" in value:
+            tables["extension"] = dict(value["extension"])
+        return spec_from_mapping(tables, f'the study "{study["name"]}"')
 
     @property
     def digest(self) -> str:
@@ -145,6 +151,7 @@ def spec_from_mapping(mapping: Mapping[str, Any], where: str = "the study") -> S
         for name, model in OPTIONAL_TABLES.items()
         if name in tables
     }
+    chosen["extension"] = _extensions(where, tables.get("extension", {}))
     _check_budget(where, budget, study)
     return StudySpec(study=study, budget=budget, **({"dataset": None} | chosen))
 
@@ -234,6 +241,21 @@ def _default(table: str, tables: Mapping[str, Mapping[str, Any]], study: StudyTa
     }.get(table)
 
 
+def _extensions(where: str, tables: Mapping[str, Any]) -> tuple[Plugin, ...]:
+    """Those of `[extension.NAME]`, in the order of the file, which is that of their transforms."""
+    known = _names("extension")
+    for name, options in tables.items():
+        place = f"{where}: [extension.{name}]"
+        if not isinstance(options, Mapping):
+            raise SpecError(
+                f"{where}: [extension] {name}: expected a table for each extension, as "
+                f'[extension."mine.extension"], got {shown(options)}'
+            )
+        if "." not in name and name not in known:
+            raise SpecError(f"{place}: no extension is called so; {did_you_mean(name, known)}")
+    return tuple(Plugin(name, options) for name, options in tables.items())
+
+
 def _plugin(where: str, table: str, raw: Mapping[str, Any], default: str | None) -> Plugin:
     place = f"{where}: [{table}] name"
     name = raw.get("name", default)
@@ -269,6 +291,8 @@ def check_plugins(spec: StudySpec, where: str = "the study", given: Container[st
         plugin = getattr(spec, table)
         if table not in given and plugin is not None:
             check_plugin(table, plugin, f"{where}: [{table}]")
+    for extension in spec.extension:
+        check_plugin("extension", extension, f"{where}: [extension.{extension.name}]")
     _check_dataset(spec, where)
 
 

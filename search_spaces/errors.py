@@ -29,4 +29,4 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1)
     if close:
         return f'did you mean "{close[0]}"?'
-    return f"expected one of: {', '.join(names)}"
+    return f"expected one of: {', '.join(names)}" if names else "none is there to choose from"

@@ -25,6 +25,7 @@ from search_spaces.frozen import FrozenMapping
 PACKAGES: Mapping[str, str] = {
     "space": "search_spaces",
     "operator": "search_spaces.operators",
+    "extension": "search_spaces.extensions",
     "dataset": "evaluators.datasets",
     "evaluator": "evaluators",
     "executor": "evaluators.executors",

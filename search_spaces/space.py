@@ -11,6 +11,7 @@ from search_spaces.count import count_architectures, parents_first
 from search_spaces.decision import Choice, Decision
 from search_spaces.equivalence import Equivalence
 from search_spaces.errors import SpaceError, did_you_mean
+from search_spaces.extension import Fact, SpaceExtension
 from search_spaces.frozen import FrozenMapping
 from search_spaces.graph import ArchitectureGraph
 from search_spaces.task import Task
@@ -25,23 +26,7 @@ if TYPE_CHECKING:
 Graph: TypeAlias = Callable[[Architecture], ArchitectureGraph]
 Build: TypeAlias = "Callable[[Architecture, Task], nn.Module]"
 Parts: TypeAlias = "Callable[[Architecture, Task], tuple[Part, ...]]"
-Transform: TypeAlias = "Callable[[nn.Module, Architecture, Task], nn.Module]"
 INACTIVE = -1
-
-
-@dataclass(frozen=True)
-class SpaceExtension:
-    """Further decisions with a transform of the network: bit widths, densities.
-
-    Attributes:
-        name: joined to the space's name with a `+`.
-        decisions: added behind the space's own; they may need those.
-        transform: a module-level function, called with the built network.
-    """
-
-    name: str
-    decisions: tuple[Decision, ...]
-    transform: Transform
 
 
 @dataclass(frozen=True)
@@ -100,11 +85,22 @@ class SearchSpace:
         """Equal for spaces with equal name, version and decisions; a study is bound to it."""
         return digest(self.to_json())
 
+    @property
+    def versions(self) -> int | list[int]:
+        """Of the builder, and of the extensions where there are any."""
+        extensions = [extension.version for extension in self.extensions]
+        return [self.version, *extensions] if extensions else self.version
+
+    @cached_property
+    def facts(self) -> Mapping[str, Fact]:
+        """What its extensions know of a network without training it, by metric."""
+        return FrozenMapping({name: f for e in self.extensions for name, f in e.facts.items()})
+
     def to_json(self) -> dict[str, Any]:
         """What identifies the space, as JSON: what a resumed study is compared with."""
         return {
             "name": self.name,
-            "version": self.version,
+            "version": self.versions,
             "decisions": {
                 d.name: {
                     "choices": list(d.choices),
@@ -334,7 +330,16 @@ class SearchSpace:
         return network
 
     def extended(self, extension: SpaceExtension) -> "SearchSpace":
-        """This space with an extension's decisions; its transform runs on each network built."""
+        """This space with an extension's decisions; its transform runs on each network built.
+
+        Raises:
+            SpaceError: it has a decision, or a fact, of a name that is taken.
+        """
+        if twice := sorted({*self.facts} & {*extension.facts}):
+            raise SpaceError(
+                f'space "{self.name}": the extension "{extension.name}" brings the fact '
+                f'"{twice[0]}" a second time; use one of the two'
+            )
         return SearchSpace(
             name=f"{self.name}+{extension.name}",
             version=self.version,

@@ -16,6 +16,7 @@ from torch import fx, nn
 from torch_geometric.nn import MessagePassing
 
 from evaluators.engine.kernels._base import kernel_of
+from search_spaces import ChangesInTraining
 
 # Networks of these modules do the same each time.
 _KNOWN = ("search_spaces.", "torch.nn.", "torch_geometric.nn.")
@@ -34,6 +35,8 @@ def traced(network: nn.Module) -> fx.Graph:
     parts: list[nn.Module | nn.Parameter] = [*network.modules(), *network.parameters()]
     if any(map(_has_hooks, parts)):
         raise UnreadableError("it has hooks")
+    if any(isinstance(module, ChangesInTraining) for module in network.modules()):
+        raise UnreadableError("it changes from epoch to epoch")
     if any(_is_overridden(module) for module in network.modules()):
         raise UnreadableError("a method of one of its modules was replaced")
     if any(type(module).train is not nn.Module.train for module in network.modules()):

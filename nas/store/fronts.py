@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from evaluators.latency.values import PREDICTED
 from nas.constraints import Constraint, parse
-from nas.record import MEASURED, TrialRecord
+from nas.record import TrialRecord
 from nas.store.rows import losses_of, objectives_of
 
 # Where a prediction and a measurement are equal the measured trial goes first.
@@ -75,7 +76,7 @@ def _candidates(spec: Mapping[str, Any], trials: Sequence[TrialRecord]) -> list[
 def _how_far_off(trials: Sequence[TrialRecord]) -> dict[str, float]:
     """Of each measured metric the median of measured over predicted."""
     found = {}
-    for metric in MEASURED:
+    for metric in PREDICTED:
         quiet = [trial for trial in trials if trial.is_measured_well]
         pairs = [(t.measured.get(metric), t.metrics.get(metric)) for t in quiet]
         ratios = [measured / predicted for measured, predicted in pairs if measured and predicted]

@@ -1,0 +1,1 @@
+"""Extensions: decisions for any space with a transform of its networks, one plug-in module each."""
