@@ -1,4 +1,11 @@
-"""Evaluators: batches of jobs in, evaluations out; datasets and executors beside them."""
+"""Evaluators: batches of jobs in, evaluations out; datasets and executors beside them.
+
+`prepared(job.dataset)` is the graph of a job, `network_fault` and `CandidateError` are the boundary
+between a candidate's fault and the program's. They import torch, when they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from evaluators.values import (
     Artifact,
@@ -11,8 +18,15 @@ from evaluators.values import (
     Table,
 )
 
+if TYPE_CHECKING:
+    from evaluators._batches import Batch, Batches, prepared
+    from evaluators._faults import CandidateError, network_fault
+
 __all__ = [
     "Artifact",
+    "Batch",
+    "Batches",
+    "CandidateError",
     "Evaluation",
     "Evaluator",
     "Executor",
@@ -20,4 +34,20 @@ __all__ = [
     "InfrastructureError",
     "Job",
     "Table",
+    "network_fault",
+    "prepared",
 ]
+
+_HOME = {
+    "Batch": "_batches",
+    "Batches": "_batches",
+    "CandidateError": "_faults",
+    "network_fault": "_faults",
+    "prepared": "_batches",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
