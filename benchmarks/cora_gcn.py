@@ -10,7 +10,6 @@ as a study of its own.
     python benchmarks/cora_gcn.py --data-root data [--quick] [--json FILE] [--storage URL]
 """
 
-import argparse
 import hashlib
 import json
 import math
@@ -19,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reporting import Row, command_line, report, row, table
 from scipy.stats import t as student
 
 import nas
@@ -27,6 +27,9 @@ from nas.spec import load_spec
 from nas.store import Store
 
 STUDY = Path(__file__).parent.parent / "studies" / "cora.toml"
+GCN = "two-layer GCN"
+TUNED = "two-layer GCN, the winner's recipe"
+WORST = "control: worst trial"
 
 
 def difference(one: Confirmation, other: Confirmation) -> tuple[float, float, float]:
@@ -65,24 +68,33 @@ def by_first_rung(study: nas.Study) -> list[TrialRecord]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="8 trials and 4 seeds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
+    parser = command_line(__doc__, "8 trials and 4 seeds")
     parser.add_argument(
         "--storage", default="sqlite:///cora_gcn.db", help="a study there is resumed"
     )
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     arguments = parser.parse_args()
     trials, seeds = (8, 4) if arguments.quick else (100, 30)
-
     place = {"storage": arguments.storage, "data_root": arguments.data_root}
-    if any(status.name == "cora" for status in Store(arguments.storage).studies()):
+    cases = confirmed(searched(trials, place), seeds, place)
+    rows = compared(cases, seeds)
+    mean, low, high = difference(cases["winner"], cases[TUNED])
+    print(f"\nwinner minus GCN with its recipe: {mean:+.4f} [{low:+.4f}, {high:+.4f}]")
+    print(f"winner: {dict(cases['winner'].decisions)}")
+    report(rows, arguments.json)
+
+
+def searched(trials: int, place: dict[str, Any]) -> nas.Study:
+    if any(status.name == "cora" for status in Store(place["storage"]).studies()):
         study = nas.Study("cora", **place)
         study.resume(trials=trials)
-    else:
-        study = nas.search(STUDY, overrides=[f"budget.trials={trials}"], **place)
+        return study
+    return nas.search(STUDY, overrides=[f"budget.trials={trials}"], **place)
 
-    top = [t.number for t in Store(arguments.storage).fronts("cora")[:3]]
+
+def confirmed(study: nas.Study, seeds: int, place: dict[str, Any]) -> dict[str, Confirmation]:
+    """What is compared, by its name in the table, all on the same fresh seeds."""
+    top = [t.number for t in Store(study.storage).fronts("cora")[:3]]
     best = [c for c in study.confirm(trials=top, seeds=seeds) if c.trial in top]
     ranked = [dict(t.architecture.choices) for t in by_first_rung(study) if t.architecture]
     textbook = load_spec(STUDY).study.start[0]
@@ -91,42 +103,32 @@ def main() -> None:
     gcn = alone(textbook, seeds, place)
     winner = max([*best, gcn], key=lambda c: c.metrics["val_accuracy"]["mean"] or 0.0)
     recipe = {n: c for n, c in winner.decisions.items() if n.startswith("train.")}
-    tuned = alone({**textbook, **recipe}, seeds, place)
-    median, worst = (alone(ranked[i], seeds, place) for i in (len(ranked) // 2, -1))
-    rows: list[dict[str, Any]] = []
-    print(f"| case | val_accuracy | test_accuracy | minus GCN, {seeds} paired seeds | 95 % |")
-    print("|---|---|---|---|---|")
-    cases = [
-        ("winner", winner),
-        ("two-layer GCN", gcn),
-        ("two-layer GCN, the winner's recipe", tuned),
-        ("median trial", median),
-        ("control: worst trial", worst),
-    ]
-    for case, one in cases:
-        mean, low, high = difference(one, gcn)
+    return {
+        "winner": winner,
+        GCN: gcn,
+        TUNED: alone({**textbook, **recipe}, seeds, place),
+        "median trial": alone(ranked[len(ranked) // 2], seeds, place),
+        WORST: alone(ranked[-1], seeds, place),
+    }
+
+
+def compared(cases: Mapping[str, Confirmation], seeds: int) -> list[Row]:
+    """Each against the GCN, seed by seed: printed, and as rows."""
+    rows, lines = [], {}
+    baseline = cases[GCN].metrics["test_accuracy"]["mean"]
+    for case, one in cases.items():
+        mean, low, high = difference(one, cases[GCN])
         shown = [one.metrics[m] for m in ("val_accuracy", "test_accuracy")]
-        cells = " | ".join(f"{m['mean']:.4f} ± {m['stderr']:.4f}" for m in shown)
-        print(f"| {case} | {cells} | {mean:+.4f} | [{low:+.4f}, {high:+.4f}] |")
-        baseline = gcn.metrics["test_accuracy"]["mean"]
-        rows.append(
-            {
-                "case": case,
-                "measure": "test_accuracy",
-                "value": shown[1]["mean"],
-                "baseline": baseline,
-                "ratio": shown[1]["mean"] / baseline,
-                "difference": mean,
-                "interval": [low, high],
-                "target": {"winner": ">= 0", "control: worst trial": "< 0"}.get(case),
-                "ok": {"winner": mean >= 0, "control: worst trial": high < 0}.get(case),
-            }
+        lines[case] = [f"{m['mean']:.4f} ± {m['stderr']:.4f}" for m in shown]
+        lines[case] += [f"{mean:+.4f}", f"[{low:+.4f}, {high:+.4f}]"]
+        target, ok = {"winner": (">= 0", mean >= 0), WORST: ("< 0", high < 0)}.get(
+            case, (None, None)
         )
-    mean, low, high = difference(winner, tuned)
-    print(f"\nwinner minus GCN with its recipe: {mean:+.4f} [{low:+.4f}, {high:+.4f}]")
-    print(f"winner: {dict(winner.decisions)}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
+        found = row(case, "test_accuracy", shown[1]["mean"], baseline, target, ok)
+        rows.append(found | {"difference": mean, "interval": [low, high]})
+    columns = ["case", "val_accuracy", "test_accuracy", f"minus GCN, {seeds} paired seeds", "95 %"]
+    print(table("The winner beside a two-layer GCN", columns, lines))
+    return rows
 
 
 if __name__ == "__main__":

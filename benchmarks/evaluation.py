@@ -12,12 +12,10 @@ alone are measured by the clock. See benchmarks/evaluation.md.
                                     [--only levers,operators,large,study,workers]
 """
 
-import argparse
-import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import evaluation_large
 import evaluation_study
@@ -33,15 +31,12 @@ from evaluation_measure import (
     Model,
     Timing,
     Trains,
+    faster,
     interleaved,
     missing,
-    put,
     read,
-    report,
-    row,
-    table,
-    told,
 )
+from reporting import Row, by_section, command_line, processor, table, told
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 
@@ -186,7 +181,7 @@ def _ignored(value: float) -> None:
 NAIVE, CHEAP = Line("naive", naive), Line("naive, cheap dropout", naive_cheap)
 
 
-def levers(size: Size, data_root: Path) -> tuple[str, list[dict[str, Any]]]:
+def levers(size: Size, data_root: Path) -> tuple[str, list[Row]]:
     """GCN of width 64 and 16: every lever on every dataset."""
     texts, rows = [], []
     for width, ways in ((64, LEVERS), (16, NARROW)):
@@ -220,21 +215,15 @@ def _lever_rows(
     timings: Mapping[str, Timing],
     targets: tuple[float, float, float] | None,
     width: int,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Every way against the naive loop, and against the one with cheap dropout."""
     one, shared, cohort = targets if targets and width == 64 else (1.0, None, None)
     bounds = {TOGETHER.name: one, SHARED.name: shared if width == 64 else None}
     rows = []
     for baseline in (NAIVE.name, CHEAP.name):
-        wanted = bounds if baseline == NAIVE.name else {}
+        wanted, usual = bounds if baseline == NAIVE.name else {}, timings[baseline].median
         rows += [
-            row(
-                case,
-                f"{name}, CPU ms / {baseline}",
-                t.median,
-                timings[baseline].median,
-                wanted.get(name),
-            )
+            faster(case, f"{name}, CPU ms / {baseline}", t.median, usual, wanted.get(name))
             for name, t in timings.items()
             if name != baseline
         ]
@@ -243,12 +232,12 @@ def _lever_rows(
         for name, bound in bounds.items()
         if bound is not None and name not in timings
     ]
+    measure = f"{COHORT.name}, CPU ms / one at a time"
     if COHORT.name in timings and TOGETHER.name in timings:
-        measure = f"{COHORT.name}, CPU ms / one at a time"
         mine, single = timings[COHORT.name].median, timings[TOGETHER.name].median
-        rows.append(row(case, measure, mine, single, cohort))
+        rows.append(faster(case, measure, mine, single, cohort))
     elif cohort is not None:
-        rows.append(missing(case, f"{COHORT.name}, CPU ms / one at a time", cohort))
+        rows.append(missing(case, measure, cohort))
     return rows
 
 
@@ -265,7 +254,7 @@ def _before(timings: Mapping[str, Timing]) -> str:
     return " / ".join("-" if ms is None else f"{ms:.0f}" for ms in shown)
 
 
-def operators(size: Size, data_root: Path) -> tuple[str, list[dict[str, Any]]]:
+def operators(size: Size, data_root: Path) -> tuple[str, list[Row]]:
     """Every operator on every dataset: never slower than the naive loop."""
     cells: dict[str, list[str]] = {operator: [] for operator in size.operators}
     rows = []
@@ -285,68 +274,38 @@ def operators(size: Size, data_root: Path) -> tuple[str, list[dict[str, Any]]]:
     return table(title, ["operator", *size.datasets], cells), rows
 
 
-def large(size: Size, _: Path) -> tuple[str, list[dict[str, Any]]]:
+def large(size: Size, _: Path) -> tuple[str, list[Row]]:
     return evaluation_large.measured(size.large, NAIVE, TOGETHER)
 
 
-def study(size: Size, data_root: Path) -> tuple[str, list[dict[str, Any]]]:
+def study(size: Size, data_root: Path) -> tuple[str, list[Row]]:
     loops = {NAIVE.name: naive_candidate, CHEAP.name: cheap_candidate}
     return evaluation_study.mixed(size.study, read("Cora", data_root), loops)
 
 
-def workers(size: Size, data_root: Path) -> tuple[str, list[dict[str, Any]]]:
+def workers(size: Size, data_root: Path) -> tuple[str, list[Row]]:
     return evaluation_study.two_workers(size.study, read("Cora", data_root))
 
 
-def machine() -> str:
-    """What the numbers were measured on."""
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        if line.startswith("model name")
-    ]
-    processor = names[0] if names else platform.processor()
-    return f"{processor}, torch {torch.__version__}, one thread a process"
-
-
-def chosen(text: str) -> Sequence[str]:
-    names = text.split(",")
-    if not set(names) <= set(SECTIONS):
-        raise argparse.ArgumentTypeError(f"expected some of {', '.join(SECTIONS)}, got {text}")
-    return names
-
-
-def _options(arguments: argparse.Namespace) -> str:
-    """Those that change what is measured, as they were given."""
-    quick = " --quick" if arguments.quick else ""
-    return f"{quick} --sample {arguments.sample}" if arguments.sample else quick
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two datasets, few epochs and rounds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
+    parser = command_line(__doc__, "two datasets, few epochs and rounds", DOCUMENT, SECTIONS)
     parser.add_argument("--data-root", type=Path, default=Path("data"))
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
-    parser.add_argument("--only", type=chosen, default=SECTIONS, metavar="A,B", help="sections")
     parser.add_argument("--sample", type=int, metavar="N", help="architectures of the mixed study")
     arguments = parser.parse_args()
-    size = QUICK if arguments.quick else FULL
+    size, options = QUICK if arguments.quick else FULL, ""
     if arguments.sample:
         size = replace(size, study=replace(size.study, architectures=arguments.sample))
+        options = f" --sample {arguments.sample}"
     torch.set_num_threads(1)
     runs = {"levers": levers, "operators": operators, "large": large, "study": study}
     runs |= {"workers": workers}
-    rows: list[dict[str, Any]] = []
-    for section in arguments.only:
-        text, measured = runs[section](size, arguments.data_root)
-        text += f"\n{machine()}\n"
-        print(f"\n{text}", flush=True)
-        rows += measured
-        if arguments.write:
-            command = f"python benchmarks/evaluation.py{_options(arguments)} --only {section}"
-            put(DOCUMENT, section, "What evaluating a candidate costs", command, text)
-    report(rows, arguments.json)
+    machine = f"{processor()}, torch {torch.__version__}, one thread a process"
+
+    def run(section: str) -> tuple[str, list[Row]]:
+        text, rows = runs[section](size, arguments.data_root)
+        return f"{text}\n{machine}\n", rows
+
+    by_section(arguments, run, DOCUMENT, "What evaluating a candidate costs", options)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from evaluation_measure import Line, Model, missing, row, store, synthetic, table, timed, told
+from evaluation_measure import Line, Model, faster, missing, store, synthetic, timed
+from reporting import Row, table, told
 
 from evaluators import Artifact
 from evaluators.datasets import load_prepared, save_prepared
@@ -44,7 +44,7 @@ class Cost:
     added_bytes: int
 
 
-def measured(size: Size, naive: Line, ours: Line) -> tuple[str, list[dict[str, Any]]]:
+def measured(size: Size, naive: Line, ours: Line) -> tuple[str, list[Row]]:
     """Both ways in turn, each time in a process of its own."""
     dataset = synthetic(size.nodes)
     degrees = dataset.edge_index[0].bincount()
@@ -74,13 +74,13 @@ def _cells(costs: list[Cost]) -> list[str]:
     return [f"{epoch / 1000:.2f}", f"{before / 1000:.2f}", f"{added / 1e9:.2f}"]
 
 
-def _rows(model: Model, naive: list[Cost], ours: list[Cost]) -> list[dict[str, Any]]:
+def _rows(model: Model, naive: list[Cost], ours: list[Cost]) -> list[Row]:
     case, bounds = f"large, {model.operator} {model.width}", TARGETS[model.operator]
     names = ("epoch_ms", "added_bytes")
     if not ours:
         return [missing(case, name, bound) for name, bound in zip(names, bounds, strict=True)]
     return [
-        row(case, name, _median(ours, name), _median(naive, name), bound)
+        faster(case, name, _median(ours, name), _median(naive, name), bound)
         for name, bound in zip(names, bounds, strict=True)
     ]
 

@@ -5,9 +5,7 @@ many epochs, validating after each. Only that is timed: what is prepared once st
 """
 
 import gc
-import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +16,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import torch
+from reporting import Row, bounded, row
 
 from evaluators import Evaluation, Executor, Job, artifacts
 from evaluators.datasets import Dataset, RawDataset, load, prepare, save_prepared
@@ -33,7 +32,6 @@ DATASETS: Mapping[str, Plugin] = {
 HEADS = 8
 DROPOUT, LR, WEIGHT_DECAY = 0.5, 0.01, 5e-4
 LEAST_EPOCHS, ROUND_SECONDS = 3, 2.5  # a slow model gets fewer epochs a round
-MARK = "<!-- measured: {} -->"
 
 Trains: TypeAlias = Callable[[], object]
 T = TypeVar("T")
@@ -206,68 +204,13 @@ def read(name: str, data_root: Path) -> Dataset:
     return load(DATASETS[name], data_root)
 
 
-def row(
-    case: str,
-    measure: str,
-    value: float,
-    baseline: float | None = None,
-    at_least: float | None = None,
-) -> dict[str, Any]:
-    """A row of the JSON; a ratio says how many times less than the baseline the value is."""
-    ratio = baseline / value if baseline is not None and value else None
-    reached = value if ratio is None else ratio
-    return {
-        "case": case,
-        "measure": measure,
-        "value": value,
-        "baseline": baseline,
-        "ratio": ratio,
-        "target": None if at_least is None else f">= {at_least:g}",
-        "ok": None if at_least is None else reached >= at_least,
-    }
+def faster(case: str, measure: str, value: float, baseline: float, at_least: float | None) -> Row:
+    """A row whose ratio says how many times less than the baseline the value is."""
+    ratio = baseline / value if value else None
+    times = row(case, measure, value, baseline) | {"ratio": ratio}
+    return bounded(times, ">=", at_least)
 
 
-def missing(case: str, measure: str, at_least: float) -> dict[str, Any]:
+def missing(case: str, measure: str, at_least: float) -> Row:
     """The row of a target whose way did not apply: missed."""
-    return row(case, measure, 0.0) | {
-        "value": None,
-        "target": f">= {at_least:g}",
-        "ok": False,
-    }
-
-
-def table(title: str, columns: Sequence[str], lines: Mapping[str, Sequence[str]]) -> str:
-    """In Markdown."""
-    head = f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
-    body = "\n".join(f"| {name} | {' | '.join(cells)} |" for name, cells in lines.items())
-    return f"**{title}**\n\n{head}\n{body}\n"
-
-
-def put(document: Path, section: str, title: str, command: str, text: str) -> None:
-    """Put what a command measured between the two marks of a section; words around them stay.
-
-    A document or section that is not there yet is begun.
-    """
-    old = document.read_text(encoding="utf-8") if document.exists() else f"# {title}\n"
-    mark = MARK.format(section)
-    if mark not in old:
-        old += f"\n{mark}\n{mark}\n"
-    before, _, after = old.split(mark)
-    measured = f"```sh\n{command}\n```\n\n{text.strip()}\n"
-    document.write_text(f"{before}{mark}\n{measured}{mark}{after}", encoding="utf-8")
-
-
-def report(rows: Sequence[Mapping[str, Any]], file: Path | None) -> None:
-    """Say which targets were missed, and write the rows."""
-    missed = [r for r in rows if r["ok"] is False]
-    print(f"\n{sum(r['ok'] is not None for r in rows)} targets, {len(missed)} missed")
-    for one in missed:
-        got = one["value"] if one["ratio"] is None else one["ratio"]
-        shown = "not measured" if got is None else f"{got:.3g}"
-        print(f"missed: {one['case']}: {one['measure']}: {shown}, {one['target']}")
-    if file:
-        file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-
-
-def told(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
+    return bounded(row(case, measure, None), ">=", at_least)

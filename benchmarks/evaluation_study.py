@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
-from evaluation_measure import Model, evaluated, jobs_of, row, table, timed, told
+from evaluation_measure import Model, evaluated, faster, jobs_of, timed
+from reporting import Row, row, table, told
 from torch import nn
 
 from evaluators import Executor, Job
@@ -45,9 +46,7 @@ class Size:
     jobs: int = 64
 
 
-def mixed(
-    size: Size, dataset: Dataset, loops: Mapping[str, Loop]
-) -> tuple[str, list[dict[str, Any]]]:
+def mixed(size: Size, dataset: Dataset, loops: Mapping[str, Loop]) -> tuple[str, list[Row]]:
     """CPU time of random architectures of all operators, batch by batch, each side in turn.
 
     The evaluator trains to the end, with checkpoints and all metrics, as a study does.
@@ -68,9 +67,7 @@ def mixed(
     return _mixed_report(size, spent, failed)
 
 
-def _mixed_report(
-    size: Size, spent: Mapping[str, float], failed: int
-) -> tuple[str, list[dict[str, Any]]]:
+def _mixed_report(size: Size, spent: Mapping[str, float], failed: int) -> tuple[str, list[Row]]:
     ours = spent["evaluator"]
     lines, rows = {}, []
     for name, ms in spent.items():
@@ -80,7 +77,7 @@ def _mixed_report(
     names = [name for name in spent if name != "evaluator"]
     for name in names:
         bound = FASTER if name == names[0] else None
-        rows.append(row(case, f"candidates an hour / {name}", ours, spent[name], bound))
+        rows.append(faster(case, f"candidates an hour / {name}", ours, spent[name], bound))
     # What fails ends early, and would count as fast.
     rows.append(row(case, "candidates without a failure", size.architectures - failed))
     rows[-1] |= {"target": f">= {size.architectures}", "ok": failed == 0}
@@ -116,7 +113,7 @@ def _evaluate(
     return sum(evaluation.failure is not None for evaluation in run(jobs))
 
 
-def two_workers(size: Size, dataset: Dataset) -> tuple[str, list[dict[str, Any]]]:
+def two_workers(size: Size, dataset: Dataset) -> tuple[str, list[Row]]:
     """Throughput by the clock of the executor `processes`, with one worker and with two, in turn.
 
     Lists of equal jobs in batches, so that no worker waits for the other at the end. A first round
@@ -145,7 +142,7 @@ def two_workers(size: Size, dataset: Dataset) -> tuple[str, list[dict[str, Any]]
     one, two = (1000 / rates[w] for w in (1, 2))
     text = table(f"{case}, GCN 64 on Cora", ["", "candidates an hour"], lines)
     text += f"\n{one / two:.2f} times, {os.cpu_count()} cores, load before {load:.1f}\n"
-    return text, [row(case, "wall ms a candidate, 2 workers / 1", two, one, TWO_WORKERS)]
+    return text, [faster(case, "wall ms a candidate, 2 workers / 1", two, one, TWO_WORKERS)]
 
 
 def _start(executor: Executor, jobs: Sequence[Job]) -> None:

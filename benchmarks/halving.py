@@ -13,7 +13,6 @@ values at the rungs. See benchmarks/halving.md.
                                  [--pool FILE] [--workers N]
 """
 
-import argparse
 import itertools
 import json
 import statistics
@@ -24,8 +23,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from evaluation_measure import evaluated, put, report, row, store, table, told
+from evaluation_measure import evaluated, store
 from numpy.typing import NDArray
+from reporting import Row, bounded, command_line, put, report, row, table, told
 
 from evaluators import Evaluation, Executor, Job
 from evaluators.datasets import save_prepared
@@ -281,7 +281,7 @@ def modes(pool: Pool) -> Mapping[str, tuple[Mode, bool]]:
     }
 
 
-def resampled(pool: Pool, n_seen: int) -> tuple[str, list[dict[str, Any]]]:
+def resampled(pool: Pool, n_seen: int) -> tuple[str, list[Row]]:
     """The table of all modes where a study sees so many of the seeds, and its rows."""
     lines, rows = {}, []
     case = f"{pool.size.candidates} candidates, {n_seen} of {pool.size.seeds} seeds seen"
@@ -295,9 +295,8 @@ def resampled(pool: Pool, n_seen: int) -> tuple[str, list[dict[str, Any]]]:
         if mode is full:
             rows.append(row(f"{name}, {case}", "regret, upper end", regret[2]))
         elif shuffled:
-            rows.append(
-                _bounded(f"{name}, {case}", "added regret, lower end", added[1], ">", highest)
-            )
+            lower = row(f"{name}, {case}", "added regret, lower end", added[1])
+            rows.append(bounded(lower, ">", highest))
         else:
             highest = max(highest, added[2])
             rows += _rows(f"{name}, {case}", regret[2], added[2], saved)
@@ -306,17 +305,12 @@ def resampled(pool: Pool, n_seen: int) -> tuple[str, list[dict[str, Any]]]:
     return table(title, columns, lines), rows
 
 
-def _rows(case: str, regret: float, added: float, saved: float) -> list[dict[str, Any]]:
+def _rows(case: str, regret: float, added: float, saved: float) -> list[Row]:
     return [
-        row(case, "times fewer epochs", saved, at_least=FEWER_EPOCHS),
-        _bounded(case, "regret, upper end", regret, "<=", MOST_REGRET),
-        _bounded(case, "added regret, upper end", added, "<=", MOST_REGRET),
+        bounded(row(case, "times fewer epochs", saved), ">=", FEWER_EPOCHS),
+        bounded(row(case, "regret, upper end", regret), "<=", MOST_REGRET),
+        bounded(row(case, "added regret, upper end", added), "<=", MOST_REGRET),
     ]
-
-
-def _bounded(case: str, measure: str, value: float, sign: str, bound: float) -> dict[str, Any]:
-    ok = value <= bound if sign == "<=" else value > bound
-    return row(case, measure, value) | {"target": f"{sign} {bound:.3g}", "ok": ok}
 
 
 def _points(of: tuple[float, float, float]) -> str:
@@ -336,11 +330,8 @@ def noise(pool: Pool) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a small pool, few epochs")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
+    parser = command_line(__doc__, "a small pool, few epochs", DOCUMENT)
     parser.add_argument("--data-root", type=Path, default=Path("data"))
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
     parser.add_argument("--pool", type=Path, metavar="FILE", help="read the pool, or keep it there")
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()

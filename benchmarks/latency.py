@@ -24,8 +24,8 @@ from typing import Any, TypeAlias
 import latency_search
 import latency_tables
 import numpy as np
-from evaluation_measure import put, report, table, told
 from numpy.typing import NDArray
+from reporting import Row, bounded, by_section, command_line, row, table, told
 from sklearn.ensemble import RandomForestRegressor
 
 from evaluators.latency.checking import Figures, figures, held_out
@@ -68,35 +68,26 @@ QUICK = Size(minutes=0.7, networks=8, sizes=3, compiled_networks=3)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    quick = "a minute of profiling, few networks"
+    parser = command_line(__doc__, quick, DOCUMENT, SECTIONS)
     parser.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
-    parser.add_argument("--write", action="store_true", help=f"renew {DOCUMENT.name}")
-    parser.add_argument("--only", default=",".join(SECTIONS), metavar="SECTION,...")
     parser.add_argument("--minutes", type=float, help="of profiling")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep profiles and pools here")
     arguments = parser.parse_args()
-    wanted = arguments.only.split(",")
-    if unknown := set(wanted) - set(SECTIONS):
-        parser.error(f"--only: expected some of {', '.join(SECTIONS)}, got {', '.join(unknown)}")
     size = QUICK if arguments.quick else FULL
-    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
-        for section in (one for one in SECTIONS if one in wanted):
-            found, text = _section(section, size, arguments, folder)
-            rows += found
-            print(f"{text}\n", flush=True)
-            if arguments.write:
-                command = f"python benchmarks/latency.py --only {section} --data-root data --write"
-                put(DOCUMENT, section, "Latency", command, text)
-    report(rows, arguments.json)
+
+        def run(section: str) -> tuple[str, list[Row]]:
+            rows, text = _section(section, size, arguments, folder)
+            return text, rows
+
+        by_section(arguments, run, DOCUMENT, "Latency", " --data-root data")
 
 
 def _section(
     section: str, size: Size, arguments: argparse.Namespace, folder: Path
-) -> tuple[list[dict[str, Any]], str]:
+) -> tuple[list[Row], str]:
     if section == "tables":
         return latency_tables.tabulated(quick=arguments.quick)
     source = _profile(arguments.minutes or size.minutes, folder)
@@ -120,7 +111,7 @@ def _profile(minutes: float, folder: Path) -> Profile:
     return found
 
 
-def checked(source: Profile, size: Size) -> tuple[list[dict[str, Any]], str]:
+def checked(source: Profile, size: Size) -> tuple[list[Row], str]:
     """Rows and a table: networks and graphs that are not in the profile."""
     plan = plan_from_json(source.plan)
     first, second = _twice(source, plan, source.device, size.networks, size.sizes)
@@ -139,38 +130,9 @@ def checked(source: Profile, size: Size) -> tuple[list[dict[str, Any]], str]:
     # Not a rival but a part of it: what the correction adds.
     additive = figures("its additive cost alone", _additive(source, first), truth, graphs)
     case = f"{source.device.machine}, {source.device.threads} thread, {source.runtime}"
-    rows = [
-        _row(case, "Spearman", ours.spearman, None, ">= 0.97", ours.spearman >= 0.97),
-        _row(
-            case,
-            "Spearman within a graph, median",
-            ours.spearman_within,
-            None,
-            ">= 0.9",
-            ours.spearman_within >= 0.9,
-        ),
-        _row(
-            case,
-            "within 10 %, of what repeats",
-            ours.within_10,
-            repeated.within_10,
-            "ratio >= 0.7",
-            ours.within_10 >= 0.7 * repeated.within_10,
-        ),
-        *(
-            _row(
-                case,
-                f"Spearman and MAPE beside {one.name}",
-                ours.spearman,
-                one.spearman,
-                "ahead in both",
-                ours.spearman > one.spearman and ours.mape < one.mape,
-            )
-            for one in rest
-        ),
-    ]
+    rows = _check_rows(case, ours, repeated, rest)
     quick, median = _speed(source)
-    rows.append(_row(case, "ms of a prediction, mean", quick, None, "< 1", quick < 1))
+    rows.append(bounded(row(case, "ms of a prediction, mean", quick), "<", 1))
     noisy = np.mean([s.timing.noisy for s in (*first, *second)])
     title = (
         f"{case}: {len(source.samples)} samples; {len(first)} pairs of an unseen network and an "
@@ -181,6 +143,26 @@ def checked(source: Profile, size: Size) -> tuple[list[dict[str, Any]], str]:
         f"Cora's size, parts that are seen for the first time included; median {median:.2f} ms)."
     )
     return rows, f"{_table(title, [ours, additive, repeated, *rest])}\n{said}\n"
+
+
+def _check_rows(case: str, ours: Figures, repeated: Figures, rest: Sequence[Figures]) -> list[Row]:
+    within = row(case, "within 10 %, of what repeats", ours.within_10, repeated.within_10)
+    return [
+        bounded(row(case, "Spearman", ours.spearman), ">=", 0.97),
+        bounded(row(case, "Spearman within a graph, median", ours.spearman_within), ">=", 0.9),
+        bounded(within, ">=", 0.7),
+        *(
+            row(
+                case,
+                f"Spearman and MAPE beside {one.name}",
+                ours.spearman,
+                one.spearman,
+                "ahead in both",
+                ours.spearman > one.spearman and ours.mape < one.mape,
+            )
+            for one in rest
+        ),
+    ]
 
 
 def _speed(source: Profile) -> tuple[float, float]:
@@ -197,9 +179,9 @@ def _speed(source: Profile) -> tuple[float, float]:
     return float(np.mean(taken)), float(np.median(taken))
 
 
-def transferred(source: Profile, size: Size, folder: Path) -> tuple[list[dict[str, Any]], str]:
+def transferred(source: Profile, size: Size, folder: Path) -> tuple[list[Row], str]:
     """Rows and tables: two threads and compiled programs, from 10 probes each."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     texts = []
     cases: list[tuple[str, dict[str, Any], int]] = [
         ("compiled", {"runtime": "compiled"}, size.compiled_networks)
@@ -234,52 +216,18 @@ def transferred(source: Profile, size: Size, folder: Path) -> tuple[list[dict[st
 
 def _transfer_rows(
     case: str, ours: Figures, flops: Figures, scratch: Figures, nearest: Figures
-) -> list[dict[str, Any]]:
+) -> list[Row]:
+    mine, its = ours.spearman, nearest.spearman
+    beside = "beside the nearest device"
     return [
-        _row(case, "Spearman", ours.spearman, None, ">= 0.93", ours.spearman >= 0.93),
+        bounded(row(case, "Spearman", mine), ">=", 0.93),
         *(
-            _row(
-                case,
-                f"Spearman beside {one.name}",
-                ours.spearman,
-                one.spearman,
-                "ahead",
-                ours.spearman > one.spearman,
-            )
-            for one in (flops, scratch)
+            row(case, f"Spearman beside {o.name}", mine, o.spearman, "ahead", mine > o.spearman)
+            for o in (flops, scratch)
         ),
-        _row(
-            case,
-            "Spearman beside the nearest device",
-            ours.spearman,
-            nearest.spearman,
-            "no worse by 0.01",
-            ours.spearman >= nearest.spearman - 0.01,
-        ),
-        _row(
-            case,
-            "MAPE beside the nearest device",
-            ours.mape,
-            nearest.mape,
-            "lower",
-            ours.mape < nearest.mape,
-        ),
+        row(case, f"Spearman {beside}", mine, its, "no worse by 0.01", mine >= its - 0.01),
+        row(case, f"MAPE {beside}", ours.mape, nearest.mape, "lower", ours.mape < nearest.mape),
     ]
-
-
-def _row(
-    case: str, measure: str, value: float, baseline: float | None, target: str, ok: bool
-) -> dict[str, Any]:
-    ratio = None if not baseline else value / baseline
-    return {
-        "case": case,
-        "measure": measure,
-        "value": value,
-        "baseline": baseline,
-        "ratio": ratio,
-        "target": target,
-        "ok": bool(ok),
-    }
 
 
 def _table(title: str, found: Sequence[Figures]) -> str:

@@ -21,7 +21,6 @@ the same draws: a lucky draw is lucky on all of them.
     python benchmarks/latency_tables.py [--quick] [--json FILE] [--write]
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -29,8 +28,8 @@ from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import torch
-from evaluation_measure import put, report, table, told
 from numpy.typing import NDArray
+from reporting import Row, bounded, command_line, put, report, row, table, told
 from scipy.stats import spearmanr
 
 from evaluators.latency.predictor import Predictor
@@ -69,11 +68,7 @@ BASELINE, WITHOUT, OURS = "counts and links, ridge", "predictor without waits", 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="three tables, three draws")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
-    parser.add_argument("--write", action="store_true", help=f"put the table into {DOCUMENT.name}")
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__, "three tables, three draws", DOCUMENT).parse_args()
     rows, text = tabulated(quick=arguments.quick)
     print(text)
     if arguments.write:
@@ -82,7 +77,7 @@ def main() -> None:
     report(rows, arguments.json)
 
 
-def tabulated(*, quick: bool) -> tuple[list[dict[str, Any]], str]:
+def tabulated(*, quick: bool) -> tuple[list[Row], str]:
     """Rows, and a table with a line for each table."""
     names = QUICK_TABLES if quick else get_args(TableName)
     draws = QUICK_DRAWS if quick else DRAWS
@@ -103,23 +98,12 @@ def tabulated(*, quick: bool) -> tuple[list[dict[str, Any]], str]:
         told(f"{name}: {' | '.join(lines[name])}")
         rows += [row(name, f"Spearman, {who}", means[who], means[BASELINE]) for who in means]
     needed = round(AHEAD_ON / 9 * len(names))
-    rows.append(
-        row("all tables", "tables ahead of the baseline", ahead, None)
-        | {"target": f">= {needed}", "ok": bool(ahead >= needed)}
-    )
-    rows.append(row("all tables", "tables ahead by two standard errors", clearly, None))
+    rows.append(bounded(row("all tables", "tables ahead of the baseline", ahead), ">=", needed))
+    rows.append(row("all tables", "tables ahead by two standard errors", clearly))
     title = f"Spearman from {SEEN} architectures, mean of {draws} draws; the gain is paired"
     columns = ("", BASELINE, WITHOUT, OURS, "gain (standard error)", "draws ahead")
     said = f"Ahead on {ahead} of {len(names)} tables, by two standard errors on {clearly}.\n"
     return rows, f"{table(title, columns, lines)}\n{said}"
-
-
-def row(case: str, measure: str, value: float, baseline: float | None) -> dict[str, Any]:
-    ratio = None if baseline is None else value / baseline
-    return {
-        "case": case, "measure": measure, "value": float(value), "baseline": baseline,
-        "ratio": ratio, "target": None, "ok": None,
-    }  # fmt: skip
 
 
 def coefficients(results: Results, draws: int) -> dict[str, Floats]:

@@ -9,22 +9,21 @@ medians of the clock. The disk's fsync stands beside them: what plain Optuna wai
                                   [--only trials,growth,memory,executors,look,fsync]
 """
 
-import argparse
 import json
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import optuna
-from evaluation_measure import put, report, table, told
 from optuna import samplers
-from overhead_measure import WARM, Series, beyond, interleaved, machine, python, row
+from overhead_measure import WARM, Series, beyond, interleaved, machine, python
 from overhead_record import NAME, Databases, Plain, databases, filled, spec
+from reporting import Row, bounded, by_section, command_line, row, table, told
 
 from nas.record import Progress
 from nas.study import search
@@ -47,7 +46,7 @@ EXECUTORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "ray_tune, its three loggers": ("ray_tune", {}),
 }
 
-Rows: TypeAlias = list[dict[str, Any]]
+Rows: TypeAlias = list[Row]
 
 
 @dataclass(frozen=True)
@@ -107,12 +106,12 @@ def _cells(series: Series, baseline: Series) -> list[str]:
     return [f"{ms:.1f}", f"{ratio:.2f}", *(f"{count:.0f}" for count in counts)]
 
 
-def _rows_against(case: str, found: Mapping[str, Series]) -> Iterator[dict[str, Any]]:
+def _rows_against(case: str, found: Mapping[str, Series]) -> Iterator[Row]:
     ours, plain = next(iter(found.values())), found["plain Optuna, random"]
-    at_most = MOST_OF_OPTUNA
-    yield row(case, "ms a trial", ours.typical_ms, plain.typical_ms, at_most)
+    cost = row(case, "ms a trial", ours.typical_ms, plain.typical_ms)
+    yield bounded(cost, "<=", MOST_OF_OPTUNA)
     commits, statements = (ours.typical(what) for what in ("commits", "statements"))
-    yield row(case, "commits a trial", commits, None, MOST_COMMITS)
+    yield bounded(row(case, "commits a trial", commits), "<=", MOST_COMMITS)
     yield row(case, "commits a trial, plain Optuna", plain.typical("commits"))
     yield row(case, "statements a trial", statements, plain.typical("statements"))
     for name, series in list(found.items())[2:]:
@@ -141,7 +140,8 @@ def growth(size: Size) -> tuple[str, Rows]:
         lines[kind] = [*(f"{value:.1f}" for value in found.values())]
         lines[kind] += [f"{found[last] / found[first]:.2f}", f"{twins[last]:.1f}"]
         case = f"{kind}, evolution, {first:,} to {last:,} trials"
-        rows.append(row(case, "ms a trial", found[last], found[first], MOST_GROWTH))
+        cost = row(case, "ms a trial", found[last], found[first])
+        rows.append(bounded(cost, "<=", MOST_GROWTH))
         case = f"{kind}, {last:,} trials without twins"
         rows.append(row(case, "seconds to make them", twins[last]))
     columns = ["ms a trial", *(f"{n:,} trials" for n in size.records), "growth", "twins made, s"]
@@ -179,7 +179,7 @@ def memory(size: Size) -> tuple[str, Rows]:
         imports, peak = json.loads(said.splitlines()[-1])
         lines[kind] = [f"{imports:.0f}", f"{peak:.0f}"]
         case = f"{kind}, evolution, {record:,} trials"
-        rows.append(row(case, "peak of the driver, MB", peak, None, MOST_MB))
+        rows.append(bounded(row(case, "peak of the driver, MB", peak), "<=", MOST_MB))
         rows.append(row(case, "peak of the imports, MB", imports))
     title = f"Memory of the driver's process at {record:,} trials, peak in MB"
     return table(title, ["", "imports (torch, Optuna, SQLAlchemy)", "study resumed"], lines), rows
@@ -282,34 +282,19 @@ def fsync(size: Size) -> tuple[str, Rows]:
     return table("The disk", ["", "median", "95 %"], lines), [row("fsync", "ms", median)]
 
 
-def chosen(text: str) -> Sequence[str]:
-    names = text.split(",")
-    if not set(names) <= set(SECTIONS):
-        raise argparse.ArgumentTypeError(f"expected some of {', '.join(SECTIONS)}, got {text}")
-    return names
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="records up to 1,000, few trials")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
-    parser.add_argument("--only", type=chosen, default=SECTIONS, metavar="A,B", help="sections")
-    arguments = parser.parse_args()
+    quick = "records up to 1,000, few trials"
+    arguments = command_line(__doc__, quick, DOCUMENT, SECTIONS).parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    size = QUICK if arguments.quick else FULL
     runs = {"trials": trials, "growth": growth, "memory": memory}
     runs |= {"executors": executors, "look": look, "fsync": fsync}
-    rows: Rows = []
-    for section in arguments.only:
-        text, measured = runs[section](QUICK if arguments.quick else FULL)
-        text += f"\n{machine()}\n"
-        print(f"\n{text}", flush=True)
-        rows += measured
-        if arguments.write:
-            quick = " --quick" if arguments.quick else ""
-            command = f"python benchmarks/overhead.py{quick} --only {section}"
-            put(DOCUMENT, section, "What a trial costs beside its evaluation", command, text)
-    report(rows, arguments.json)
+
+    def run(section: str) -> tuple[str, Rows]:
+        text, rows = runs[section](size)
+        return f"{text}\n{machine()}\n", rows
+
+    by_section(arguments, run, DOCUMENT, "What a trial costs beside its evaluation")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """How benchmarks/overhead.py measures: trials of several sides in turn, timed and counted."""
 
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 
 import optuna
 from overhead_record import NAME
+from reporting import Row, bounded, processor, row
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -27,33 +27,12 @@ STATEMENTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 WARM = 3
 
 
-def row(
-    case: str,
-    measure: str,
-    value: float | None,
-    baseline: float | None = None,
-    at_most: float | None = None,
-) -> dict[str, Any]:
-    """A row of the JSON; the bound is on the ratio to the baseline, where there is one."""
-    ratio = value / baseline if value is not None and baseline else None
-    reached = value if ratio is None else ratio
-    return {
-        "case": case,
-        "measure": measure,
-        "value": value,
-        "baseline": baseline,
-        "ratio": ratio,
-        "target": None if at_most is None else f"<= {at_most:g}",
-        "ok": None if at_most is None else reached is not None and reached <= at_most,
-    }
-
-
 def beyond(
     case: str, measure: str, value: float, baseline: float, at_most: float | None = None
-) -> dict[str, Any]:
+) -> Row:
     """A row of what a value has over its baseline; the bound is on that."""
-    over = row(case, f"{measure}, beyond the baseline", value - baseline, None, at_most)
-    return over | {"baseline": baseline}
+    over = row(case, f"{measure}, beyond the baseline", value - baseline)
+    return bounded(over, "<=", at_most) | {"baseline": baseline}
 
 
 @contextmanager
@@ -136,7 +115,5 @@ def python(arguments: Sequence[str], **environment: str) -> str:
 
 def machine() -> str:
     """What the numbers were measured on."""
-    info = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.partition(":")[2].strip() for line in info if line.startswith("model name")]
     busy = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    return f"{names[0] if names else platform.processor()}, {busy}, Optuna {optuna.__version__}"
+    return f"{processor()}, {busy}, Optuna {optuna.__version__}"

@@ -19,7 +19,6 @@ See benchmarks/parity.md.
                                 [--only first,curves,itself,dropout,controls]
 """
 
-import argparse
 import itertools
 import platform
 from collections.abc import Mapping, Sequence
@@ -32,11 +31,12 @@ import parity_curves
 import parity_dropout
 import parity_measure as measure
 import torch
-from evaluation_measure import put, read, report, table, told
+from evaluation_measure import read
 from parity_cases import DEPTHS, OPERATORS, Case, grid, renumbered, ring, with_few_words
 from parity_curves import Parity, Rounding
 from parity_dropout import Difference
 from parity_measure import CPU
+from reporting import Row, bounded, by_section, command_line, row, table, told
 from scipy.stats import binomtest
 
 from evaluators.datasets import Dataset
@@ -70,20 +70,7 @@ class Size:
 
 FULL = Size()
 QUICK = Size("ring", ("gcn", "gat", "gin", "sage"), (1, 2, 4), seeds=10, epochs=30)
-Rows = list[dict[str, Any]]
-
-
-def row(
-    case: str,
-    what: str,
-    value: float,
-    ok: bool | None,
-    target: str | None,
-    baseline: float | None = None,
-) -> dict[str, Any]:
-    """A row of the JSON."""
-    found = {"case": case, "measure": what, "value": value, "baseline": baseline, "ratio": None}
-    return found | {"target": target, "ok": ok}
+Rows = list[Row]
 
 
 def first(size: Size, dataset: Dataset) -> tuple[str, Rows]:
@@ -91,7 +78,7 @@ def first(size: Size, dataset: Dataset) -> tuple[str, Rows]:
     rows, worst = list[Any](), dict[str, dict[int, float]]()
     for case in grid(size.operators, size.depths):
         off = measure.first_step(case, graph)
-        rows.append(row(str(case), "first step", off, off <= FIRST_STEP, f"<= {FIRST_STEP}"))
+        rows.append(bounded(row(str(case), "first step", off), "<=", FIRST_STEP))
         by_depth = worst.setdefault(case.operator, {})
         by_depth[case.depth] = max(by_depth.get(case.depth, 0.0), off)
     title = f"First step on {dataset.name}, float64: largest relative difference from PyG"
@@ -110,9 +97,8 @@ def curves(size: Size, dataset: Dataset) -> tuple[str, Rows]:
         own = max(single.permuted)
         told(f"{case}: {single.engine:.1e}, PyG itself {own:.1e}; float64 {rounding.exact:.1e}")
         target = f"<= {single.bound:.1e}"
-        rows.append(row(str(case), "30 epochs", single.engine, single.holds, target, own))
-        ok = rounding.exact <= EXACT
-        rows.append(row(str(case), "float64", rounding.exact, ok, f"<= {EXACT}"))
+        rows.append(row(str(case), "30 epochs", single.engine, own, target, single.holds))
+        rows.append(bounded(row(str(case), "float64", rounding.exact), "<=", EXACT))
     text, farther = of_float64(found)
     tables = [of_curves(size, dataset, found), text, of_missed(dataset, found)]
     return "\n".join(tables), [*rows, farther]
@@ -147,8 +133,7 @@ def of_float64(found: Mapping[Case, tuple[Parity, Rounding]]) -> tuple[str, dict
         f"In float32 the engine is nearer to PyG in float64 than PyG in float32 is in {nearer} of "
         f"{len(pairs)} cases, farther in {farther} (p {p:.2f} that it is farther no more often).\n"
     )
-    target = f"p >= {FALSE_ALARMS}"
-    return text, row("all", "farther from float64, p", p, p >= FALSE_ALARMS, target)
+    return text, bounded(row("all", "farther from float64, p", p), ">=", FALSE_ALARMS)
 
 
 def of_missed(dataset: Dataset, found: Mapping[Case, tuple[Parity, Rounding]]) -> str:
@@ -184,7 +169,7 @@ def itself(size: Size, dataset: Dataset) -> tuple[str, Rows]:
         f"PyG with its nodes numbered otherwise is beyond the bound in {len(lines)} of "
         f"{len(cases)} cases"
     )
-    rows = [row("all", "PyG renumbered, beyond the bound", len(lines), None, None)]
+    rows = [row("all", "PyG renumbered, beyond the bound", len(lines))]
     return table(title, ["case", "PyG and itself, nodes renumbered", "allowed"], lines), rows
 
 
@@ -206,7 +191,7 @@ def dropout(size: Size, dataset: Dataset) -> tuple[str, Rows]:
     for ((operator, name), one), p in zip(found.items(), ps, strict=True):
         told_p = f"p by Holm >= {FALSE_ALARMS}"
         ok = p >= FALSE_ALARMS
-        rows.append(row(operator, f"dropout, {name}", one.mean, ok, told_p, one.of))
+        rows.append(row(operator, f"dropout, {name}", one.mean, one.of, told_p, ok))
         half = one.interval[1] - one.mean
         lines.setdefault(operator, []).append(
             f"{one.of:.4f} {one.mean:+.4f} ± {half:.4f} ({p:.2f})"
@@ -214,8 +199,8 @@ def dropout(size: Size, dataset: Dataset) -> tuple[str, Rows]:
     for operator, p in control.items():
         # Bonferroni's correction is stricter than Holm's.
         corrected = min(1.0, p * len(found))
-        ok = corrected < FALSE_ALARMS
-        rows.append(row(operator, "control: dropout twice, p", corrected, ok, f"< {FALSE_ALARMS}"))
+        doubled = row(operator, "control: dropout twice, p", corrected)
+        rows.append(bounded(doubled, "<", FALSE_ALARMS))
         lines[operator].append(f"{corrected:.0e}")
     title = (
         f"{size.seeds} seeds of {size.epochs} epochs on {dataset.name}, depth 2, "
@@ -238,47 +223,28 @@ def controls(size: Size, dataset: Dataset) -> tuple[str, Rows]:  # noqa: ARG001 
             lines[operator].append(f"{one.engine:.0e}")
             if measure.shows(operator, name):
                 target = f"> {one.bound:.1e}"
-                rows.append(row(operator, f"control: {name}", one.engine, not one.holds, target))
+                rows.append(
+                    row(operator, f"control: {name}", one.engine, None, target, not one.holds)
+                )
     title = f"Faults on purpose, {small.name}, depth 2: difference of the training loss from PyG"
     return table(title, ["operator", "none", "allowed", *wrong], lines), rows
 
 
-def machine() -> str:
-    """What the numbers were measured on."""
-    return f"{platform.machine()}, torch {torch.__version__}, one thread"
-
-
-def chosen(text: str) -> Sequence[str]:
-    names = text.split(",")
-    if not set(names) <= set(SECTIONS):
-        raise argparse.ArgumentTypeError(f"expected some of {', '.join(SECTIONS)}, got {text}")
-    return names
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="300 nodes, four operators")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
+    parser = command_line(__doc__, "300 nodes, four operators", DOCUMENT, SECTIONS)
     parser.add_argument("--data-root", type=Path, default=Path("data"))
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
-    parser.add_argument("--only", type=chosen, default=SECTIONS, metavar="A,B", help="sections")
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL
     torch.set_num_threads(1)
     dataset = size.read(arguments.data_root)
     runs = {"first": first, "curves": curves, "itself": itself}
     runs |= {"dropout": dropout, "controls": controls}
-    rows: Rows = []
-    for section in arguments.only:
-        text, measured = runs[section](size, dataset)
-        text += f"\n{machine()}\n"
-        print(f"\n{text}", flush=True)
-        rows += measured
-        if arguments.write:
-            quick = " --quick" if arguments.quick else ""
-            command = f"python benchmarks/parity.py{quick} --only {section}"
-            put(DOCUMENT, section, "The same numbers as PyTorch Geometric's", command, text)
-    report(rows, arguments.json)
+
+    def run(section: str) -> tuple[str, Rows]:
+        text, rows = runs[section](size, dataset)
+        return f"{text}\n{platform.machine()}, torch {torch.__version__}, one thread\n", rows
+
+    by_section(arguments, run, DOCUMENT, "The same numbers as PyTorch Geometric's")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ record in log-log: 1 is linear; what takes less than 0.05 ms counts as that.
     python benchmarks/proposals.py [--quick] [--json FILE] [--strategies a,b]
 """
 
-import argparse
 import importlib.util
-import json
 import math
 import statistics
 import time
@@ -19,9 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
+from reporting import Row, command_line, report, row
 
 from nas.strategies import Finished, Objective, Problem, StrategyError
 from nas.strategies._base import AnyStrategy
@@ -122,21 +120,14 @@ def growth(before: Cost, after: Cost, measure: str) -> float:
     return math.log(ratio) / math.log(after.trials / before.trials)
 
 
-def row(
-    case: str, measure: str, value: float, baseline: float, target: float | None
-) -> dict[str, Any]:
-    return {
-        "case": case,
-        "measure": measure,
-        "value": value,
-        "baseline": baseline,
-        "ratio": value / baseline if baseline else None,
-        "target": None if target is None else f"<= {target:g}",
-        "ok": None if target is None else value <= target,
-    }
+def limited(case: str, measure: str, value: float, baseline: float, target: float | None) -> Row:
+    """With the target on the value: random search is only there to compare with."""
+    if target is None:
+        return row(case, measure, value, baseline)
+    return row(case, measure, value, baseline, f"<= {target:g}", value <= target)
 
 
-def rows(case: str, name: str, mine: list[Cost], random: list[Cost]) -> Iterator[dict[str, Any]]:
+def rows(case: str, name: str, mine: list[Cost], random: list[Cost]) -> Iterator[Row]:
     """One row for each measure and length, and the growth of each measure."""
     bound = TARGET_MS.get(name, 50.0)
     for cost, other in zip(mine, random, strict=True):
@@ -145,16 +136,16 @@ def rows(case: str, name: str, mine: list[Cost], random: list[Cost]) -> Iterator
         slowest = max(cost.proposals_ms)
         target = bound if cost.trials == TARGET_TRIALS else None
         on_median, on_slowest = (None, target) if name == "linas" else (target, None)
-        yield row(at, "fold_ms", cost.fold_ms, other.fold_ms, None)
-        yield row(at, "proposal_ms", cost.proposal_ms, other.proposal_ms, on_median)
-        yield row(at, "slowest_proposal_ms", slowest, max(other.proposals_ms), on_slowest)
+        yield limited(at, "fold_ms", cost.fold_ms, other.fold_ms, None)
+        yield limited(at, "proposal_ms", cost.proposal_ms, other.proposal_ms, on_median)
+        yield limited(at, "slowest_proposal_ms", slowest, max(other.proposals_ms), on_slowest)
     at = f"{name}, {case}, {TARGET_TRIALS} to {mine[-1].trials} trials"
     thousand = next(i for i, cost in enumerate(mine) if cost.trials == TARGET_TRIALS)
     for measure in ("fold_ms", "proposal_ms"):
         value = growth(mine[thousand], mine[-1], measure)
         baseline = growth(random[thousand], random[-1], measure)
         bounded = None if name == "tpe" else TARGET_GROWTH
-        yield row(at, f"growth of {measure}", value, baseline, bounded)
+        yield limited(at, f"growth of {measure}", value, baseline, bounded)
 
 
 def show(case: str, found: dict[str, list[Cost]]) -> None:
@@ -170,9 +161,7 @@ def show(case: str, found: dict[str, list[Cost]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="up to 3,000 trials")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
+    parser = command_line(__doc__, "up to 3,000 trials")
     parser.add_argument("--strategies", default="", metavar="A,B", help="these, and random")
     arguments = parser.parse_args()
     lengths = [100, 1000, 3000] if arguments.quick else [100, 1000, 3000, 10_000]
@@ -180,7 +169,7 @@ def main() -> None:
     asked = [name for name in arguments.strategies.split(",") if name]
     others = [n for n in asked or plugins.names("strategy") if n != BASELINE]
 
-    every: list[dict[str, Any]] = []
+    every: list[Row] = []
     for space_name, space in spaces().items():
         for n_objectives in (1, 2):
             if arguments.quick and n_objectives == 2 and space_name != "conditional":
@@ -190,12 +179,7 @@ def main() -> None:
             show(case, found)
             for name, mine in found.items():
                 every += rows(case, name, mine, found[BASELINE])
-    missed = [r for r in every if r["ok"] is False]
-    print(f"\n{sum(r['ok'] is not None for r in every)} targets, {len(missed)} missed")
-    for one in missed:
-        print(f"missed: {one['case']}: {one['measure']} {one['value']:.2f}, {one['target']}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(every, indent=1))
+    report(every, arguments.json)
 
 
 if __name__ == "__main__":

@@ -11,19 +11,17 @@ benchmarks/strategies.md.
     python benchmarks/strategies.py [--quick] [--json FILE] [--storage URL] [--workers N]
 """
 
-import argparse
-import json
 import math
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
 import numpy as np
+import reporting
 from numpy.typing import NDArray
+from reporting import Row, row
 from scipy.stats import t as student
 
 from evaluators import tabular
@@ -197,7 +195,7 @@ def told(what: str) -> Any:
         percent = int(standing.share * 100) // 20 * 20
         if percent != last[0]:
             last[0] = percent
-            print(f"{what}: {percent} %", file=sys.stderr, flush=True)
+            reporting.told(f"{what}: {percent} %")
 
     return tell
 
@@ -222,33 +220,11 @@ def shares(table: tabular.TableName, runs: Sequence[Run]) -> NDArray[np.float64]
     )
 
 
-def row(
-    case: str, measure: str, value: float, baseline: float, target: str = "", ok: bool = True
-) -> dict[str, Any]:
-    ratio = value / baseline if baseline else None
-    return {
-        "case": case,
-        "measure": measure,
-        "value": value,
-        "baseline": baseline,
-        "ratio": ratio,
-        "target": target,
-        "ok": bool(ok),
-    }
-
-
-def print_table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> None:
-    """A table in Markdown, as benchmarks/strategies.md has it."""
-    print(f"\n### {title}\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
-    for name, cells in rows.items():
-        print(f"| {name} | {' | '.join(cells)} |")
-
-
 def mean_and_error(values: NDArray[np.float64]) -> str:
     return f"{100 * values.mean():.2f} ({100 * values.std(ddof=1) / math.sqrt(len(values)):.2f})"
 
 
-def report_regret(size: Size, found: Found) -> list[dict[str, Any]]:
+def report_regret(size: Size, found: Found) -> list[Row]:
     """Regret of every cell, beside random's exact expectation."""
     rows = []
     for n in size.budgets:
@@ -262,11 +238,11 @@ def report_regret(size: Size, found: Found) -> list[dict[str, Any]]:
                 for t, v in values.items()
             ]
         title = f"Validation regret after {n} evaluations, in points (standard error)"
-        print_table(title, ["strategy", *size.tables], texts)
+        print(f"\n{reporting.table(title, ['strategy', *size.tables], texts)}")
     return rows
 
 
-def report_losses(size: Size, found: Found) -> dict[str, Any]:
+def report_losses(size: Size, found: Found) -> Row:
     """Which strategies lose to random search: one-sided, Holm over all cells."""
     cells = {
         f"{name} on {t}": worse_p(
@@ -287,7 +263,7 @@ def report_losses(size: Size, found: Found) -> dict[str, Any]:
     return row("all cells", measure, adjusted[least], FALSE_ALARMS, ">= 0.05", not lost)
 
 
-def report_control(size: Size, found: Found) -> dict[str, Any]:
+def report_control(size: Size, found: Found) -> Row:
     """Simulated random search against its exact expectation: a wrong formula would show here."""
     cells = [
         differs_p(regrets(found[t]["random"], best(t), n), closed_form(t).regret(n))
@@ -311,10 +287,10 @@ def report_test(size: Size, found: Found) -> None:
         for name in size.seeds
     }
     title = f"Test metric of what validation chose after {TESTED_AT} evaluations, in % (s.e.)"
-    print_table(title, ["strategy", *size.tables], texts)
+    print(f"\n{reporting.table(title, ['strategy', *size.tables], texts)}")
 
 
-def report_equal_budget(size: Size, found: Found) -> list[dict[str, Any]]:
+def report_equal_budget(size: Size, found: Found) -> list[Row]:
     """How many random evaluations are worth so many of each strategy; bootstrap over seeds."""
     untouched = [t for t in size.tables if t not in CHOSEN_ON]
     closed = {t: closed_form(t) for t in size.tables}
@@ -334,7 +310,7 @@ def report_equal_budget(size: Size, found: Found) -> list[dict[str, Any]]:
                 rows += [row("all tables", m, v, n, f">= {w}", v >= w) for m, v, w in wanted]
     last = f"of {', '.join(untouched)} alone"
     columns = ["strategy, evaluations", *size.tables, "geometric mean [95 %]", last]
-    print_table("Random evaluations of equal expected regret", columns, texts)
+    print(f"\n{reporting.table('Random evaluations of equal expected regret', columns, texts)}")
     return rows
 
 
@@ -363,7 +339,7 @@ def _geometric(values: Sequence[float]) -> float:
     return math.exp(float(np.mean(np.log(values))))
 
 
-def report_two(size: Size, found: Found) -> dict[str, Any]:
+def report_two(size: Size, found: Found) -> Row:
     """Median hypervolume shares, and on how many tables the model is ahead of eightfold random."""
     medians = {
         name: {t: float(np.median(shares(t, found[t][name]))) for t in size.tables}
@@ -371,7 +347,7 @@ def report_two(size: Size, found: Found) -> dict[str, Any]:
     }
     texts = {name: [f"{v:.4f}" for v in by_table.values()] for name, by_table in medians.items()}
     title = "Two objectives, accuracy and log latency: median share of the table's hypervolume"
-    print_table(title, ["strategy", *size.tables], texts)
+    print(f"\n{reporting.table(title, ['strategy', *size.tables], texts)}")
     model, random = medians[f"{MODEL} at {TWO_MODEL}"], medians[f"random at {TWO_RANDOM}"]
     ahead, n = sum(model[t] >= random[t] for t in size.tables), len(size.tables)
     wanted = TWO_TABLES if n == len(TABLES) else n
@@ -381,9 +357,7 @@ def report_two(size: Size, found: Found) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two tables, few seeds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
+    parser = reporting.command_line(__doc__, "two tables, few seeds")
     parser.add_argument("--storage", default="sqlite:///strategies.db", help="runs there are kept")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
@@ -394,8 +368,7 @@ def main() -> None:
     report_test(size, found)
     rows += report_equal_budget(size, found)
     rows.append(report_two(size, two_objectives(size, arguments.storage, arguments.workers)))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    reporting.report(rows, arguments.json)
 
 
 if __name__ == "__main__":

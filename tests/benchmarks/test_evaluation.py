@@ -143,19 +143,6 @@ def test_a_target_that_was_not_measured_is_missed() -> None:
     assert verdicts[f"{evaluation.COHORT.name}, CPU ms / one at a time"] == (None, False)
 
 
-def test_sections_of_a_document_are_replaced(tmp_path: Path) -> None:
-    """Words around them stay."""
-    document = tmp_path / "evaluation.md"
-    measure.put(document, "one", "Title", "command", "first")
-    measure.put(document, "two", "Title", "command", "second")
-    document.write_text(document.read_text() + "\nWhat it says.\n")
-    measure.put(document, "one", "Title", "command", "third")
-    text = document.read_text()
-    assert "first" not in text
-    assert text.index("third") < text.index("second") < text.index("What it says.")
-    assert text.startswith("# Title\n")
-
-
 def test_the_synthetic_graph_is_as_described() -> None:
     dataset = measure.synthetic(20_000)
     degrees = dataset.edge_index[0].bincount(minlength=20_000)

@@ -71,11 +71,11 @@ class TestReplays:
 class TestBounds:
     def test_a_spread_that_is_honest_keeps_them(self, setup: Setup) -> None:
         entries = pool(setup, lambda ms, rng: ms * np.exp(rng.normal(0, 0.1)), log_sd=0.1)
-        for row in searches._bounded("made up", setup, entries, SIZE, {}):
+        for row in searches._constrained("made up", setup, entries, SIZE, {}):
             assert row["ok"]
             assert row["baseline"] > row["value"]
 
     def test_a_spread_that_is_too_small_does_not(self, setup: Setup) -> None:
         entries = pool(setup, lambda ms, rng: ms * np.exp(rng.normal(0, 0.3)), log_sd=0.01)
-        for row in searches._bounded("made up", setup, entries, SIZE, {}):
+        for row in searches._constrained("made up", setup, entries, SIZE, {}):
             assert not row["ok"]
