@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import math
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,23 +26,28 @@ _NOUNS: Mapping[Any, tuple[str, str]] = {
     str: ("a string", "strings"),
     Path: ("a path", "paths"),
 }
+_ANYTHING = ("a string, a finite number, true, false, a list or a table", "values")
 _BOUNDS = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
 
 
-def freeze(value: Any) -> Any:
+# No study file nests its tables this far; what it may hold is walked through by recursion.
+_MOST_NESTED = 20
+
+
+def freeze(value: Any, depth: int = 0) -> Any:
     """A TOML or JSON value as a hashable one: lists become tuples, tables frozen mappings.
 
+    What no option takes, such as a date, stays as it is: `misfit` finds it.
+
     Raises:
-        ValueError: a date, or a number that is not finite; the message says what was expected.
+        ValueError: tables or lists within each other beyond any use.
     """
+    if depth > _MOST_NESTED:
+        raise ValueError(f"expected at most {_MOST_NESTED} tables or lists within each other")
     if isinstance(value, Mapping):
-        return FrozenMapping({str(key): freeze(item) for key, item in value.items()})
+        return FrozenMapping({str(key): freeze(item, depth + 1) for key, item in value.items()})
     if isinstance(value, list | tuple):
-        return tuple(freeze(item) for item in value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"expected a finite number, got {value}")
-    if not isinstance(value, str | int | float | bool):
-        raise ValueError(f"expected a string, number, true, false, list or table, got {value}")
+        return tuple(freeze(item, depth + 1) for item in value)
     return value
 
 
@@ -57,9 +61,20 @@ def thaw(value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value as its author wrote it, shortened: `"many"`, `true`, `[1, 2]`."""
-    text = json.dumps(thaw(value), ensure_ascii=False, default=str)
+    """A value as TOML writes it, shortened: `"many"`, `true`, `[1, 2]`, `{ depth = 2 }`."""
+    text = _written(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, BaseModel | Mapping):
+        items = [f"{key} = {_written(item)}" for key, item in thaw(value).items()]
+        return f"{{ {', '.join(items)} }}" if items else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, str | bool):
+        return json.dumps(value, ensure_ascii=False)
+    return "none" if value is None else str(value)
 
 
 def describe(annotation: Any, plural: bool = False) -> str:
@@ -72,7 +87,8 @@ def describe(annotation: Any, plural: bool = False) -> str:
     """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return describe(arguments[0], plural) + _bounds(arguments[1:])
+        said = [m.documentation for m in arguments[1:] if isinstance(m, annotated_types.DocInfo)]
+        return said[0] if said else describe(arguments[0], plural) + _bounds(arguments[1:])
     if origin is Literal:
         return _either([shown(choice) for choice in arguments])
     if origin in (Union, types.UnionType):
@@ -84,7 +100,7 @@ def describe(annotation: Any, plural: bool = False) -> str:
         return f"{'tables' if plural else 'a table'}{of}"
     if _is(annotation, BaseModel):
         return f"{'tables' if plural else 'a table'} of {', '.join(annotation.model_fields)}"
-    return _NOUNS.get(annotation, ("a value", "values"))[plural]
+    return _NOUNS.get(annotation, _ANYTHING)[plural]
 
 
 def _is(value: Any, base: type) -> bool:
@@ -97,13 +113,25 @@ def _either(words: Sequence[str]) -> str:
 
 
 def _bounds(metadata: Sequence[Any]) -> str:
-    """The bounds among an annotation's metadata: ` >= 0 and < 1`, `, not empty`."""
+    """The bounds among an annotation's metadata: ` >= 0 and < 1`, `, not empty`.
+
+    Of a predicate it is the name: ", each once" of `Predicate(each_once)`.
+    """
     parts: list[Any] = []
     for item in metadata:
         parts += item if isinstance(item, annotated_types.GroupedMetadata) else [item]
     said = [f"{sign} {getattr(p, n)}" for p in parts for n, sign in _BOUNDS if hasattr(p, n)]
-    empty = any(isinstance(p, annotated_types.MinLen) and p.min_length > 0 for p in parts)
-    return (" " + " and ".join(said) if said else "") + (", not empty" if empty else "")
+    more = [
+        "not empty"
+        for part in parts
+        if isinstance(part, annotated_types.MinLen) and part.min_length > 0
+    ]
+    more += [
+        part.func.__name__.replace("_", " ")
+        for part in parts
+        if isinstance(part, annotated_types.Predicate)
+    ]
+    return (" " + " and ".join(said) if said else "") + "".join(f", {word}" for word in more)
 
 
 def misfit(annotation: Any, value: Any) -> str:
@@ -111,11 +139,16 @@ def misfit(annotation: Any, value: Any) -> str:
 
     Types are strict (no "5" for 5, no 1 for true), except that an integer is a number, as in TOML.
     """
+    wrong = f"expected {describe(annotation)}, got {shown(value)}"
+    try:
+        written = json.dumps(thaw(value), allow_nan=False)
+    except (TypeError, ValueError):  # a date; nan or inf
+        return wrong
     if annotation is inspect.Parameter.empty:
         return ""
     try:
         # JSON mode, because there a list is the way to write a tuple.
-        TypeAdapter(annotation).validate_json(json.dumps(thaw(value)), strict=True)
+        TypeAdapter(annotation).validate_json(written, strict=True)
     except ValidationError:
-        return f"expected {describe(annotation)}, got {shown(value)}"
+        return wrong
     return ""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt, MinLen
+from annotated_types import Ge, Gt, Lt, MinLen, doc
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from nas import constraints as bounds
@@ -15,6 +15,14 @@ from search_spaces.frozen import FrozenMapping
 
 DIRECTIONS = ("maximize", "minimize")
 SEALED = "test"
+# How people write them, where their types would tell less.
+_OBJECTIVES = doc('{ metric = "maximize" or "minimize", ... }, as { val_accuracy = "maximize" }')
+_BOUNDS_LIST = doc('a list of bounds, as ["params <= 50_000", "val_accuracy >= 0.8"]')
+_STARTS = doc('a list of { decision = choice, ... } or "study:NAME" for the front of another study')
+_TARGET = doc("{ objective = number, ... }, as { val_accuracy = 0.9 }")
+_DEVICE = doc(
+    "the name of a profile (`nas latency devices` lists them), or the path of its .npz file"
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _METRIC = re.compile(r"[a-z][a-z0-9_]*")
 _START = re.compile(r"study:.+")
@@ -56,7 +64,10 @@ def searchable(metric: str) -> str:
         ValueError: it is no metric's name, or of the sealed test split.
     """
     if not _METRIC.fullmatch(metric):
-        raise ValueError(f"expected a metric, as val_accuracy or params, got {shown(metric)}")
+        raise ValueError(
+            "expected a metric (lower-case letters, digits, underscores), as val_accuracy or "
+            f"params, got {shown(metric)}"
+        )
     if metric.startswith(SEALED):
         raise ValueError(
             f"{shown(metric)} is sealed: validation chooses, and test is measured once, by "
@@ -80,12 +91,13 @@ class StudyTable(Table):
 
     name: str
     seed: Annotated[int, Ge(0)] = 0
-    objectives: Annotated[Mapping[str, str], AfterValidator(FrozenMapping)] = FrozenMapping(
-        {"val_accuracy": "maximize"}
+    objectives: Annotated[Mapping[str, str], AfterValidator(FrozenMapping), _OBJECTIVES] = (
+        FrozenMapping({"val_accuracy": "maximize"})
     )
-    constraints: tuple[str, ...] = ()
-    start: tuple[
-        Annotated[Mapping[str, str | int | float], AfterValidator(FrozenMapping)] | str, ...
+    constraints: Annotated[tuple[str, ...], _BOUNDS_LIST] = ()
+    start: Annotated[
+        tuple[Annotated[Mapping[str, str | int | float], AfterValidator(FrozenMapping)] | str, ...],
+        _STARTS,
     ] = ()
     batch: Annotated[int, Ge(1)] | None = None
 
@@ -98,15 +110,12 @@ class StudyTable(Table):
     @classmethod
     def _objectives(cls, objectives: Any) -> Any:
         if not isinstance(objectives, Mapping) or not objectives:
-            raise ValueError(
-                'expected { metric = "maximize" or "minimize", ... }, as '
-                f'{{ val_accuracy = "maximize" }}, got {shown(objectives)}'
-            )
+            raise ValueError(f"expected {_OBJECTIVES.documentation}, got {shown(objectives)}")
         for metric, direction in objectives.items():
             searchable(metric)
             if direction not in DIRECTIONS:
                 hint = did_you_mean(str(direction), DIRECTIONS)
-                raise ValueError(f"{metric}: got {shown(direction)}; {hint}")
+                raise ValueError(f"{metric}: expected a direction, got {shown(direction)}; {hint}")
         return objectives
 
     @field_validator("constraints")
@@ -124,10 +133,7 @@ class StudyTable(Table):
     def _start(cls, start: tuple[Any, ...]) -> tuple[Any, ...]:
         for item in start:
             if isinstance(item, str) and not _START.fullmatch(item):
-                raise ValueError(
-                    'expected {decision = choice, ...} or "study:NAME" for the front of another '
-                    f"study, got {shown(item)}"
-                )
+                raise ValueError(f"expected {_STARTS.documentation}, got {shown(item)}")
         return start
 
 
@@ -143,7 +149,9 @@ class BudgetTable(Table):
 
     trials: Annotated[int, Ge(1)] | None = None
     seconds: Annotated[float, Gt(0)] | None = None
-    target: Annotated[Mapping[str, float], AfterValidator(FrozenMapping), MinLen(1)] | None = None
+    target: (
+        Annotated[Mapping[str, float], AfterValidator(FrozenMapping), MinLen(1), _TARGET] | None
+    ) = None
     no_progress: Annotated[int, Ge(1)] | None = None
 
 
@@ -173,7 +181,7 @@ class HalvingTable(Table):
     @classmethod
     def _ascending(cls, epochs: tuple[int, ...]) -> tuple[int, ...]:
         if any(later <= earlier for earlier, later in pairwise(epochs)):
-            raise ValueError(f"expected ascending epochs, got {shown(epochs)}")
+            raise ValueError(f"expected ascending epochs, each once, got {shown(epochs)}")
         return epochs
 
     @field_validator("bracket")
@@ -214,7 +222,7 @@ class LatencyTable(Table):
         remeasure: whether the front is measured when the search has ended.
     """
 
-    device: Annotated[str, MinLen(1)]
+    device: Annotated[str, MinLen(1), _DEVICE]
     runtime: Literal["eager", "compiled"] | None = None
     threads: Annotated[int, Ge(1)] | None = None
     workload: WorkloadTable | None = None

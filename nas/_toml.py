@@ -1,6 +1,7 @@
 """From a TOML file and `--set table.key=value` to plain tables; only the syntax is checked."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,23 @@ from nas._options import SpecError
 from search_spaces.errors import did_you_mean
 
 Raw: TypeAlias = dict[str, Any]
+_VALUE = 'a number, true, false, a [list], a { table = ... }, or text in quotes: "text"'
+# What Python's parser says (a pattern), and what that means to somebody who has written a file.
+_MEANT = (
+    (r"^Cannot overwrite a value$", "this key is there already; leave one out"),
+    (r"^Duplicate inline table key (.*)$", r"the key \1 is there twice; leave one out"),
+    (r"^Cannot declare \(.*?'([^']*)',?\) twice$", r"[\1] is there already; put its keys together"),
+    (r"^Cannot (mutate immutable|redefine) namespace.*$", "this table is there already"),
+    (r"^Invalid value$", f"expected {_VALUE}"),
+    (
+        r"^(Invalid statement|Invalid initial character for a key part)$",
+        "expected [table] or key =",
+    ),
+    (r"^Expected '=' after a key in a key/value pair$", "expected key = value"),
+    (r"^Expected newline or end of document.*$", "expected one key = value in a line"),
+    (r"^Illegal character '.n'$", "text in quotes ends in its line; close the quotes"),
+    (r"^Unterminated string$", "text in quotes has no end; close the quotes"),
+)
 # Options of a dataset that name files of the user.
 _FILES = ("path", "nodes", "edges")
 
@@ -21,18 +39,37 @@ def read(path: Path) -> Raw:
         SpecError: it is not there, not readable, not UTF-8 or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # Some editors begin UTF-8 with a mark of its own.
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise SpecError(f"there is no study file {path}; {_nearest(path)}") from None
-    except OSError as error:
-        raise SpecError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SpecError(
-            f"{path}: expected UTF-8 text, got byte {error.object[error.start]:#04x} "
-            f"at position {error.start}"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise SpecError(f"{path} cannot be read: {_unreadable(error)}") from error
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{path}: not valid TOML: {error}") from error
+        raise SpecError(f"{path}: not valid TOML: {_told(str(error), text)}") from error
+    except RecursionError:
+        raise SpecError(f"{path}: not valid TOML: lists or tables within each other") from None
+
+
+def _unreadable(error: OSError | ValueError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        byte, at = error.object[error.start], error.start
+        return f"expected UTF-8 text, got byte {byte:#04x} at position {at}; save it as UTF-8"
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _told(error: str, text: str) -> str:
+    """What is wrong, in what line; the parser's own words are for programmers."""
+    what, _, place = error.rstrip(")").rpartition(" (at ")
+    for said, meant in _MEANT:
+        what = re.sub(said, meant, what)
+    where = re.match(r"line (\d+)", place)
+    # `\n` alone ends a line there.
+    lines = text.split("\n")
+    line = lines[int(where[1]) - 1].strip() if where else ""
+    return f"{place}: {what}{f', in: {line[:80]}' if line else ''}"
 
 
 def _nearest(path: Path) -> str:
@@ -91,7 +128,8 @@ def _parse(text: str, tables: Sequence[str]) -> tuple[list[str], Any]:
     left, equals, right = text.partition("=")
     keys = left.strip().split(".")
     if not equals or len(keys) < 2 or not all(keys):
-        raise SpecError(f'--set: expected table.key=value, as evaluator.epochs=50, got "{text}"')
+        example = f"{keys[0]}.KEY=VALUE" if keys[0] in tables else "evaluator.epochs=50"
+        raise SpecError(f'--set: expected table.key=value, as {example}, got "{text}"')
     if keys[0] not in tables:
         raise SpecError(
             f'--set {text}: no table is called "{keys[0]}"; {did_you_mean(keys[0], tables)}'

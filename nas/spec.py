@@ -4,7 +4,6 @@ Reading it imports neither torch nor ray. `check_plugins` imports the plug-ins t
 compares their options with the keyword-only parameters of `build`. See docs/study_file.md.
 """
 
-import inspect
 from collections.abc import Container, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from pydantic import ValidationError
 
 from nas import _toml
+from nas._chosen import check_plugin, needs_dataset, options_of
 from nas._options import SpecError, describe, freeze, misfit, shown, thaw
 from nas._tables import (
     BudgetTable,
@@ -25,7 +25,7 @@ from nas._tables import (
 )
 from search_spaces import plugins
 from search_spaces.canonical import digest
-from search_spaces.errors import PluginError, did_you_mean
+from search_spaces.errors import did_you_mean
 from search_spaces.frozen import FrozenMapping
 from search_spaces.plugins import Plugin
 
@@ -40,6 +40,7 @@ __all__ = [
     "check_plugin",
     "check_plugins",
     "load_spec",
+    "needs_dataset",
     "options_of",
     "spec_from_mapping",
 ]
@@ -47,6 +48,7 @@ __all__ = [
 # The tables that choose a plug-in; each is called like the kind that it chooses.
 PLUGIN_TABLES = ("space", "dataset", "strategy", "evaluator", "executor")
 OPTIONAL_TABLES: Mapping[str, type[Table]] = {"halving": HalvingTable, "latency": LatencyTable}
+_DOTTED = 'name a Python module of your own, in quotes, as [extension."mine.extension"]'
 T = TypeVar("T", bound=Table)
 
 
@@ -157,16 +159,27 @@ def spec_from_mapping(mapping: Mapping[str, Any], where: str = "the study") -> S
 
 
 def _frozen(where: str, name: str, content: Any) -> Mapping[str, Any]:
+    if name not in TABLES and isinstance(content, Mapping):
+        raise SpecError(f"{where}: no table is called [{name}]; {did_you_mean(name, TABLES)}")
     if name not in TABLES:
-        what = (
-            f"no table is called [{name}]"
-            if isinstance(content, Mapping)
-            else (f'the key "{name}" stands outside the tables')
+        homes = _tables_with(name) or [f"[{table}]" for table in TABLES]
+        raise SpecError(
+            f'{where}: the key "{name}" stands outside the tables; write it below its own: '
+            f"{' or '.join(homes)}"
         )
-        raise SpecError(f"{where}: {what}; {did_you_mean(name, TABLES)}")
     if not isinstance(content, Mapping):
-        raise SpecError(f"{where}: [{name}]: expected a table, got {shown(content)}")
+        raise SpecError(
+            f"{where}: [{name}]: expected a table, as in one line [{name}] and below it key = "
+            f"value, got {shown(content)}"
+        )
     return {key: _freeze_option(f"{where}: [{name}] {key}", v) for key, v in content.items()}
+
+
+def _tables_with(key: str) -> list[str]:
+    """Tables of a study file that have a key, of those that are no plug-ins."""
+    models: Mapping[str, type[Table]] = {"study": StudyTable, "budget": BudgetTable}
+    models = {**models, **OPTIONAL_TABLES}
+    return [f"[{name}]" for name, model in models.items() if key in model.model_fields]
 
 
 def _dotted_start(study: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -190,7 +203,9 @@ def _table(where: str, name: str, model: type[T], raw: Mapping[str, Any]) -> T:
     for key, value in raw.items():
         place = f"{where}: [{name}] {key}"
         if key not in model.model_fields:
-            raise SpecError(f"{place}: unknown key; {did_you_mean(key, model.model_fields)}")
+            homes = " and ".join(_tables_with(key))
+            hint = f"{homes} has it" if homes else did_you_mean(key, model.model_fields)
+            raise SpecError(f"{place}: unknown key; {hint}")
         inner = _inner(hints[key])
         if inner is not None and isinstance(value, Mapping):
             checked[key] = _table(where, f"{name}.{key}", inner, value)
@@ -252,7 +267,10 @@ def _extensions(where: str, tables: Mapping[str, Any]) -> tuple[Plugin, ...]:
                 f'[extension."mine.extension"], got {shown(options)}'
             )
         if "." not in name and name not in known:
-            raise SpecError(f"{place}: no extension is called so; {did_you_mean(name, known)}")
+            raise SpecError(
+                f"{place}: no extension is called so; "
+                f"{did_you_mean(name, known) if known else _DOTTED}"
+            )
     return tuple(Plugin(name, options) for name, options in tables.items())
 
 
@@ -263,7 +281,7 @@ def _plugin(where: str, table: str, raw: Mapping[str, Any], default: str | None)
     if name is None:
         raise SpecError(f"{place}: missing; expected one of: {', '.join(known)}")
     if not isinstance(name, str) or not name:
-        raise SpecError(f"{place}: expected a string, got {shown(name)}")
+        raise SpecError(f"{place}: expected one of: {', '.join(known)}; got {shown(name)}")
     if "." not in name and name not in known:
         raise SpecError(f'{place}: no {table} is called "{name}"; {did_you_mean(name, known)}')
     return Plugin(name, freeze({key: value for key, value in raw.items() if key != "name"}))
@@ -296,11 +314,6 @@ def check_plugins(spec: StudySpec, where: str = "the study", given: Container[st
     _check_dataset(spec, where)
 
 
-def needs_dataset(evaluator: Plugin) -> bool:
-    """Whether an evaluator measures on a dataset: those with a `task` of their own do not."""
-    return not hasattr(plugins.load("evaluator", evaluator.name), "task")
-
-
 def _check_dataset(spec: StudySpec, where: str) -> None:
     name = spec.evaluator.name
     if spec.dataset is None and needs_dataset(spec.evaluator):
@@ -313,37 +326,3 @@ def _check_dataset(spec: StudySpec, where: str) -> None:
             f'{where}: [dataset]: the evaluator "{name}" brings its own results; leave the table '
             "out"
         )
-
-
-def check_plugin(kind: str, plugin: Plugin, where: str) -> None:
-    """Check one plug-in's options against its `build`; `where` begins the message.
-
-    Raises:
-        SpecError: see `check_plugins`.
-    """
-    try:
-        known = options_of(kind, plugin.name)
-    except PluginError as error:
-        raise SpecError(f"{where} name: {error}") from error
-    for key, value in plugin.options.items():
-        if key not in known:
-            hint = did_you_mean(key, known) if known else "it takes no options"
-            if others := [n for n in plugins.names(kind) if key in plugins.options(kind, n)]:
-                hint += f"; it is an option of: {', '.join(others)}"
-            raise SpecError(f'{where} {key}: no option of the {kind} "{plugin.name}"; {hint}')
-        if wrong := misfit(known[key].annotation, value):
-            raise SpecError(f"{where} {key}: {wrong}")
-    for key, parameter in known.items():
-        if parameter.default is inspect.Parameter.empty and key not in plugin.options:
-            expected = describe(parameter.annotation)
-            raise SpecError(f'{where} {key}: missing; "{plugin.name}" needs it: {expected}')
-
-
-def options_of(kind: str, name: str) -> Mapping[str, inspect.Parameter]:
-    """A plug-in's options by name; a dataset's with those that every dataset takes."""
-    own = plugins.options(kind, name)
-    if kind != "dataset":
-        return own
-    from evaluators.datasets._load import COMMON
-
-    return {**own, **COMMON}

@@ -26,7 +26,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     'did you mean "evolution"?'
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    by_lower = {known.lower(): known for known in names}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     if close:
-        return f'did you mean "{close[0]}"?'
+        return f'did you mean "{by_lower[close[0]]}"?'
+    if len(names) == 1:
+        return f'expected "{names[0]}"'
     return f"expected one of: {', '.join(names)}" if names else "none is there to choose from"
