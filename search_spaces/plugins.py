@@ -67,12 +67,16 @@ def load(kind: str, name: str) -> ModuleType:
         if name not in names(kind):
             raise PluginError(f'no {kind} is called "{name}"; {did_you_mean(name, names(kind))}')
         return importlib.import_module(f"{PACKAGES[kind]}.{name}")
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise PluginError(
+            f'expected the name of a Python module, as "mypackage.module", got "{name}"'
+        )
     try:
         module = importlib.import_module(name)
     except ImportError as error:
         raise PluginError(
-            f'the {kind} "{name}" cannot be imported ({error}); a dotted name is a Python module '
-            "that must be on the path"
+            f'the {kind} "{name}" cannot be imported ({error}); a name with dots is a Python '
+            "module, on Python's path or in the current folder"
         ) from error
     if not callable(getattr(module, "build", None)):
         raise PluginError(f'the module "{name}" has no function `build`, so it is no {kind}')
