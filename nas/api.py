@@ -141,7 +141,9 @@ class Study:
             space=self._space,
         )
 
-    def export(self, to: Path | str, trial: int | Literal["best"] = "best") -> dict[str, Any]:
+    def export(
+        self, to: Path | str, trial: int | Literal["best"] = "best", *, exporter: str = "pt2"
+    ) -> dict[str, Any]:
         """Write a trial as a bundle that runs without this program; returns its manifest."""
         return export_trial(
             self.name,
@@ -150,6 +152,7 @@ class Study:
             storage=self.storage,
             data_root=self.data_root,
             space=self._space,
+            exporter=exporter,
         )
 
     def __repr__(self) -> str:

@@ -78,6 +78,7 @@ def predict(
     input: Path | None = None,  # noqa: A002  named as the option of the command
     dataset: Plugin | None = None,
     data_root: Path,
+    exporter: str | None = None,
 ) -> Predictions:
     """Run a bundle on a graph.
 
@@ -91,12 +92,13 @@ def predict(
         dataset: a dataset by name, in place of `input`; its `normalize` and `undirected` are not
             used, since the bundle has its own.
         data_root: where raw datasets lie.
+        exporter: see `load_bundle`.
 
     Raises:
         UsageError: neither or both inputs, a bundle or a graph that cannot be read, or a graph that
             breaks the bundle's contract.
     """
-    bundle = load_bundle(folder)
+    bundle = load_bundle(folder, exporter)
     if input is not None and dataset is None:
         graph = _of_file(input)
     elif dataset is not None and input is None:

@@ -11,8 +11,9 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt, Le
-from evaluators.datasets import RawDataset
 from torch import Tensor
+
+from evaluators.datasets import RawDataset
 
 Share = Annotated[float, Ge(0), Le(1)]
 
@@ -28,7 +29,6 @@ def build(
     signal: Annotated[float, Ge(0)] = 1.0,
     seed: Annotated[int, Ge(0)] = 0,
 ) -> RawDataset:
-    del root  # nothing is read: the graph is made
     rng = torch.Generator().manual_seed(seed)
     y = torch.arange(nodes) % classes
     centers = torch.nn.functional.normalize(torch.randn(classes, features, generator=rng))

@@ -13,10 +13,11 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt
+from torch import Tensor, nn
+
 from evaluators import CandidateError, Evaluation, Failure, Job, checkpoint, network_fault, prepared
 from evaluators.metrics import METRICS, all_metrics, predict
 from search_spaces import Task
-from torch import Tensor, nn
 
 
 class Readout:
@@ -82,5 +83,4 @@ class Readout:
 def build(
     task: Task, *, ridge: Annotated[float, Gt(0)] = 1e-3, draws: Annotated[int, Ge(1)] = 3
 ) -> Readout:
-    del task  # every task is fitted alike
     return Readout(ridge, draws)

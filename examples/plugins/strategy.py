@@ -13,6 +13,7 @@ from typing import Annotated
 
 import numpy as np
 from annotated_types import Gt, Le
+
 from nas.strategies import Finished, Problem, Proposal, Strategy, StrategyError
 from search_spaces import Architecture
 

@@ -43,15 +43,23 @@ def _trial(ctx: click.Context, option: click.Parameter, value: str) -> Trial:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the bundle.",
 )
+@click.option(
+    "--exporter",
+    metavar="NAME",
+    default="pt2",
+    show_default=True,
+    help="What writes the program: see nas plugins exporter, or a module of your own.",
+)
 @storage_option
 @data_root_option
 @format_option
 def export_command(
-    name: str, trial: Trial, to: Path, storage: str, data_root: Path, fmt: str
+    name: str, trial: Trial, to: Path, exporter: str, storage: str, data_root: Path, fmt: str
 ) -> None:
     """Write a trial as files to deploy.
 
-    A trial of the study NAME as a bundle: a folder that runs with torch alone.
+    A trial of the study NAME as a bundle: a folder that runs without this program, with torch alone
+    where nothing else is asked for.
 
     \b
     Examples:
@@ -63,7 +71,9 @@ def export_command(
     Store.open_existing(storage).status(name)
     from nas.export.bundle import export_trial
 
-    manifest = export_trial(name, trial, to, storage=storage, data_root=data_root)
+    manifest = export_trial(
+        name, trial, to, storage=storage, data_root=data_root, exporter=exporter
+    )
     parity, origin = manifest["parity"], manifest["provenance"]
     row = {"bundle": str(to), "manifest": str(to / "manifest.json"), "trial": origin["trial"]}
     row |= {key: parity[key] for key in ("largest_difference", "tolerance")}
@@ -95,6 +105,11 @@ def export_command(
 @click.option(
     "--out", metavar="FILE", type=click.Path(path_type=Path), help="Write here: .csv or .json."
 )
+@click.option(
+    "--exporter",
+    metavar="NAME",
+    help="The module that wrote the program, where it did not come with nas.",
+)
 @data_root_option
 @format_option
 def predict_command(
@@ -102,6 +117,7 @@ def predict_command(
     dataset: str | None,
     input_file: Path | None,
     out: Path | None,
+    exporter: str | None,
     data_root: Path,
     fmt: str,
 ) -> None:
@@ -122,7 +138,9 @@ def predict_command(
     plugin = None if dataset is None else _dataset(dataset)
     from nas.predict import predict
 
-    rows = predict(bundle, input=input_file, dataset=plugin, data_root=data_root).rows()
+    rows = predict(
+        bundle, input=input_file, dataset=plugin, data_root=data_root, exporter=exporter
+    ).rows()
     if out is None:
         write_rows(rows, fmt, list(rows[0]) if rows else ())
         return

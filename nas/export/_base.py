@@ -110,6 +110,16 @@ class Exporter(Protocol):
         """The name of the file that holds the program."""
         ...
 
+    @property
+    def needs(self) -> str:
+        """What runs it, for the bundle's README: "torch"."""
+        ...
+
+    @property
+    def reading(self) -> str:
+        """Lines of Python, for the bundle's README, after which `network` is the program."""
+        ...
+
     def write(self, network: nn.Module, contract: Contract, folder: Path) -> list[Path]:
         """Write the program into the folder and return the files that were written.
 

@@ -13,11 +13,10 @@ from nas.export._base import BundleError, Contract, Strict, TensorSpec
 FORMAT = "gnn-nas bundle"
 VERSION = 1
 NAME = "manifest.json"
-MODEL = "model.pt2"
 WEIGHTS = "weights.safetensors"
 ARCHITECTURE = "architecture.json"
 README = "README.md"
-REQUIRED = (MODEL, WEIGHTS, ARCHITECTURE, README)
+REQUIRED = (WEIGHTS, ARCHITECTURE, README)
 _MOST_BYTES = 2**20
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 
@@ -78,10 +77,15 @@ class Provenance(Strict):
 
 
 class Description(Strict):
-    """All that is said about a bundle but the list of its files."""
+    """All that is said about a bundle but the list of its files.
+
+    Attributes:
+        exporter: the plug-in that wrote the program; older bundles do not say, theirs is pt2.
+    """
 
     format: Literal["gnn-nas bundle"] = "gnn-nas bundle"
     version: Literal[1] = 1
+    exporter: str = "pt2"
     contract: Contract
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]

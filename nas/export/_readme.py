@@ -1,5 +1,6 @@
 """The README.md of a bundle, for the person who deploys it."""
 
+from nas.export._base import Exporter
 from nas.export._manifest import Confirmed, Description, Metric
 
 _FEATURES = {
@@ -10,7 +11,7 @@ _FEATURES = {
 }
 
 
-def readme(description: Description) -> str:
+def readme(description: Description, exporter: Exporter) -> str:
     """How to run it, what it takes, how good it is, and where that ends."""
     return "\n".join(
         [
@@ -20,10 +21,10 @@ def readme(description: Description) -> str:
             "",
             "## Run it",
             "",
-            f"It needs torch alone (written with torch {description.versions['torch']}).",
+            f"It needs {exporter.needs} alone (torch {description.versions['torch']} wrote it).",
             "",
             "```python",
-            *_lines(description),
+            *_lines(description, exporter),
             "```",
             "",
             "## Inputs and output",
@@ -42,7 +43,7 @@ def readme(description: Description) -> str:
             "",
             "## Files",
             "",
-            "- `model.pt2`: the program with its weights (`torch.export`)",
+            f"- `{exporter.file}`: the program (exporter `{description.exporter}`)",
             "- `weights.safetensors`: the same weights by name, for other tools",
             "- `architecture.json`: the decisions that the network was built from",
             "- `manifest.json`: all of the above for programs, with the SHA-256 of each file",
@@ -63,11 +64,10 @@ def _origin(description: Description) -> str:
     return text + "."
 
 
-def _lines(description: Description) -> list[str]:
+def _lines(description: Description, exporter: Exporter) -> list[str]:
     features = description.contract.n_features
     lines = [
-        "import torch",
-        'network = torch.export.load("model.pt2").module()',
+        *exporter.reading.splitlines(),
         f"x, edge_index = torch.rand(3, {features}), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])",
     ]
     if not description.contract.is_graph_task:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from evaluators.datasets._base import Dataset, Preparation
 from nas import __version__
-from nas.export import pt2
 from nas.export._base import Contract, Exporter, ExportError
 from nas.export._deployed import deployed
 from nas.export._manifest import (
@@ -38,7 +37,7 @@ from nas.export._manifest import (
 from nas.export._parity import compare
 from nas.export._readme import readme
 from nas.export._sample import SIZES, like_task, made_up
-from search_spaces import Architecture, SearchSpace, Task
+from search_spaces import Architecture, SearchSpace, Task, plugins
 from search_spaces.canonical import canonical_json
 
 
@@ -50,6 +49,7 @@ def export_trial(
     storage: str,
     data_root: Path,
     space: SearchSpace | None = None,
+    exporter: str = "pt2",
 ) -> dict[str, Any]:
     """Write the bundle of one trial of a study and return its manifest.
 
@@ -60,14 +60,16 @@ def export_trial(
         storage: URL of the study's database.
         data_root: where raw datasets lie.
         space: made in Python, in place of the one that the study names.
+        exporter: the plug-in that writes the program.
 
     Raises:
         ExportError: `to` is there already, or the network cannot be exported faithfully.
-        UsageError: there is no such study or trial.
+        UsageError: there is no such study, trial or exporter.
     """
     from nas.candidate import candidate
 
     check_free(to)
+    plugins.load("exporter", exporter)
     chosen = candidate(name, trial, storage=storage, data_root=data_root, space=space)
     network = chosen.space.network(chosen.architecture, chosen.task)
     network.load_state_dict(chosen.weights)
@@ -87,6 +89,7 @@ def export_trial(
         metrics=chosen.metrics,
         confirmed=chosen.confirmed,
         sample=_inputs(chosen.dataset),
+        exporter=exporter,
     )
 
 
@@ -102,6 +105,7 @@ def write_bundle(
     metrics: Mapping[str, float] | None = None,
     confirmed: Mapping[str, Mapping[str, float | None]] | None = None,
     sample: tuple[Tensor, ...] | None = None,
+    exporter: str = "pt2",
 ) -> dict[str, Any]:
     """Export a trained network, run it again from the file, and return the manifest.
 
@@ -118,6 +122,7 @@ def write_bundle(
         confirmed: {metric: {"mean", "stderr", "n"}} over fresh seeds.
         sample: inputs of a real graph to compare program and network on; without it one as large
             as the task's is made up.
+        exporter: the plug-in that writes the program.
 
     Raises:
         ExportError: `to` is there already; the network cannot be exported for all sizes of graph;
@@ -125,10 +130,11 @@ def write_bundle(
     """
     contract = Contract.of(task, preparation, class_names)
     module = deployed(network, preparation, contract)
-    exporter = pt2.build()
+    writer: Exporter = plugins.load("exporter", exporter).build()
     with _folder(to) as folder:
-        files = exporter.write(module, contract, folder)
+        files = writer.write(module, contract, folder)
         description = Description(
+            exporter=exporter,
             contract=contract,
             inputs=contract.inputs,
             outputs=(contract.output,),
@@ -136,23 +142,17 @@ def write_bundle(
             provenance=provenance,
             metrics=_metrics(metrics or {}),
             confirmed=_confirmed(confirmed or {}),
-            parity=_run_again(exporter, folder, module, contract, task, sample),
+            parity=_run_again(writer, folder, module, contract, task, sample),
             versions=_versions(),
         )
-        return _completed(folder, files, description, module, architecture)
+        (folder / WEIGHTS).write_bytes(_weights(module))
+        (folder / ARCHITECTURE).write_text(_text(architecture.to_json()), "utf-8")
+        (folder / README).write_text(readme(description, writer), "utf-8")
+        return _completed(folder, files, description)
 
 
-def _completed(
-    folder: Path,
-    files: list[Path],
-    description: Description,
-    module: nn.Module,
-    architecture: Architecture,
-) -> dict[str, Any]:
-    """Write what lies beside the program, the manifest last; returns the manifest."""
-    (folder / WEIGHTS).write_bytes(_weights(module))
-    (folder / ARCHITECTURE).write_text(_text(architecture.to_json()), "utf-8")
-    (folder / README).write_text(readme(description), "utf-8")
+def _completed(folder: Path, files: list[Path], description: Description) -> dict[str, Any]:
+    """Write the manifest, of all that is there by now, and return it."""
     names = [*(file.name for file in files), WEIGHTS, ARCHITECTURE, README]
     entries = {name: _entry(folder / name) for name in names}
     manifest = Manifest(**dict(description), files=entries).model_dump(mode="json")

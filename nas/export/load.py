@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nas.export import pt2
-from nas.export._base import BundleError, Runnable
+from nas.export._base import BundleError, Exporter, Runnable
 from nas.export._inputs import check_inputs
-from nas.export._manifest import FileEntry, Manifest, read_manifest
+from nas.export._manifest import NAME, FileEntry, Manifest, read_manifest
+from search_spaces import plugins
 
 
 @dataclass(frozen=True)
@@ -65,18 +65,47 @@ class Bundle:
         return self.predict(x, edge_index, graph_ids, graphs=graphs).softmax(dim=-1)
 
 
-def load_bundle(folder: Path | str) -> Bundle:
+def load_bundle(folder: Path | str, exporter: str | None = None) -> Bundle:
     """Read a bundle that `nas export` wrote.
+
+    Args:
+        folder: of the bundle.
+        exporter: the plug-in that wrote its program, where it did not come with this program: it is
+            code that runs here, so a bundle cannot ask for it by itself.
 
     Raises:
         BundleError: a file is missing, damaged or not a plain file in the folder; the manifest is
-            of another version; or the program holds a pickle.
+            of another version; the program holds a pickle; or another exporter wrote it.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     for name, entry in manifest.files.items():
         _check_file(folder / name, entry)
-    return Bundle(folder, manifest, pt2.build().open(folder))
+    reader = _exporter(folder, manifest.exporter, exporter)
+    if reader.file not in manifest.files:
+        raise BundleError(
+            f"{folder / NAME}: files does not list {reader.file}, the program; export it again"
+        )
+    return Bundle(folder, manifest, reader.open(folder))
+
+
+def _exporter(folder: Path, wrote: str, given: str | None) -> Exporter:
+    """The exporter to read with.
+
+    Raises:
+        BundleError: it is not the one given, or none was given for one from elsewhere.
+        PluginError: it cannot be imported.
+    """
+    if given is not None and given != wrote:
+        raise BundleError(f'{folder}: its program was written by "{wrote}", not by "{given}"')
+    if given is None and wrote not in plugins.names("exporter"):
+        raise BundleError(
+            f'{folder}: its program was written by "{wrote}", which did not come with this '
+            f'program; where you trust it, name it: nas predict ... --exporter "{wrote}", in '
+            f'Python load_bundle(folder, exporter="{wrote}")'
+        )
+    exporter: Exporter = plugins.load("exporter", wrote).build()
+    return exporter
 
 
 def _check_file(path: Path, entry: FileEntry) -> None:

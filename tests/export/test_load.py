@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from nas.export._base import BundleError
 from nas.export.load import load_bundle
-from search_spaces import UsageError
+from search_spaces import PluginError, UsageError
 
 Edit = Callable[[dict[str, Any]], object]
 
@@ -129,6 +129,20 @@ def test_a_manifest_that_breaks_the_schema_is_refused(
     with pytest.raises(BundleError) as caught:
         load_bundle(copied)
     assert reason in str(caught.value)
+
+
+def test_a_bundle_does_not_choose_what_is_imported(copied: Path) -> None:
+    """An exporter from elsewhere is imported only where the caller names it, and no other."""
+    _edit(copied, lambda value: value.update(exporter="fakes.export"))
+    with pytest.raises(BundleError, match=r'written by "fakes\.export", which did not come with'):
+        load_bundle(copied)
+    with pytest.raises(BundleError, match=r'written by "fakes\.export", not by "pt2"'):
+        load_bundle(copied, exporter="pt2")
+    _edit(copied, lambda value: value.update(exporter="os.path"))
+    with pytest.raises(PluginError, match="no function `build`"):
+        load_bundle(copied, exporter="os.path")
+    _edit(copied, lambda value: value.pop("exporter"))  # as bundles were before they said so
+    assert load_bundle(copied).manifest.exporter == "pt2"
 
 
 @pytest.mark.parametrize(
