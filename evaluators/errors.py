@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evaluators.values import InfrastructureError, Job
-from search_spaces import Architecture, UsageError
+from evaluators.preparation import Work
+from evaluators.values import InfrastructureError
+from search_spaces import UsageError
 
 # Seconds before each repetition of what failed for want of a disk, a connection, a worker.
 PAUSES = (0.2, 1.0, 5.0)
@@ -52,11 +53,11 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(error, OSError)
 
 
-def place(error: BaseException, jobs: Sequence[Job] = ()) -> str:
+def place(error: BaseException, jobs: Sequence[Work] = ()) -> str:
     """The file and line of the innermost frame that is ours or a plug-in's."""
     packages = {"search_spaces", "evaluators", "nas"}
     for job in jobs:
-        names = (job.evaluator.name, getattr(job.space.build, "__module__", ""))
+        names = (job.plugin.name, getattr(job.space.build, "__module__", ""))
         packages |= {name.partition(".")[0] for name in names}
     frames = [
         (str(frame.f_globals.get("__name__", "")), frame.f_code.co_filename, line)
@@ -79,15 +80,10 @@ def _is_own(module: str, file: str, packages: set[str]) -> bool:
     return not any(Path(file).is_relative_to(folder) for folder in installed if folder)
 
 
-def located(where: str, jobs: Sequence[Job]) -> str:
-    """What a programming error is to say besides: where, and of which architectures."""
-    shown = [_in_short(job.architecture) for job in jobs[:_NAMED]]
+def located(where: str, jobs: Sequence[Work]) -> str:
+    """What a programming error is to say besides: where, and of which jobs."""
+    shown = [job.label for job in jobs[:_NAMED]]
     if len(jobs) > _NAMED:
         shown.append(f"{len(jobs) - _NAMED} more")
     of = " or ".join(shown)
     return " ".join(part for part in (where and f"at {where}", of and f"evaluating {of}") if part)
-
-
-def _in_short(architecture: Architecture) -> str:
-    choices = ", ".join(f"{name}={choice}" for name, choice in architecture.choices.items())
-    return f"architecture {architecture.key[:12]} ({choices})"

@@ -4,13 +4,14 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 
+from evaluators.preparation import PreparationJob, Work
 from evaluators.values import Artifact, Evaluation, Evaluator, Job
 from search_spaces import plugins
 from search_spaces.canonical import canonical_json
 
 
-def run(jobs: Sequence[Job]) -> list[Evaluation]:
-    """Evaluate a batch; one evaluation for each job, in order.
+def run(jobs: Sequence[Work]) -> list[Evaluation]:
+    """Do a batch; one evaluation for each job, in order.
 
     Jobs with the same evaluator, options and dataset are handed to it together.
 
@@ -18,20 +19,30 @@ def run(jobs: Sequence[Job]) -> list[Evaluation]:
         RuntimeError: an evaluator returned more or fewer evaluations than it got jobs.
         UsageError: an evaluator cannot be made, or an artifact cannot be read.
     """
-    groups: dict[tuple[str, str, Artifact | None], list[int]] = {}
-    for index, job in enumerate(jobs):
-        options = canonical_json(dict(job.evaluator.options))
-        groups.setdefault((job.evaluator.name, options, job.dataset), []).append(index)
     done: dict[int, Evaluation] = {}
-    for (name, options, dataset), indices in groups.items():
-        evaluations = _evaluator(name, options, dataset).evaluate([jobs[i] for i in indices])
-        if len(evaluations) != len(indices):
+    groups: dict[tuple[str, str, Artifact | None], dict[int, Job]] = {}
+    for index, job in enumerate(jobs):
+        if isinstance(job, PreparationJob):
+            done[index] = _prepare(job)
+            continue
+        options = canonical_json(dict(job.evaluator.options))
+        groups.setdefault((job.evaluator.name, options, job.dataset), {})[index] = job
+    for (name, options, dataset), group in groups.items():
+        evaluations = _evaluator(name, options, dataset).evaluate(list(group.values()))
+        if len(evaluations) != len(group):
             raise RuntimeError(
                 f'the evaluator "{name}" returned {len(evaluations)} evaluations '
-                f"for {len(indices)} jobs"
+                f"for {len(group)} jobs"
             )
-        done |= dict(zip(indices, evaluations, strict=True))
+        done |= dict(zip(group, evaluations, strict=True))
     return [done[index] for index in range(len(jobs))]
+
+
+def _prepare(job: PreparationJob) -> Evaluation:
+    # Imports torch, as training does.
+    from evaluators.preparing import prepare
+
+    return prepare(job)
 
 
 @lru_cache(maxsize=8)

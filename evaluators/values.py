@@ -1,12 +1,15 @@
 """The values that cross between a study and its evaluators: jobs, evaluations, failures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 from search_spaces import Architecture, SearchSpace
 from search_spaces.frozen import FrozenMapping
 from search_spaces.plugins import Plugin
+
+if TYPE_CHECKING:
+    from evaluators.preparation import Work
 
 # Metrics that are computed of any network without training it (see `evaluators.facts`).
 FACTS = ("params", "macs", "peak_memory_bytes")
@@ -58,6 +61,7 @@ class Job:
         until_epoch: train up to this epoch, counted from the start.
         resume: a checkpoint of the same job at an earlier epoch to go on from.
         inherit: a checkpoint of another architecture whose weights to start from.
+        prepared: what the evaluator's preparation has left (see `evaluators.preparation`).
         timeout_seconds: a bound on this job, checked by the evaluator between epochs.
         may_be_pruned: whether an executor's own scheduler may end it early. A confirmation is
             trained to its end.
@@ -74,6 +78,32 @@ class Job:
     inherit: Artifact | None = None
     timeout_seconds: float | None = None
     may_be_pruned: bool = True
+    prepared: Artifact | None = None
+
+    @property
+    def plugin(self) -> Plugin:
+        """What does it."""
+        return self.evaluator
+
+    @property
+    def reads(self) -> tuple[Artifact, ...]:
+        """The artifacts that it reads, but for the dataset."""
+        return tuple(a for a in (self.resume, self.inherit, self.prepared) if a is not None)
+
+    @property
+    def label(self) -> str:
+        """What it is about, for messages."""
+        choices = ", ".join(f"{name}={c}" for name, c in self.architecture.choices.items())
+        return f"architecture {self.architecture.key[:12]} ({choices})"
+
+    def moved(self, store: str, dataset: Artifact | None) -> "Job":
+        """The same with the places of another machine."""
+        places = {
+            name: replace(artifact, store=store)
+            for name in ("resume", "inherit", "prepared")
+            if (artifact := getattr(self, name)) is not None
+        }
+        return replace(self, store=store, dataset=dataset, **places)
 
 
 @dataclass(frozen=True)
@@ -164,7 +194,7 @@ class Executor(Protocol):
     workers: int
     in_process: bool
 
-    def submit(self, jobs: Sequence[Job]) -> int:
+    def submit(self, jobs: "Sequence[Work]") -> int:
         """Start a batch and return its handle; never more than `workers` batches at a time."""
         ...
 

@@ -9,6 +9,10 @@ from nas.record import TrialRecord
 FAULTS_IN_A_ROW = 10
 
 
+class StudyFailedError(Exception):
+    """The study cannot go on: its candidates, or what it prepares, fail by their own fault."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """The bounds of a study; None is no bound.

@@ -5,18 +5,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evaluators import Artifact, Executor
+from evaluators import Artifact
 from evaluators.artifacts import intact
 from evaluators.checkpoint import best_metrics, best_weights
-from nas.binding import refuse_change
+from evaluators.executors import inline
+from nas.executing import executed
+from nas.opening import opened
 from nas.record import TrialRecord
 from nas.retraining import ConfirmError
-from nas.setup import Setup, prepare
-from nas.spec import StudySpec
+from nas.setup import Setup
 from nas.store import Store, StoreError
 from nas.store.confirmations import confirmations
-from nas.study import prepared_dataset
-from search_spaces import Architecture, SearchSpace, Task, plugins
+from search_spaces import Architecture, SearchSpace, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,10 +70,7 @@ def candidate(
     """
     store = Store.open_existing(storage)
     record = _chosen(store, name, trial)
-    spec = StudySpec.from_json(store.spec(name))
-    setup = prepare(spec, data_root, space, with_latency=False)
-    with store.reading() as connection:
-        refuse_change(store.row(connection, name), setup)
+    setup = opened(store, name, data_root, space, with_latency=False).setup
     if record.architecture is None:
         raise StoreError(f"trial {record.number} of study {name!r} has no architecture")
     if setup.dataset is None:
@@ -87,7 +84,7 @@ def candidate(
     return Candidate(
         study=name,
         trial=record.number,
-        seed=spec.study.seed,
+        seed=setup.spec.study.seed,
         space=setup.space,
         architecture=record.architecture,
         task=setup.task,
@@ -130,14 +127,12 @@ def _artifact(store: Store, setup: Setup, record: TrialRecord) -> tuple[Artifact
     if record.architecture is None:
         raise StoreError(f"trial {record.number} has no architecture")
     # Lost or damaged: the job is known, and gives the same numbers again.
-    executor: Executor = plugins.load("executor", "inline").build()
-    job = setup.job(record.architecture, prepared_dataset(setup, url), url, record.epochs)
+    job = setup.job(record.architecture, setup.sealed(url), url, record.epochs)
     if record.inherit is not None:
         parent = store.trial(setup.spec.study.name, record.inherit)
         inherited = _artifact(store, setup, parent)[0] if parent.artifact is not None else None
         job = replace(job, inherit=inherited)
-    handle = executor.submit([job])
-    evaluation = executor.wait()[handle][0]
+    [(_, [evaluation])] = executed(inline.build(), [(None, [job])])
     if evaluation.failure is not None or evaluation.artifact is None:
         reason = evaluation.failure.message if evaluation.failure else "no checkpoint was written"
         raise ConfirmError(

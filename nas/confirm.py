@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from evaluators import Artifact, Table
 from evaluators.artifacts import intact
-from nas.binding import refuse_change
+from nas.opening import opened
 from nas.record import Confirmation, TrialRecord
 from nas.retraining import ConfirmError, Retraining
-from nas.setup import Setup, prepare
+from nas.setup import Setup, with_executor
 from nas.spec import StudySpec
 from nas.store import Store
 from nas.store.confirmations import (
@@ -65,31 +65,35 @@ def confirm(
     """
     store = Store.open_existing(storage)
     spec = StudySpec.from_json(store.spec(name))
-    spec = spec.model_copy(update={"executor": executor}) if executor else spec
     chosen = [store.trial(name, n) for n in trials] or best_trials(store, name, top)
     _refuse_unmeasured(name, chosen)
     first = spec.study.seed + FRESH_SEEDS
     if spec.dataset is None:  # nothing is retrained: what is looked up is the same for all seeds
         seeds = 1
     wanted = [(t, first + i) for t in chosen for i in range(seeds)]
-    with store.reading() as connection:
-        stored = store.row(connection, name)
     done = {
         k: v for k, v in confirmed_seeds(store, name).items() if v or _has_weights(store, name, *k)
     }
     if any((t.number, seed) not in done or not done[t.number, seed] for t, seed in wanted):
-        setup = prepare(spec, data_root, space, with_latency=False)
-        refuse_change(stored, setup)
+        study = opened(
+            store,
+            name,
+            data_root,
+            space,
+            changed=lambda spec: with_executor(spec, executor),
+            with_latency=False,
+        )
+        setup = study.setup
         missing = [(t, seed) for t, seed in wanted if (t.number, seed) not in done]
         with driving(store, name):
             if isinstance(setup.evaluator, Table):
-                _look_up(store, setup.evaluator, stored["id"], missing)
+                _look_up(store, setup.evaluator, study.id, missing)
                 return confirmations(store, name)
             if not setup.task.n_test:
                 raise UsageError(f'the dataset of study "{name}" has no test split to confirm on')
-            retraining = Retraining(store, setup, stored["id"], progress, warn)
+            retraining = Retraining(store, setup, study.id, progress, warn)
             retraining.run(missing, wanted=len(wanted))
-            _measure_test(store, setup, stored["id"], data_root)
+            _measure_test(store, setup, study.id, data_root)
     return confirmations(store, name)
 
 

@@ -53,12 +53,10 @@ class Constraint:
 
     def __post_init__(self) -> None:
         if self.operator not in ("<=", ">="):
-            raise ConstraintError(
-                f'constraint on "{self.metric}": expected <= or >=, got {self.operator}; {_EXAMPLE}'
-            )
+            raise ConstraintError(f'"{self}": expected <= or >=, got {self.operator}; {_EXAMPLE}')
         if not math.isfinite(self.bound):
             raise ConstraintError(
-                f'constraint on "{self.metric}": expected a finite bound, got {self.bound}'
+                f'"{self}": expected a finite number, got {self.bound}; {_EXAMPLE}'
             )
 
     def violation(self, metrics: Mapping[str, float]) -> float | None:
@@ -102,14 +100,14 @@ def parse(text: str) -> Constraint:
     match = _FORM.fullmatch(text)
     if match is None:
         raise ConstraintError(
-            f"expected a metric, <= or >=, and a number, got {text!r}; {_EXAMPLE}"
+            f'expected a metric, <= or >=, and a number, got "{text}"; {_EXAMPLE}'
         )
     metric, operator, number = match.groups()
     try:
         bound = float(number)
     except ValueError as error:
         raise ConstraintError(
-            f"constraint {text!r}: expected a number behind {operator}, got {number!r}; {_EXAMPLE}"
+            f'"{text}": expected a number behind {operator}, got "{number}"; {_EXAMPLE}'
         ) from error
     return Constraint(metric, cast(Operator, operator), bound)
 

@@ -15,6 +15,7 @@ from nas import budget as stopping
 from nas import judging
 from nas.apart import apart
 from nas.batches import Flying, Ready
+from nas.budget import StudyFailedError
 from nas.fold import RecordFold
 from nas.halving import Decision, Halving, Rival
 from nas.interrupt import Stop
@@ -34,10 +35,6 @@ from nas.telling import Teller
 _TICK_SECONDS, _LOOK_SECONDS = 0.2, 0.5
 # A candidate that so many drivers have died with is evaluated in a process of its own.
 _DEATHS = 2
-
-
-class StudyFailedError(Exception):
-    """The study cannot go on: its candidates fail one after the other."""
 
 
 class Driver:

@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from evaluators.facts import CandidateError
 from nas import budget as stopping
@@ -65,13 +66,20 @@ def remembered_facts(setup: Setup) -> Facts:
     return facts
 
 
+def begun(strategy: AnyStrategy, setup: Setup) -> Any:
+    """The state of a strategy before anything has ended, and when what it needs is prepared."""
+    state, preparation = strategy.initial(), strategy.preparation
+    done = None if preparation is None else setup.prepared.get(preparation.key)
+    return state if done is None else strategy.prepared(state, done)
+
+
 class RecordFold:
     """The record folded so far: the strategy's state, the standing of the budget, what was seen."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self.strategy = build_strategy(setup)
-        self._state = self.strategy.initial()
+        self._state = begun(self.strategy, setup)
         self._seq = -1
         self._waiting: deque[TrialRecord] = deque()
         self._seen: set[str] = set()

@@ -1,16 +1,16 @@
 """Retraining trials on fresh seeds: the seeds of a trial in batches, which train together."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import groupby, pairwise
 
-from evaluators import Artifact, Evaluation, Executor, Job
+from evaluators import Artifact, Evaluation, Job
+from nas.executing import executed, made_executor
 from nas.record import TrialRecord
 from nas.setup import Setup
 from nas.store import Store
 from nas.store.confirmations import store_confirmation
-from nas.study import prepared_dataset
-from search_spaces import plugins
 
 # Seeds of one trial that are retrained together, at most: what has ended of a batch is recorded, so
 # an interruption costs no more than that for each worker.
@@ -43,23 +43,16 @@ class Retraining:
         if not missing:
             return
         artifacts = self._store.artifacts(self._setup.spec.study.name)
-        dataset = prepared_dataset(self._setup, artifacts)
-        plugin = self._setup.spec.executor
-        executor: Executor = plugins.load("executor", plugin.name).build(**plugin.options)
-        queue = batches(missing, executor.workers)
-        flying: dict[int, tuple[TrialRecord, Sequence[int]]] = {}
-        following = next(queue, None)
+        dataset = self._setup.sealed(artifacts)
+        executor = made_executor(self._setup.spec)
         self._ended, self._wanted = wanted - len(missing), wanted
-        try:
-            while flying or following:
-                while following and len(flying) < executor.workers:
-                    jobs = self._jobs(*following, dataset, artifacts)
-                    flying[executor.submit(jobs)] = following
-                    following = next(queue, None)
-                for handle, evaluations in executor.wait(1.0).items():
-                    self._record(*flying.pop(handle), evaluations)
-        finally:
-            executor.shutdown(wait=False)
+        queue = (
+            ((trial, seeds), self._jobs(trial, seeds, dataset, artifacts))
+            for trial, seeds in batches(missing, executor.workers)
+        )
+        with closing(executed(executor, queue)) as ended:
+            for (trial, seeds), evaluations in ended:
+                self._record(trial, seeds, evaluations)
 
     def _jobs(
         self, trial: TrialRecord, seeds: Sequence[int], dataset: Artifact | None, artifacts: str

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from evaluators import Evaluator, Job, Table
 from evaluators.latency.values import PREDICTED
+from evaluators.preparation import Prepared, Prepares
 from evaluators.values import FACTS
 from nas import rungs
 from nas.constraints import Constraint, ends, parse
@@ -15,6 +16,8 @@ from nas.spec import SpecError, StudySpec, check_plugins
 from search_spaces import Architecture, SearchSpace, SpaceExtension, Task, UsageError, plugins
 from search_spaces.canonical import digest
 from search_spaces.errors import did_you_mean
+from search_spaces.frozen import FrozenMapping
+from search_spaces.plugins import Plugin
 
 if TYPE_CHECKING:
     from evaluators import Artifact
@@ -43,6 +46,7 @@ class Setup:
         constraints: parsed.
         levels: the epochs at which a trial is measured.
         latency: what `[latency]` names, where that is there and asked for.
+        prepared: what its preparations have left, by their keys.
     """
 
     spec: StudySpec
@@ -53,6 +57,7 @@ class Setup:
     constraints: tuple[Constraint, ...]
     levels: tuple[int, ...]
     latency: "Latency | None" = None
+    prepared: Mapping[str, Prepared] = field(default_factory=FrozenMapping)
 
     @property
     def objectives(self) -> Mapping[str, str]:
@@ -116,7 +121,22 @@ class Setup:
             store=store,
             seed=self.spec.study.seed,
             until_epoch=until_epoch,
+            prepared=self._prepared_for_evaluator,
         )
+
+    @property
+    def _prepared_for_evaluator(self) -> "Artifact | None":
+        if not isinstance(self.evaluator, Prepares):
+            return None
+        return self.prepared[self.evaluator.preparation.key].artifact
+
+    def sealed(self, store: str) -> "Artifact | None":
+        """The dataset in an artifact store, written if it is not there; None without one."""
+        if self.dataset is None:
+            return None
+        from evaluators.datasets import save_prepared
+
+        return save_prepared(self.dataset, store)
 
     def cache_key(self, architecture: Architecture, until_epoch: int) -> str:
         """Equal for evaluations that must have equal results.
@@ -129,8 +149,10 @@ class Setup:
         plugged = (self.spec.space, self.spec.evaluator, *self.spec.extension)
         names = (*(plugin.name for plugin in plugged), *architecture.choices.values())
         foreign = any(isinstance(name, str) and "." in name for name in names)
+        prepared = self._prepared_for_evaluator
         return digest(
             {
+                **({} if prepared is None else {"prepared": prepared.sha256}),
                 "scope": self.spec.study.name if foreign else "",
                 "architecture": architecture.key,
                 "space_version": self.space.versions,
@@ -202,8 +224,8 @@ def prepare(
     rung_epochs = spec.halving.epochs if spec.halving else ()
     if rung_epochs and rung_epochs[-1] >= evaluator.epochs:
         raise SpecError(
-            f"{where}: [halving] epochs: expected rungs below the {evaluator.epochs} epochs of "
-            f"[evaluator], got {list(rung_epochs)}"
+            f"{where}: [halving] epochs: expected rungs below the {evaluator.epochs:,} epochs of "
+            f"[evaluator], got {list(rung_epochs)}; lower them, or leave [halving] out"
         )
     levels = rungs.levels(rung_epochs, evaluator.epochs)
     return Setup(spec, dataset, task, space, evaluator, constraints, levels, latency)
@@ -302,6 +324,11 @@ def with_batch(setup: Setup) -> Setup:
         raise SpecError(f'strategy "{name}": its BATCH: expected an integer >= 1, got {size!r}')
     study = setup.spec.study.model_copy(update={"batch": size})
     return replace(setup, spec=setup.spec.model_copy(update={"study": study}))
+
+
+def with_executor(spec: StudySpec, executor: Plugin | None) -> StudySpec:
+    """The specification with another executor; None keeps what it has."""
+    return spec.model_copy(update={"executor": executor}) if executor else spec
 
 
 def with_budget(spec: StudySpec, trials: int | None, seconds: float | None) -> StudySpec:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from nas._options import shown
 from nas.setup import named
 from nas.spec import SpecError, StudySpec
 from search_spaces import Architecture, SearchSpace, UsageError
@@ -48,4 +49,4 @@ def _completed(space: SearchSpace, choices: Mapping[str, Any], item: object) -> 
     try:
         return space.architecture({**made, **choices})
     except UsageError as error:
-        raise SpecError(f"start: {item!r} is not in the space: {error}") from None
+        raise SpecError(f"start: {shown(item)} is not in the space: {error}") from None

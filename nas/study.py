@@ -1,5 +1,6 @@
 """A study from its specification to the end of its budget: `search` and `resume`."""
 
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -7,14 +8,17 @@ from pathlib import Path
 from evaluators import Artifact, Executor
 from evaluators.errors import place
 from evaluators.latency.values import LatencyError
-from nas.binding import refuse_change
-from nas.driver import Driver, StudyFailedError
+from nas.budget import StudyFailedError
+from nas.driver import Driver
+from nas.executing import made_executor
 from nas.feasible import refuse_infeasible, refuse_never_timed
 from nas.fold import build_strategy
 from nas.interrupt import Stop, uninterrupted
 from nas.jobs import Jobs
+from nas.opening import opened
+from nas.preparing import Preparing, preparations
 from nas.record import StudyStatus, TrialRecord
-from nas.setup import Setup, prepare, with_batch, with_budget
+from nas.setup import Setup, prepare, with_batch, with_budget, with_executor
 from nas.spec import SpecError, StudySpec
 from nas.starting import start_architectures
 from nas.store import Store, StoreError, StoreFailedError
@@ -24,10 +28,10 @@ from nas.store.patience import Patience
 from nas.store.runs import driving, heartbeat
 from nas.store.twin import Twin
 from nas.telling import Report, Teller
-from search_spaces import Architecture, SearchSpace, UsageError, plugins
+from search_spaces import Architecture, SearchSpace, UsageError
 from search_spaces.plugins import Plugin
 
-__all__ = ["StudyFailedError", "check", "remeasure", "resume", "search", "work"]
+__all__ = ["check", "remeasure", "resume", "search", "work"]
 
 
 def search(
@@ -56,7 +60,7 @@ def search(
     """
     store = Store(storage)
     setup, start, executor = _checked(store, spec, data_root, space, where)
-    dataset = prepared_dataset(setup, store.new_artifacts())
+    dataset = setup.sealed(store.new_artifacts())
     new = NewStudy(
         name=spec.study.name,
         spec=setup.spec.to_json(),
@@ -96,10 +100,10 @@ def _checked(
     refuse_existing(store, spec.study.name)
     setup = with_batch(prepare(spec, data_root, space, where=where))
     start = start_architectures(spec, setup.space, _fronts(store, spec, where), where)
-    build_strategy(setup, where)
+    prepares = preparations(setup, build_strategy(setup, where), where)
     refuse_never_timed(setup, where)
     refuse_infeasible(setup, where, start)
-    return setup, start, _executor(spec, where)
+    return setup, start, made_executor(spec, where, prepares=bool(prepares))
 
 
 def resume(
@@ -130,11 +134,13 @@ def resume(
     store = Store.open_existing(storage)
     status = store.status(name)
     begun = status.trials.ended + status.trials.running + status.trials.waiting
-    spec = StudySpec.from_json(store.spec(name))
-    if trials is not None:
-        trials = max(trials, begun)
-    spec = _on_any_device(with_budget(spec, trials, seconds), accept_device)
-    return _go_on(store, status, spec, data_root, executor, space, progress, join=False)
+    wanted = None if trials is None else max(trials, begun)
+
+    def changed(spec: StudySpec) -> StudySpec:
+        spec = _on_any_device(with_budget(spec, wanted, seconds), accept_device)
+        return with_executor(spec, executor)
+
+    return _go_on(store, name, data_root, space, changed, progress, join=False)
 
 
 def work(
@@ -154,10 +160,12 @@ def work(
 
     Args, Raises: as for `resume`; other drivers are welcome.
     """
+
+    def changed(spec: StudySpec) -> StudySpec:
+        return with_executor(_on_any_device(spec, accept_device), executor)
+
     store = Store.open_existing(storage)
-    status, spec = store.status(name), StudySpec.from_json(store.spec(name))
-    spec = _on_any_device(spec, accept_device)
-    return _go_on(store, status, spec, data_root, executor, space, progress, join=True)
+    return _go_on(store, name, data_root, space, changed, progress, join=True)
 
 
 def remeasure(
@@ -180,18 +188,16 @@ def remeasure(
             changed; another process drives the study.
     """
     store = Store.open_existing(storage)
-    spec, where = StudySpec.from_json(store.spec(name)), f'study "{name}"'
-    if spec.latency is None:
+    where = f'study "{name}"'
+    if "latency" not in store.spec(name):
         raise SpecError(f"{where} has no [latency]: nothing was predicted that could be measured")
-    setup = prepare(_on_any_device(spec, True), data_root, space, where=where)
-    with store.reading() as connection:
-        refuse_change(store.row(connection, name), setup)
-    if setup.latency is not None and (refusal := setup.latency.refusal()):
+    study = opened(store, name, data_root, space, changed=lambda spec: _on_any_device(spec, True))
+    if study.setup.latency is not None and (refusal := study.setup.latency.refusal()):
         raise UsageError(f"{where} cannot be measured here: {refusal}")
     from nas.latency.remeasure import remeasure as measure_front
 
     with driving(store, name):
-        measure_front(store, setup, Teller(store.status(name), None, progress).say)
+        measure_front(store, study.setup, Teller(store.status(name), None, progress).say)
     return store.front(name)
 
 
@@ -205,53 +211,29 @@ def _on_any_device(spec: StudySpec, accepted: bool) -> StudySpec:
 
 def _go_on(
     store: Store,
-    status: StudyStatus,
-    spec: StudySpec,
+    name: str,
     data_root: Path,
-    executor: Plugin | None,
     space: SearchSpace | None,
+    changed: Callable[[StudySpec], StudySpec],
     progress: Report | None,
     *,
     join: bool,
 ) -> StudyStatus:
-    """Continue a study as its specification says, unless it has all its trials."""
+    """Continue a study as its specification, changed, says, unless it has all its trials."""
+    status, spec = store.status(name), changed(StudySpec.from_json(store.spec(name)))
     wanted = spec.budget.trials
     is_done = status.state == "finished" and wanted is not None and status.trials.ended >= wanted
     if is_done and not _may_measure(store, spec):
         return status
-    spec = spec.model_copy(update={"executor": executor}) if executor else spec
-    where = f'study "{status.name}"'
-    setup = prepare(spec, data_root, space, where=where)
-    made = _executor(spec, where)
-    with store.reading() as connection:
-        refuse_change(store.row(connection, status.name), setup)
+    study = opened(store, name, data_root, space, changed=changed)
     if is_done:
-        _measure_front(store, setup, Teller(status, None, progress))
-        return store.status(status.name)
-    dataset = prepared_dataset(setup, store.artifacts(status.name))
-    return _drive(store, setup, made, dataset, progress, join=join)
-
-
-def _executor(spec: StudySpec, where: str) -> Executor:
-    """The executor, which starts no process before it is given a job; it may refuse the study."""
-    module = plugins.load("executor", spec.executor.name)
-    try:
-        if hasattr(module, "refuse"):
-            halving = spec.halving is not None
-            module.refuse(spec.study.objectives, halving, spec.executor.options)
-        executor: Executor = module.build(**spec.executor.options)
-    except UsageError as error:
-        raise SpecError(f"{where}: [executor] {error}") from error
-    return executor
-
-
-def prepared_dataset(setup: Setup, artifacts: str) -> Artifact | None:
-    """The sealed dataset in an artifact store, written if it is not there; None without one."""
-    if setup.dataset is None:
-        return None
-    from evaluators.datasets import save_prepared
-
-    return save_prepared(setup.dataset, artifacts)
+        _measure_front(store, study.setup, Teller(status, None, progress))
+        return store.status(name)
+    where = f'study "{name}"'
+    prepares = preparations(study.setup, build_strategy(study.setup, where), where)
+    executor = made_executor(spec, where, prepares=bool(prepares))
+    dataset = study.setup.sealed(study.artifacts)
+    return _drive(store, study.setup, executor, dataset, progress, join=join)
 
 
 def _fronts(store: Store, spec: StudySpec, where: str) -> dict[str, list[Architecture]]:
@@ -285,6 +267,9 @@ def _drive(
         with Stop().listening() as stop, heartbeat(book.beat):
             if not join:
                 book.set_budget(setup.spec.to_json()["budget"], budget.trials)
+            wanted = preparations(setup, build_strategy(setup))
+            preparing = Preparing(store, setup, book, executor, dataset, teller)
+            setup = replace(setup, prepared=preparing.run(wanted, stop))
             jobs = Jobs(store, setup, book, dataset, store.artifacts(name))
             driver = Driver(store, setup, book, executor, jobs, teller)
             state, reason = "finished", driver.run(stop)

@@ -28,10 +28,13 @@ PACKAGES: Mapping[str, str] = {
     "extension": "search_spaces.extensions",
     "dataset": "evaluators.datasets",
     "evaluator": "evaluators",
+    "preparation": "evaluators.preparations",
     "executor": "evaluators.executors",
     "strategy": "nas.strategies",
     "exporter": "nas.export",
 }
+# What makes it: so a strategy that prepares can be one module, with both.
+ENTRIES: Mapping[str, str] = dict.fromkeys(PACKAGES, "build") | {"preparation": "prepare"}
 
 
 @dataclass(frozen=True)
@@ -49,19 +52,21 @@ def names(kind: str) -> tuple[str, ...]:
     if spec is None or not spec.submodule_search_locations:
         raise PluginError(f"the package {PACKAGES[kind]} is not installed")
     files = Path(next(iter(spec.submodule_search_locations))).glob("*.py")
-    return tuple(sorted(f.stem for f in files if not f.stem.startswith("_") and _has_build(f)))
+    entry = ENTRIES[kind]
+    return tuple(sorted(f.stem for f in files if not f.stem.startswith("_") and _has(f, entry)))
 
 
-def _has_build(path: Path) -> bool:
+def _has(path: Path, function: str) -> bool:
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    return any(isinstance(node, ast.FunctionDef) and node.name == "build" for node in tree.body)
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in tree.body)
 
 
 def load(kind: str, name: str) -> ModuleType:
     """Import a plug-in's module.
 
     Raises:
-        PluginError: no such plug-in, a dotted module that does not import, or one without `build`.
+        PluginError: no such plug-in, a dotted module that does not import, or one without `build`
+            (of a preparation, `prepare`).
     """
     if "." not in name:
         if name not in names(kind):
@@ -78,14 +83,16 @@ def load(kind: str, name: str) -> ModuleType:
             f'the {kind} "{name}" cannot be imported ({error}); a name with dots is a Python '
             "module, on Python's path or in the current folder"
         ) from error
-    if not callable(getattr(module, "build", None)):
-        raise PluginError(f'the module "{name}" has no function `build`, so it is no {kind}')
+    if not callable(getattr(module, ENTRIES[kind], None)):
+        raise PluginError(
+            f'the module "{name}" has no function `{ENTRIES[kind]}`, so it is no {kind}'
+        )
     return module
 
 
 def options(kind: str, name: str) -> Mapping[str, inspect.Parameter]:
-    """The keyword-only parameters of a plug-in's `build`, annotations resolved."""
-    signature = inspect.signature(load(kind, name).build, eval_str=True)
+    """The keyword-only parameters of what makes a plug-in, annotations resolved."""
+    signature = inspect.signature(getattr(load(kind, name), ENTRIES[kind]), eval_str=True)
     return {
         parameter.name: parameter
         for parameter in signature.parameters.values()

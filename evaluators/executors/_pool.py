@@ -14,7 +14,8 @@ from typing import Any, Protocol, TypeAlias
 from evaluators.errors import Attempts
 from evaluators.executors._worker import Raised
 from evaluators.executors.inline import bounded
-from evaluators.values import Evaluation, Failure, FailureKind, Job
+from evaluators.preparation import Work
+from evaluators.values import Evaluation, Failure, FailureKind
 
 _Future: TypeAlias = "Future[Any]"
 _DEATHS = 2
@@ -40,7 +41,7 @@ class WorkerLostError(OSError):
 class Backend(Protocol):
     """The workers of a pool."""
 
-    def schedule(self, jobs: Sequence[Job], limit_seconds: float | None) -> _Future:
+    def schedule(self, jobs: Sequence[Work], limit_seconds: float | None) -> _Future:
         """Give jobs to a free worker, which is killed when it takes longer than the limit."""
         ...
 
@@ -68,7 +69,7 @@ class _Batch:
     """Jobs under one handle: together at first, and one by one after a fault of some of them."""
 
     handle: int
-    jobs: list[Job]
+    jobs: list[Work]
     done: list[Evaluation] = field(default_factory=list)
     one_by_one: bool = False
     deaths: int = 0
@@ -76,7 +77,7 @@ class _Batch:
     started: float = field(default_factory=time.perf_counter)
 
     @property
-    def next(self) -> list[Job]:
+    def next(self) -> list[Work]:
         """What a worker is to do now."""
         return self.jobs[len(self.done) :][: 1 if self.one_by_one else None]
 
@@ -121,7 +122,7 @@ class Pool:
         self._resting: list[tuple[float, _Batch]] = []
         self._errors: list[Exception] = []
 
-    def submit(self, jobs: Sequence[Job]) -> int:
+    def submit(self, jobs: Sequence[Work]) -> int:
         if len(self._running) + len(self._resting) >= self.workers:
             raise RuntimeError(f"all {self.workers} workers are busy; call wait() first")
         handle, self._submitted = self._submitted, self._submitted + 1

@@ -154,7 +154,7 @@ def _initialize(address: str, store_bytes: int) -> None:
 
 
 def _unreachable(address: str, error: Exception) -> UsageError:
-    what = f'the Ray cluster at "{address}" cannot be reached'
+    what = f'address: the Ray cluster at "{address}" cannot be reached'
     remedy = (
         "is it up (`ray status`), and of the same versions of Ray and Python? If it wants a "
         "token: RAY_AUTH_MODE=token, with RAY_AUTH_TOKEN or ~/.ray/auth_token. Without it, "
@@ -221,8 +221,7 @@ def _check_room(
     for name, amount in asked.items():
         if amount > 1 and amount != int(amount):
             raise NoRoomError(
-                f"executor on Ray: expected num_{name.lower()}s to be at most 1 or a whole number, "
-                f"got {amount:g}"
+                f"num_{name.lower()}s: expected at most 1, or a whole number, got {amount:g}"
             )
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     asked = asked | {"memory": (memory_gb or 0.0) * _GIB}
@@ -239,7 +238,7 @@ def _no_room(
 ) -> NoReturn:
     where = f'the cluster at "{address}"' if address else "this machine"
     raise NoRoomError(
-        f"executor on Ray: {workers} workers were asked for, each with {_in_words(asked)}; "
+        f"workers: {workers} were asked for, each with {_in_words(asked)}; "
         f"{where} has {has}, which is room for {places}; ask for fewer workers, or "
         "for less (fractions too) with num_cpus, num_gpus or memory_gb"
     )

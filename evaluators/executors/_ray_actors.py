@@ -16,7 +16,8 @@ from evaluators import artifacts
 from evaluators.executors import _ray
 from evaluators.executors._pool import WorkerDiedError, WorkerLostError
 from evaluators.executors._worker import Raised
-from evaluators.values import Artifact, Evaluation, Job
+from evaluators.preparation import Work
+from evaluators.values import Artifact, Evaluation
 from search_spaces import UsageError
 
 _PLACE_SECONDS = 30.0
@@ -70,7 +71,7 @@ class _Flight:
     """
 
     actor: _Actor
-    jobs: Sequence[Job]
+    jobs: Sequence[Work]
     began: Any
     timer: threading.Timer | None = None
     is_over: bool = False
@@ -107,7 +108,7 @@ class Actors:
         # Datasets by their hashes; the references keep them in the object store.
         self._datasets: dict[str, Any] = {}
 
-    def schedule(self, jobs: Sequence[Job], limit_seconds: float | None) -> "Future[Any]":
+    def schedule(self, jobs: Sequence[Work], limit_seconds: float | None) -> "Future[Any]":
         try:
             return self._start(jobs, limit_seconds)
         except _ray.NoRoomError:  # nor would the next batch have any
@@ -117,7 +118,7 @@ class Actors:
             failed.set_exception(error)
             return failed
 
-    def _start(self, jobs: Sequence[Job], limit_seconds: float | None) -> "Future[Any]":
+    def _start(self, jobs: Sequence[Work], limit_seconds: float | None) -> "Future[Any]":
         datasets = {job.dataset.sha256: job.dataset for job in jobs if job.dataset}
         self._connect(datasets.values())
         content, checkpoints = pickle.dumps(jobs), _checkpoints(jobs)
@@ -242,9 +243,9 @@ class Actors:
         return [*self._idle, *(flight.actor for flight in self._flights.values())]
 
 
-def _checkpoints(jobs: Sequence[Job]) -> dict[str, bytes]:
-    """What the jobs go on or inherit from, by its hash."""
-    named = {a.sha256: a for job in jobs for a in (job.resume, job.inherit) if a is not None}
+def _checkpoints(jobs: Sequence[Work]) -> dict[str, bytes]:
+    """What the jobs read besides datasets, by its hash."""
+    named = {artifact.sha256: artifact for job in jobs for artifact in job.reads}
     return {sha256: artifacts.path(artifact).read_bytes() for sha256, artifact in named.items()}
 
 

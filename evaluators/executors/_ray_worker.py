@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,8 +25,9 @@ from evaluators.executors import _worker
 from evaluators.executors._pool import WorkerLostError
 from evaluators.executors._worker import Raised
 from evaluators.executors.inline import one_thread
+from evaluators.preparation import Work
 from evaluators.run import run
-from evaluators.values import Artifact, Evaluation, Job
+from evaluators.values import Artifact, Evaluation
 
 # What is called while a batch is evaluated.
 CONTROL = "control"
@@ -64,10 +64,10 @@ class Worker:
 
         Args:
             content: the jobs, pickled.
-            checkpoints: the bytes of those that the jobs go on or inherit from.
+            checkpoints: the bytes of what the jobs read besides.
             datasets: references to those that this worker may not have seen.
         """
-        jobs: Sequence[Job] = ()
+        jobs: Sequence[Work] = ()
         made: dict[str, bytes] = {}
         outcome: Outcome
         try:
@@ -85,17 +85,9 @@ class Worker:
             outcome = _worker.raised(error, jobs)
         return pickle.dumps(outcome), made
 
-    def _here(self, job: Job, store: str) -> Job:
+    def _here(self, job: Work, store: str) -> Work:
         """The job with the places of this node: of its dataset, its checkpoints and its results."""
-        here = replace(
-            job,
-            store=store,
-            resume=job.resume and Artifact(store, job.resume.sha256),
-            inherit=job.inherit and Artifact(store, job.inherit.sha256),
-        )
-        if job.dataset is None:
-            return here
-        return replace(here, dataset=self._folder.artifact(job.dataset.sha256))
+        return job.moved(store, job.dataset and self._folder.artifact(job.dataset.sha256))
 
     @ray.method(concurrency_group=CONTROL)  # type: ignore[untyped-decorator]  # ray has no types
     def interrupt(self) -> None:

@@ -68,7 +68,7 @@ class Search(Searcher):  # type: ignore[misc]  # ray has no types
 
     def _parcel(self, job: Job) -> Parcel:
         """The job with what it reads, for a worker that shares no disk with us."""
-        named = (job.resume, job.inherit)
+        named = job.reads
         checkpoints = {a.sha256: artifacts.path(a).read_bytes() for a in named if a is not None}
         datasets = {}
         if job.dataset is not None:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from evaluators import sharing, stopping
 from evaluators.errors import located, may_pass, place
+from evaluators.preparation import Work
 from evaluators.run import run
-from evaluators.values import Evaluation, Job
+from evaluators.values import Evaluation
 
 _PR_SET_PDEATHSIG = 1
 
@@ -114,7 +115,7 @@ def _limit_memory(memory_gb: float) -> None:
 
 def evaluate(pickled_jobs: bytes) -> Sequence[Evaluation] | Raised:
     """Evaluate a batch. Never raises: an exception that cannot be unpickled would be lost."""
-    jobs: Sequence[Job] = ()
+    jobs: Sequence[Work] = ()
     try:
         jobs = pickle.loads(pickled_jobs)  # noqa: S301 - from our own driver
         return run(jobs)
@@ -122,7 +123,7 @@ def evaluate(pickled_jobs: bytes) -> Sequence[Evaluation] | Raised:
         return raised(error, jobs)
 
 
-def raised(error: BaseException, jobs: Sequence[Job]) -> Raised:
+def raised(error: BaseException, jobs: Sequence[Work]) -> Raised:
     """What a worker hands back of an exception that is being handled."""
     where = place(error, jobs)
     return Raised(

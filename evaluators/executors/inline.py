@@ -10,14 +10,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from annotated_types import Gt
 
 from evaluators import stopping
 from evaluators.errors import Attempts, located, may_pass, place
+from evaluators.preparation import PreparationJob, Work
 from evaluators.run import run
 from evaluators.values import Evaluation, Executor, Job
+
+W = TypeVar("W", Job, PreparationJob, Work)
 
 
 def build(*, timeout_seconds: Annotated[float, Gt(0)] | None = None) -> Executor:
@@ -36,9 +39,9 @@ class _Inline:
     def __init__(self, timeout_seconds: float | None) -> None:
         self._timeout_seconds = timeout_seconds
         self._submitted = 0
-        self._waiting: dict[int, list[Job]] = {}
+        self._waiting: dict[int, list[Work]] = {}
 
-    def submit(self, jobs: Sequence[Job]) -> int:
+    def submit(self, jobs: Sequence[Work]) -> int:
         if self._waiting:
             raise RuntimeError("the executor inline takes one batch at a time; call wait() first")
         handle, self._submitted = self._submitted, self._submitted + 1
@@ -65,7 +68,7 @@ class _Inline:
         stopping.clear()
 
 
-def _attempted(jobs: Sequence[Job]) -> Sequence[Evaluation]:
+def _attempted(jobs: Sequence[Work]) -> Sequence[Evaluation]:
     """Run jobs; again where a fault may pass. Others are raised with a note of where they are."""
     attempts = Attempts()
     while True:
@@ -79,7 +82,7 @@ def _attempted(jobs: Sequence[Job]) -> Sequence[Evaluation]:
             time.sleep(attempts.pause(error, where))
 
 
-def bounded(jobs: Sequence[Job], timeout_seconds: float | None) -> list[Job]:
+def bounded(jobs: Sequence[W], timeout_seconds: float | None) -> list[W]:
     """The jobs with a time limit, where they have no stricter one."""
     if timeout_seconds is None:
         return list(jobs)

@@ -26,7 +26,8 @@ from pebble import ProcessExpired, ProcessPool
 from evaluators.executors import _worker
 from evaluators.executors._pool import Pool, WorkerDiedError, WorkerLostError
 from evaluators.executors._worker import Raised
-from evaluators.values import Evaluation, Executor, Job
+from evaluators.preparation import Work
+from evaluators.values import Evaluation, Executor
 from search_spaces import PluginError
 
 
@@ -49,7 +50,7 @@ def build(
         PluginError: a memory limit on another system than Linux.
     """
     if memory_gb is not None and not sys.platform.startswith("linux"):
-        raise PluginError("executor processes: memory_gb needs Linux; leave it out here")
+        raise PluginError("memory_gb: it needs Linux; leave it out here")
     return Pool(_Pebble(workers, memory_gb), workers, timeout_seconds)
 
 
@@ -77,7 +78,7 @@ class _Pebble:
         # Workers read at the first end; that the second is closed tells them to stop.
         self._pipe: tuple[Connection, Connection] | None = None
 
-    def schedule(self, jobs: Sequence[Job], limit_seconds: float | None) -> "Future[Any]":
+    def schedule(self, jobs: Sequence[Work], limit_seconds: float | None) -> "Future[Any]":
         # As bytes: jobs that a worker cannot unpickle (a module it cannot import) would be lost.
         content = pickle.dumps(jobs)
         with no_interrupts():

@@ -45,12 +45,14 @@ def build(
     return Pool(Actors(wishes), workers, timeout_seconds)
 
 
-def refuse(objectives: Mapping[str, str], halving: bool, options: Mapping[str, Any]) -> None:
+def refuse(
+    objectives: Mapping[str, str], halving: bool, prepares: bool, options: Mapping[str, Any]
+) -> None:
     """Raise a `UsageError` where this machine has no room for so many workers.
 
     Args:
-        objectives, halving: of the study; any will do.
+        objectives, halving, prepares: of the study; any will do.
         options: of this executor.
     """
-    del objectives, halving
+    del objectives, halving, prepares
     _ray.refuse(options)

@@ -21,6 +21,7 @@ from evaluators import artifacts
 from evaluators.executors import _ray
 from evaluators.executors._tune_exchange import Exchange
 from evaluators.executors.inline import bounded
+from evaluators.preparation import Work
 from evaluators.values import Evaluation, Executor, Job
 from search_spaces import PluginError, UsageError
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 Logger: TypeAlias = Literal["csv", "json", "tensorboard"]
 Mode: TypeAlias = Literal["max", "min"]
 _DIRECTIONS: Mapping[str, Mode] = {"maximize": "max", "minimize": "min"}
+_NO_PREPARATION = (
+    "executor ray_tune: its trials are candidates, and this study prepares something first; use "
+    'the executor "ray"'
+)
 _FOR_ASHA = ("metric", "mode", "grace_epochs", "reduction")
 # Trials that were told to end have up to fifteen seconds with Tune.
 _END_SECONDS = 30.0
@@ -97,28 +102,31 @@ def build(
     )
 
 
-def refuse(objectives: Mapping[str, str], halving: bool, options: Mapping[str, Any]) -> None:
+def refuse(
+    objectives: Mapping[str, str], halving: bool, prepares: bool, options: Mapping[str, Any]
+) -> None:
     """Raise a `UsageError` where a study and this executor's options do not go together.
 
     Args:
         objectives: {metric: "maximize" or "minimize"}.
         halving: whether the study has rungs of its own.
+        prepares: whether it has something prepared before its trials.
         options: of this executor.
     """
     _ray.refuse(options)
+    if prepares:
+        raise PluginError(_NO_PREPARATION)
     if options.get("scheduler", "fifo") != "asha":
         return
     if halving:
-        raise UsageError(
-            'executor ray_tune: scheduler = "asha" and [halving] both end trials; leave one out'
-        )
+        raise UsageError('scheduler: "asha" and [halving] both end trials; leave one out')
     wanted = {"metric": options.get("metric"), "mode": options.get("mode")}
     has = [{"metric": name, "mode": _DIRECTIONS[up]} for name, up in objectives.items()]
     if has != [wanted]:
         one = has[0] if len(has) == 1 else {}
         remedy = ", ".join(f'{key} = "{value}"' for key, value in one.items()) or 'use "fifo"'
         raise UsageError(
-            f'executor ray_tune: scheduler = "asha" is for one objective, its metric and mode; the '
+            f'scheduler: "asha" is for one objective, its metric and mode; the '
             f"study has {', '.join(f'{n} ({up})' for n, up in objectives.items())}; {remedy}"
         )
 
@@ -128,13 +136,13 @@ def _check_scheduler(scheduler: str, given: Mapping[str, Any]) -> None:
         missing = [name for name in _FOR_ASHA[:3] if given[name] is None]
         if missing:
             raise PluginError(
-                f'executor ray_tune: scheduler = "asha" needs {", ".join(missing)} too: metric and '
+                f'scheduler: "asha" needs {", ".join(missing)} too: metric and '
                 "mode are those of the study's objective, grace_epochs is the first rung"
             )
     elif useless := [name for name in _FOR_ASHA if given[name] is not None]:
         raise PluginError(
-            f'executor ray_tune: {", ".join(useless)}: only for scheduler = "asha", which is '
-            f'"{scheduler}"'
+            f'{useless[0]}: only for scheduler = "asha", got "{scheduler}"; leave out '
+            f"{', '.join(useless)}"
         )
 
 
@@ -147,11 +155,11 @@ def _callback(path: str) -> Any:
         made = getattr(importlib.import_module(module), name)()
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise PluginError(
-            f'executor ray_tune: expected a callback as "package.module.Class", made without '
+            f'callbacks: expected each as "package.module.Class", made without '
             f'arguments, got "{path}" ({error})'
         ) from error
     if not isinstance(made, Callback):
-        raise PluginError(f'executor ray_tune: "{path}" is no ray.tune.Callback')
+        raise PluginError(f'callbacks: "{path}" is no ray.tune.Callback')
     return made
 
 
@@ -180,13 +188,16 @@ class _RayTune:
         self._desk: Any = None
         self._fit: threading.Thread | None = None
 
-    def submit(self, jobs: Sequence[Job]) -> int:
+    def submit(self, jobs: Sequence[Work]) -> int:
+        candidates = [job for job in jobs if isinstance(job, Job)]
+        if len(candidates) < len(jobs):
+            raise PluginError(_NO_PREPARATION)
         if len(self._exchange) >= self.workers:
             raise RuntimeError(f"all {self.workers} workers are busy; call wait() first")
         if self._fit is None:
-            self._start(jobs)
+            self._start(candidates)
         handle, self._submitted = self._submitted, self._submitted + 1
-        self._exchange.put(handle, bounded(jobs, self._wishes.timeout_seconds))
+        self._exchange.put(handle, bounded(candidates, self._wishes.timeout_seconds))
         return handle
 
     def wait(self, timeout_seconds: float | None = None) -> Mapping[int, Sequence[Evaluation]]:

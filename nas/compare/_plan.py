@@ -19,7 +19,6 @@ from nas.setup import NUMERICS_VERSION, PYTHON_SPACE, Setup
 from nas.store import Store
 from nas.store.comparisons import store_run, stored_runs
 from nas.strategies import Objective
-from nas.study import prepared_dataset
 from search_spaces import plugins
 from search_spaces.canonical import digest
 
@@ -94,7 +93,7 @@ class Plan:
             clock.told(message)
 
         with tempfile.TemporaryDirectory(prefix="nas-compare-") as folder:
-            dataset = prepared_dataset(self._setup, store_url(Path(folder) / "dataset"))
+            dataset = self._setup.sealed(store_url(Path(folder) / "dataset"))
             bench = Bench(self._setup, dataset, store_url(Path(folder) / "checkpoints"))
             run_all(bench, self._missing, self._trials, workers, told)
 

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from nas.store.engine import StoreError
 from nas.store.optuna_tables import delete_twin
 from nas.store.read import OPTUNA_STUDIES, Store
-from nas.store.schema import confirmations, evaluations, latencies, runs, studies, trials
+from nas.store.schema import metadata, studies
 
 
 def rename_study(store: Store, name: str, new: str) -> None:
@@ -34,6 +34,6 @@ def delete_study(store: Store, name: str) -> None:
     with store.writing() as connection:
         delete_twin(connection, name)
         study = store.row(connection, name, lock=True)["id"]
-        for table in (latencies, confirmations, evaluations, trials, runs):
+        for table in (t for t in metadata.tables.values() if "study_id" in t.c):
             connection.execute(sa.delete(table).where(table.c.study_id == study))
         connection.execute(sa.delete(studies).where(studies.c.id == study))

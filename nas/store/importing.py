@@ -14,7 +14,7 @@ from evaluators import artifacts
 from nas.record import ENDED
 from nas.store import schema
 from nas.store.invariants import broken_invariants
-from nas.store.moving import FORMAT, FORMAT_VERSION, KEYS, PARTS, columns, with_place
+from nas.store.moving import BELONGS_TO, FORMAT, FORMAT_VERSION, KEYS, PARTS, columns, with_place
 from nas.store.places import recorded_place, resolved_place
 from nas.store.read import Store
 from nas.store.rows import objectives_of
@@ -151,10 +151,9 @@ class _Import:
         if key in self._seen[kind]:
             raise self._fault(f"the {kind} {key} is there twice")
         self._seen[kind].add(key)
-        if kind != "trial":
-            if key[:1] not in self._seen["trial"]:
-                raise self._fault(f"there is no trial {key[0]} before this {kind}")
-        elif row["seq"] is not None:
+        if (whole := BELONGS_TO.get(kind)) and key[:1] not in self._seen[whole]:
+            raise self._fault(f"there is no {whole} {key[0]} before this {kind}")
+        if kind == "trial" and row["seq"] is not None:
             if row["seq"] in self._order:
                 raise self._fault(f"two trials ended as number {row['seq']}")
             self._order.add(row["seq"])

@@ -5,7 +5,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from nas.record import ENDED
-from nas.store.schema import confirmations, evaluations, latencies, studies, trials
+from nas.store.schema import (
+    confirmations,
+    evaluations,
+    latencies,
+    preparation_epochs,
+    preparations,
+    studies,
+    trials,
+)
 
 
 def broken_invariants(connection: sa.Connection, study: int) -> list[str]:
@@ -39,11 +47,25 @@ def broken_invariants(connection: sa.Connection, study: int) -> list[str]:
         "evaluations have no trial": _without_trial(connection, evaluations, study),
         "confirmations have no trial": _without_trial(connection, confirmations, study),
         "measured latencies have no trial": _without_trial(connection, latencies, study),
+        "preparations lack epochs that they have had": _with_gaps(connection, study),
     }
     return [
         *(what for what, is_broken in broken.items() if is_broken),
         *(f"{n} {what}" for what, n in found.items() if n),
     ]
+
+
+def _with_gaps(connection: sa.Connection, study: int) -> int:
+    """How many preparations have another number of epochs than they say."""
+    table, one = preparation_epochs, preparations
+    recorded = (
+        sa.select(sa.func.count())
+        .where(table.c.study_id == one.c.study_id, table.c.key == one.c.key)
+        .scalar_subquery()
+    )
+    query = sa.select(sa.func.count()).select_from(one)
+    query = query.where(one.c.study_id == study, recorded != one.c.epoch)
+    return int(connection.scalar(query))  # type: ignore[arg-type]
 
 
 def _no(column: "sa.Column[Any]") -> "sa.ColumnElement[bool]":

@@ -50,7 +50,7 @@ class Ledger(StudyRun):
         """Take over the trials that no live run owns, in the order of their ordinals."""
 
         def body(connection: sa.Connection, _study: Mapping[str, Any]) -> list[Reserved]:
-            live = [*self._live(connection), self.run_id]
+            live = [*self.live_runs(connection), self.run_id]
             gone = sa.update(runs).where(runs.c.study_id == self.study, runs.c.id.not_in(live))
             connection.execute(gone.where(sa.not_(runs.c.ended)).values(ended=True))
             owner = trials.c.run_id
@@ -88,7 +88,7 @@ class Ledger(StudyRun):
         def ask(connection: sa.Connection) -> Company:
             found = connection.execute(query).all()
             begun = int(connection.scalar(given_out) or 0)
-            alive = self._live(connection) if found else []
+            alive = self.live_runs(connection) if found else []
             measured = {ordinal: epoch or 0 for ordinal, _, epoch in found}
             return Company(begun, measured, any(run not in alive for _, run, _ in found))
 
@@ -277,7 +277,7 @@ class Ledger(StudyRun):
             self.twin.mark(connection, twins, "WAITING")
             connection.execute(sa.update(runs).where(runs.c.id == self.run_id).values(ended=True))
             time = {"seconds": study["seconds"], "accounted": study["now"]}
-            if self._live(connection):
+            if self.live_runs(connection):
                 self.change(connection, **time)
             else:
                 self.change(connection, state=state, reason=reason, **time)
@@ -287,7 +287,7 @@ class Ledger(StudyRun):
         with suppress(TakenOverError):
             self.write(body)
 
-    def _live(self, connection: sa.Connection) -> list[str]:
+    def live_runs(self, connection: sa.Connection) -> list[str]:
         """The runs of the study that may be alive."""
         excuse = self.patience.excuse_seconds
         return [r.id for r in open_runs(connection, self.study) if r.may_live(excuse)]

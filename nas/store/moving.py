@@ -1,8 +1,8 @@
 """A study as one file of JSON lines, the same whatever database it comes from.
 
-The first line says what the file is, then come the study, its trials, evaluations, confirmations
-and measured latencies in a fixed order, artifacts if they were asked for, and a last line that
-counts them.
+The first line says what the file is, then come the study, its preparations, trials, evaluations,
+confirmations and measured latencies in a fixed order, artifacts if they were asked for, and a last
+line that counts them.
 What belongs to one database alone is left out: ids, runs, Optuna's rows, the place of artifacts.
 """
 
@@ -13,12 +13,22 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from nas.store.schema import confirmations, evaluations, latencies, studies, trials
+from nas.store.schema import (
+    confirmations,
+    evaluations,
+    latencies,
+    preparation_epochs,
+    preparations,
+    studies,
+    trials,
+)
 
 FORMAT, FORMAT_VERSION = "gnn-nas study", 1
 # What a line may hold, in the order of the file, and where it stands in the database.
 PARTS: Mapping[str, sa.Table] = {
     "study": studies,
+    "preparation": preparations,
+    "preparation_epoch": preparation_epochs,
     "trial": trials,
     "evaluation": evaluations,
     "confirmation": confirmations,
@@ -26,6 +36,8 @@ PARTS: Mapping[str, sa.Table] = {
 }
 # What makes a row one of its kind, within a study.
 KEYS: Mapping[str, tuple[str, ...]] = {
+    "preparation": ("key",),
+    "preparation_epoch": ("key", "epoch"),
     "trial": ("ordinal",),
     "evaluation": ("ordinal", "epoch"),
     "confirmation": ("ordinal", "seed"),
@@ -33,10 +45,19 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 }
 _LEFT_OUT: Mapping[str, frozenset[str]] = {
     "study": frozenset({"id", "artifacts", "accounted"}),
+    "preparation": frozenset({"study_id", "run_id"}),
+    "preparation_epoch": frozenset({"study_id"}),
     "trial": frozenset({"study_id", "run_id", "twin"}),
     "evaluation": frozenset({"id", "study_id"}),
     "confirmation": frozenset({"study_id"}),
     "latency": frozenset({"study_id"}),
+}
+# Whose row must have come before, by the first part of the key.
+BELONGS_TO: Mapping[str, str] = {
+    "preparation_epoch": "preparation",
+    "evaluation": "trial",
+    "confirmation": "trial",
+    "latency": "trial",
 }
 # In place of the path of a graph that lies among the artifacts.
 _AMONG_ARTIFACTS = "artifact:"

@@ -32,7 +32,7 @@ def resolved_place(engine: Engine, recorded: str) -> str:
 
 def referred_artifacts(connection: sa.Connection, study: int) -> set[str]:
     """The hashes of the artifacts that a study's rows refer to."""
-    tables = (schema.trials, schema.evaluations, schema.confirmations)
+    tables = (schema.trials, schema.evaluations, schema.confirmations, schema.preparations)
     queries = [sa.select(t.c.artifact).where(t.c.study_id == study) for t in tables]
     stopped = schema.trials.c.checkpoint["artifact"].as_string()
     queries.append(sa.select(stopped).where(schema.trials.c.study_id == study))

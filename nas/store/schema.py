@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 
 # A change here is a new file in `migrations/versions/` that leads to it.
-VERSION = 6
+VERSION = 7
 # None is SQL NULL, not the JSON text "null".
 OPTIONAL_JSON = JSON(none_as_null=True)
 metadata = MetaData()
@@ -77,6 +77,10 @@ trials = Table(
     Column("architecture", OPTIONAL_JSON),
     Column("key", String(32)),
     Column("inherit", Integer),
+    # In which way it takes the weights over.
+    Column("inherit_by", String(255)),
+    # The artifact of the preparation that the proposal was made from.
+    Column("prepared", String(64)),
     # What the strategy said of its proposal.
     Column("note", OPTIONAL_JSON),
     # The order in which trials ended is the order in which strategies fold them.
@@ -156,6 +160,36 @@ latencies = Table(
     # All of it: both clocks, spread, load, whether it was noisy.
     Column("timing", JSON, nullable=False),
     Column("measured", String(32), nullable=False),
+)
+
+# What is done once, before a study's first proposal.
+preparations = Table(
+    "nas_preparations",
+    metadata,
+    _study(),
+    # A hash of what is done, and how long.
+    Column("key", String(32), primary_key=True),
+    # {"name", "options"} of the plug-in.
+    Column("plugin", JSON, nullable=False),
+    Column("epochs", Integer, nullable=False),
+    Column("passes", Float, nullable=False),
+    # Up to where it is recorded, its checkpoint there, and what it has taken.
+    Column("epoch", Integer, nullable=False),
+    Column("artifact", String(64)),
+    Column("seconds", Float, nullable=False),
+    # The run that is at it.
+    Column("run_id", String(32)),
+)
+
+preparation_epochs = Table(
+    "nas_preparation_epochs",
+    metadata,
+    _study(),
+    Column("key", String(32), primary_key=True),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("metrics", JSON, nullable=False),
+    # {decision: a probability for each of its choices}.
+    Column("distribution", JSON, nullable=False),
 )
 
 # One row for each run of `nas compare`; its trials are in no table, only those that got further.

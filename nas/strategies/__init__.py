@@ -5,6 +5,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from evaluators.preparation import Preparation, Prepared
 from nas.strategies._base import (
     Finished,
     Objective,
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Finished",
     "Objective",
+    "Preparation",
+    "Prepared",
     "Problem",
     "Proposal",
     "Strategy",

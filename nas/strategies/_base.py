@@ -5,6 +5,10 @@ Proposal`. The state is a function of the record alone and the generator of the 
 (`rng(seed, ordinal)`), so a strategy has nothing to save: a resumed study folds its record again
 and goes on exactly as it would have.
 
+A strategy may have something done before its first proposal, such as training a network whose
+decisions are weights: it says what (`preparation`), the study does it, and `prepared` folds what is
+left into the state.
+
 A strategy's module may have a constant `BATCH`: of how many trials its studies propose and evaluate
 at a time, unless they say otherwise; without it one. All of a batch see the record before it.
 """
@@ -16,6 +20,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
+from evaluators.preparation import Preparation, Prepared
 from nas.constraints import Constraint, total_violation
 from search_spaces import Architecture, SearchSpace, UsageError
 from search_spaces.frozen import FrozenMapping
@@ -113,9 +118,18 @@ class Strategy(ABC, Generic[State]):
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
 
+    @property
+    def preparation(self) -> Preparation | None:
+        """What is to be done once, before the first proposal of a study; None for most."""
+        return None
+
     @abstractmethod
     def initial(self) -> State:
         """The state before anything has finished."""
+
+    def prepared(self, state: State, prepared: Prepared) -> State:  # noqa: ARG002 - for most
+        """The state when its preparation is done; called once, before anything is folded."""
+        return state
 
     @abstractmethod
     def fold(self, state: State, finished: Finished) -> State:

@@ -24,6 +24,7 @@ from nas.strategies._base import (
     Objective,
     Outcome,
     Problem,
+    StrategyError,
     generator,
 )
 from nas.strategies._suggest import distributions, suggest
@@ -89,7 +90,7 @@ class StrategySampler(optuna.samplers.BaseSampler):
         with self._lock:
             if self._memo is None or not self._memo.serves(study.directions, others):
                 problem = Problem(self.space, _objectives(study.directions), self.seed)
-                self._memo = _Folded(self.build_strategy(problem))
+                self._memo = _Folded(_unprepared(self.build_strategy(problem)))
             self._memo.extend(others)
             proposal = self._memo.strategy.propose(
                 self._memo.state, trial.number, pending, generator(self.seed, trial.number)
@@ -108,6 +109,16 @@ class StrategySampler(optuna.samplers.BaseSampler):
         return optuna.samplers.RandomSampler(seed=seed).sample_independent(
             study, trial, param_name, param_distribution
         )
+
+
+def _unprepared(strategy: AnyStrategy) -> AnyStrategy:
+    """The strategy, where plain Optuna can use it."""
+    if (preparation := strategy.preparation) is not None:
+        raise StrategyError(
+            f"the strategy trains {preparation.plugin.name} before its first proposal, which plain "
+            "Optuna has no place for; use nas.search"
+        )
+    return strategy
 
 
 class _Folded:

@@ -167,7 +167,7 @@ class Broken:
 
     @staticmethod
     def failed() -> None:
-        from nas.driver import StudyFailedError
+        from nas.budget import StudyFailedError
 
         raise StudyFailedError("10 candidates in a row failed")
 

@@ -18,12 +18,13 @@ from fakes.studies import fake_spec
 
 from evaluators import Evaluation, Job
 from nas.batches import Flying, Ready
+from nas.budget import StudyFailedError
 from nas.cli import main
 from nas.driver import Driver
 from nas.record import TrialRecord
 from nas.spec import SpecError, StudySpec
 from nas.store import Store
-from nas.study import StudyFailedError, resume, search
+from nas.study import resume, search
 from search_spaces import Architecture
 
 fork = multiprocessing.get_context("fork")

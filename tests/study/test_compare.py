@@ -39,7 +39,7 @@ from nas.setup import prepare
 from nas.spec import StudySpec, spec_from_mapping
 from nas.store import Store
 from nas.strategies import Finished, Objective
-from nas.study import prepared_dataset, search
+from nas.study import search
 from search_spaces import UsageError, plugins
 
 ACCURACY = (Objective("val_accuracy", "maximize"),)
@@ -60,7 +60,7 @@ def table_spec(strategy: str = "random", **tables: Any) -> StudySpec:
 
 def bench_of(spec: StudySpec, folder: Path) -> Bench:
     setup = prepare(spec, Path())
-    dataset = prepared_dataset(setup, (folder / "dataset").as_uri())
+    dataset = setup.sealed((folder / "dataset").as_uri())
     return Bench(setup, dataset, (folder / "checkpoints").as_uri())
 
 

@@ -9,13 +9,14 @@ from fakes.studies import TWO_OBJECTIVES, fake_spec
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from nas.budget import StudyFailedError
 from nas.record import Progress
 from nas.setup import prepare
 from nas.spec import SpecError, spec_from_mapping
 from nas.starting import start_architectures
 from nas.store import Store, StoreError
 from nas.store.housekeeping import delete_study, rename_study
-from nas.study import StudyFailedError, resume, search
+from nas.study import resume, search
 from search_spaces import UsageError
 
 

@@ -1,0 +1,1 @@
+"""Preparations: what a study trains once, before its first proposal, one plug-in module each."""

@@ -1,0 +1,153 @@
+"""Does a stretch of a preparation: epoch by epoch, from checkpoint to checkpoint.
+
+A checkpoint is one safetensors file with what `Preparer.state_dict` gave, and a JSON header: which
+preparation it belongs to, and how many epochs are complete. Stopped or killed at any epoch, a
+preparation goes on from its last checkpoint as if nothing had happened.
+"""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from evaluators import artifacts, stopping
+from evaluators._batches import prepared as prepared_dataset
+from evaluators._faults import CandidateError, memory_fault
+from evaluators._recipe import seed_torch
+from evaluators.artifacts import ArtifactError
+from evaluators.preparation import Advance, PreparationJob, PreparedEpoch, Preparer
+from evaluators.values import Artifact, Failure
+from search_spaces import PluginError, SearchSpace, plugins
+
+_FORMAT = "gnn-nas preparation 1"
+
+
+def prepare(job: PreparationJob) -> Advance:
+    """Go on with a preparation until its end, a pause, a request to stop, or its time is over.
+
+    An exception in the preparation's own code is raised: it is a fault of a program, and not of
+    any candidate. Running out of memory, and a metric that is not finite, are failures.
+
+    Raises:
+        PluginError: what it returns is no metric, or no distribution over the space's decisions.
+        ArtifactError: its checkpoint is missing, damaged or of another preparation.
+    """
+    began, run = time.perf_counter(), _Run(job)
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with memory_fault("preparing"):
+                run.begin()
+                while run.epoch < job.until_epoch and not stopping.requested():
+                    run.advance()
+                    spent = time.perf_counter() - began
+                    if job.pause_seconds is not None and spent > job.pause_seconds:
+                        break
+                    if job.timeout_seconds is not None and spent > job.timeout_seconds:
+                        raise _failed("timeout", f"its time was over in epoch {run.epoch + 1}")
+        except CandidateError as error:
+            seconds = time.perf_counter() - began
+            return Advance(run.epoch, seconds=seconds, failure=error.failure)
+        artifact = run.save() if run.done else None
+    last = run.done[-1].metrics if run.done else {}
+    seconds = time.perf_counter() - began
+    return Advance(run.epoch, last, seconds, artifact, epochs=tuple(run.done))
+
+
+def weights(artifact: Artifact) -> dict[str, Tensor]:
+    """The tensors that a preparation has left.
+
+    Raises:
+        ArtifactError: it is missing, damaged or no preparation's.
+    """
+    return _read(artifact)[1]
+
+
+class _Run:
+    def __init__(self, job: PreparationJob) -> None:
+        self.job, self.epoch = job, 0
+        self.done: list[PreparedEpoch] = []
+
+    def begin(self) -> None:
+        job = self.job
+        if job.dataset is None:
+            raise PluginError(f"{job.label} needs a dataset")
+        dataset = prepared_dataset(job.dataset).dataset
+        build = plugins.load("preparation", job.plugin.name).prepare
+        seed_torch(job.seed, 0, 0)
+        self.preparer: Preparer = build(job.space, dataset, job.seed, **job.plugin.options)
+        self.identity = {
+            "preparation": job.preparation.key,
+            "space": job.space.digest,
+            "dataset": dataset.fingerprint,
+            "seed": job.seed,
+        }
+        if job.resume is None:
+            return
+        header, tensors = _read(job.resume)
+        if header["of"] != self.identity:
+            raise ArtifactError(f"the artifact {job.resume.sha256[:12]} is of another preparation")
+        self.epoch = int(header["epoch"])
+        self.preparer.load_state_dict(tensors)
+
+    def advance(self) -> None:
+        """One epoch more."""
+        seed_torch(self.job.seed, 0, self.epoch + 1)
+        metrics = {n: float(v) for n, v in self.preparer.epoch(self.epoch + 1).items()}
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise _failed("divergence", f"{name} is {value} in epoch {self.epoch + 1}")
+        self.epoch += 1
+        distribution = _checked(self.preparer.distribution(), self.job.space, self.job.label)
+        self.done.append(PreparedEpoch(self.epoch, metrics, distribution))
+
+    def save(self) -> Artifact:
+        tensors = {n: t.detach().cpu().contiguous() for n, t in self.preparer.state_dict().items()}
+        header = {"format": _FORMAT, "of": self.identity, "epoch": self.epoch}
+        return artifacts.write(self.job.store, save(tensors, {"preparation": json.dumps(header)}))
+
+
+def _failed(kind: Any, message: str) -> CandidateError:
+    return CandidateError(Failure(kind, message))
+
+
+def _checked(
+    distribution: Mapping[str, Sequence[float]], space: SearchSpace, label: str
+) -> dict[str, tuple[float, ...]]:
+    checked = {}
+    for name, row in distribution.items():
+        values = tuple(float(value) for value in row)
+        decision = space.by_name.get(name)
+        if decision is None:
+            raise PluginError(f'{label}: distribution over "{name}", which is no decision')
+        wanted = len(decision.choices)
+        is_positive = len(values) == wanted and min(values) >= 0
+        if not (is_positive and math.isclose(sum(values), 1, abs_tol=1e-4)):
+            raise PluginError(
+                f'{label}: expected {wanted} probabilities for the choices of "{name}", '
+                f"got {list(values)}"
+            )
+        checked[name] = values
+    return checked
+
+
+def _read(artifact: Artifact) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    place = artifacts.verified(artifact)
+    try:
+        with safe_open(place, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["preparation"])
+            if header["format"] != _FORMAT:
+                raise ArtifactError(
+                    f'the artifact {artifact.sha256[:12]}: expected format "{_FORMAT}", got '
+                    f'"{header["format"]}"'
+                )
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"the artifact {artifact.sha256[:12]} is no preparation's: {error}"
+        ) from error

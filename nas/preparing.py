@@ -1,0 +1,143 @@
+"""What is prepared before the first proposal: one long job, in stretches, each of them recorded.
+
+Several drivers may come: one has the lease, the others wait, and take it over where it is gone.
+"""
+
+import time
+from collections.abc import Mapping
+
+from evaluators import Artifact, Evaluation, Executor
+from evaluators.artifacts import intact
+from evaluators.preparation import Advance, Preparation, PreparationJob, Prepared, Prepares
+from nas.budget import StudyFailedError
+from nas.interrupt import Stop
+from nas.setup import Setup
+from nas.spec import SpecError, check_plugin
+from nas.store import Store
+from nas.store.ledger import Ledger
+from nas.store.preparations import lease, prepared, record
+from nas.strategies._base import AnyStrategy
+from nas.telling import Teller
+
+_TICK_SECONDS, _LOOK_SECONDS = 0.2, 0.5
+# How often a long job is recorded: what a crash may cost, and no more than a twentieth of it all.
+_PAUSE_SECONDS, _SHARE = 2.0, 0.05
+
+
+def preparations(
+    setup: Setup, strategy: AnyStrategy, where: str = "the study"
+) -> tuple[Preparation, ...]:
+    """What a study has prepared: for its evaluator, then for its strategy; equal ones once.
+
+    Raises:
+        SpecError: a preparation that does not exist, or takes other options, or has no dataset.
+    """
+    wanted = [setup.evaluator.preparation] if isinstance(setup.evaluator, Prepares) else []
+    wanted += [strategy.preparation] if strategy.preparation is not None else []
+    for preparation in wanted:
+        check_plugin("preparation", preparation.plugin, f"{where}: the preparation")
+        if setup.dataset is None:
+            raise SpecError(
+                f'{where}: [strategy] name: "{setup.spec.strategy.name}" trains '
+                f"{preparation.plugin.name} on a dataset, and the evaluator "
+                f'"{setup.spec.evaluator.name}" brings its own results; use another strategy'
+            )
+        if preparation.epochs < 1 or preparation.passes <= 0:
+            raise SpecError(f"{where}: {preparation}: expected epochs >= 1 and passes > 0")
+    return tuple({preparation.key: preparation for preparation in wanted}.values())
+
+
+class Preparing:
+    """Does a study's preparations, as one of its drivers."""
+
+    def __init__(
+        self,
+        store: Store,
+        setup: Setup,
+        book: Ledger,
+        executor: Executor,
+        dataset: Artifact | None,
+        teller: Teller,
+    ) -> None:
+        self._store, self._setup, self._book = store, setup, book
+        self._executor, self._dataset, self._teller = executor, dataset, teller
+        self._name = setup.spec.study.name
+        self._artifacts = store.artifacts(self._name)
+
+    def run(self, wanted: tuple[Preparation, ...], stop: Stop) -> Mapping[str, Prepared]:
+        """All of them, done.
+
+        Raises:
+            KeyboardInterrupt: it was asked to stop; what is done is recorded.
+            StudyFailedError: one of them has failed.
+        """
+        bound = self._setup.spec.budget.seconds
+        for preparation in wanted:
+            while not self._is_done(preparation, stop):
+                if stop.asked:
+                    raise KeyboardInterrupt
+                if bound is not None and self._book.seconds >= bound:
+                    return {}  # the driver sees that too, and proposes nothing
+        return prepared(self._store, self._name) if wanted else {}
+
+    def _is_done(self, preparation: Preparation, stop: Stop) -> bool:
+        """Go on with one, where that is this run's to do; else wait a moment."""
+        leased = lease(self._book, preparation)
+        artifact = Artifact(self._artifacts, leased.artifact) if leased.artifact else None
+        # A lost checkpoint costs time and nothing else.
+        checkpoint = artifact if artifact is not None and intact(artifact) else None
+        since = leased.epoch if checkpoint is not None else 0
+        if since >= preparation.epochs:
+            return True
+        if leased.is_ours:
+            self._advance(preparation, since, checkpoint, leased.seconds, stop)
+        else:
+            time.sleep(_LOOK_SECONDS)
+        return False
+
+    def _advance(
+        self,
+        preparation: Preparation,
+        since: int,
+        checkpoint: Artifact | None,
+        spent: float,
+        stop: Stop,
+    ) -> None:
+        """One stretch, recorded."""
+        job = PreparationJob(
+            preparation=preparation,
+            space=self._setup.space,
+            dataset=self._dataset,
+            store=self._artifacts,
+            seed=self._setup.spec.study.seed,
+            until_epoch=preparation.epochs,
+            resume=checkpoint,
+            pause_seconds=max(_PAUSE_SECONDS, _SHARE * spent),
+        )
+        advance = self._done(job, stop)
+        if advance.failure is not None:
+            raise StudyFailedError(
+                f"{job.label} failed in epoch {advance.epoch + 1} ({advance.failure.kind}): "
+                f"{advance.failure.message}; what it had recorded is kept: mend the cause, then go "
+                f"on with: nas resume {self._name}"
+            )
+        if isinstance(advance, Advance) and advance.epochs:
+            record(self._book, preparation, advance, since)
+            self._tell(preparation, advance, spent + advance.seconds)
+
+    def _done(self, job: PreparationJob, stop: Stop) -> Evaluation:
+        """What has become of a job, which ends early where the study is to stop."""
+        handle, is_interrupted = self._executor.submit([job]), False
+        while not (ended := self._executor.wait(_TICK_SECONDS)):
+            if stop.asked and not is_interrupted:
+                self._executor.interrupt()
+                is_interrupted = True
+        return ended[handle][0]
+
+    def _tell(self, preparation: Preparation, advance: Advance, spent: float) -> None:
+        measured = ", ".join(f"{name} {value:.4g}" for name, value in advance.metrics.items())
+        left = spent / advance.epoch * (preparation.epochs - advance.epoch)
+        self._teller.say(
+            f"{preparation.plugin.name}: epoch {advance.epoch} of {preparation.epochs}, "
+            f"{measured + ', ' if measured else ''}{left:.0f} s left"
+        )
