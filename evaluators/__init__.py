@@ -1,7 +1,7 @@
 """Evaluators: batches of jobs in, evaluations out; datasets and executors beside them.
 
-`prepared(job.dataset)` is the graph of a job, `network_fault` and `CandidateError` are the boundary
-between a candidate's fault and the program's. They import torch, when they are first used.
+`batches_of(job.dataset)` is the graph of a job; `network_fault` and `CandidateError` are the
+boundary between a candidate's fault and the program's. They import torch, when they are first used.
 """
 
 import importlib
@@ -14,12 +14,13 @@ from evaluators.values import (
     Executor,
     Failure,
     InfrastructureError,
+    Inheritance,
     Job,
     Table,
 )
 
 if TYPE_CHECKING:
-    from evaluators._batches import Batch, Batches, prepared
+    from evaluators._batches import Batch, Batches, batches_of
     from evaluators._faults import CandidateError, network_fault
 
 __all__ = [
@@ -32,10 +33,11 @@ __all__ = [
     "Executor",
     "Failure",
     "InfrastructureError",
+    "Inheritance",
     "Job",
     "Table",
+    "batches_of",
     "network_fault",
-    "prepared",
 ]
 
 _HOME = {
@@ -43,7 +45,7 @@ _HOME = {
     "Batches": "_batches",
     "CandidateError": "_faults",
     "network_fault": "_faults",
-    "prepared": "_batches",
+    "batches_of": "_batches",
 }
 
 

@@ -111,6 +111,6 @@ def _ranges(starts: Tensor, counts: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def prepared(artifact: Artifact) -> Batches:
+def batches_of(artifact: Artifact) -> Batches:
     """The prepared dataset of an artifact, kept by this process."""
     return Batches(load_prepared(artifact))

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from evaluators import artifacts, stopping
-from evaluators._batches import prepared as prepared_dataset
+from evaluators._batches import batches_of
 from evaluators._faults import CandidateError, memory_fault
 from evaluators._recipe import seed_torch
 from evaluators.artifacts import ArtifactError
@@ -77,7 +77,7 @@ class _Run:
         job = self.job
         if job.dataset is None:
             raise PluginError(f"{job.label} needs a dataset")
-        dataset = prepared_dataset(job.dataset).dataset
+        dataset = batches_of(job.dataset).dataset
         build = plugins.load("preparation", job.plugin.name).prepare
         seed_torch(job.seed, 0, 0)
         self.preparer: Preparer = build(job.space, dataset, job.seed, **job.plugin.options)

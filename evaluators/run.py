@@ -52,8 +52,8 @@ def _evaluator(name: str, options: str, dataset: Artifact | None) -> Evaluator:
         task = module.task(**given)
     else:
         # Imports torch; a driver that only submits jobs to workers does without.
-        from evaluators._batches import prepared
+        from evaluators._batches import batches_of
 
-        task = prepared(dataset).dataset.task
+        task = batches_of(dataset).dataset.task
     evaluator: Evaluator = module.build(task, **given)
     return evaluator

@@ -22,7 +22,7 @@ from annotated_types import Ge, Lt
 from torch import Tensor
 
 from evaluators import checkpoint
-from evaluators._batches import prepared
+from evaluators._batches import batches_of
 from evaluators._faults import CandidateError, memory_fault, network_fault
 from evaluators._folds import run_folds
 from evaluators._inherit import inherit
@@ -108,7 +108,7 @@ class _Training:
             started = [self._start(job) for job in jobs]
             runs = [run for runs in started if not isinstance(runs, Evaluation) for run in runs]
             if runs:
-                train(runs, prepared(jobs[0].dataset), self.means)
+                train(runs, batches_of(jobs[0].dataset), self.means)
             return [
                 found if isinstance(found, Evaluation) else self._end(job, found)
                 for job, found in zip(jobs, started, strict=True)
@@ -133,7 +133,7 @@ class _Training:
         fault = next((run.fault for run in runs if run.fault is not None), None)
         if fault is not None:
             return Evaluation(fault.epoch, seconds=seconds, failure=fault.failure, notes=notes)
-        y = prepared(job.dataset).dataset.y
+        y = batches_of(job.dataset).dataset.y
         if not all(run.is_done for run in runs):
             epoch = min(run.state.epoch for run in runs)
             # The weights that it would begin with again are not worth a file.
@@ -147,7 +147,7 @@ class _Training:
         return Evaluation(job.until_epoch, measured, seconds, artifact, notes=notes)
 
     def _runs(self, job: Job) -> list[Run]:
-        recipe, batches = self._recipe(job), prepared(job.dataset)
+        recipe, batches = self._recipe(job), batches_of(job.dataset)
         folds = run_folds(batches.dataset, job.seed, self.seeds, self.folds)
         parent = None if job.inherit is None else checkpoint.parent_weights(job.inherit)
         allowance = Allowance(job.timeout_seconds)
@@ -187,7 +187,7 @@ class _Training:
         return {
             "architecture": job.architecture.key,
             # Not the file's hash: the last bits of prepared features vary from machine to machine.
-            "dataset": prepared(job.dataset).dataset.fingerprint,
+            "dataset": batches_of(job.dataset).dataset.fingerprint,
             "seed": job.seed,
             "recipe": dataclasses.asdict(self.recipe),
             "seeds": self.seeds,

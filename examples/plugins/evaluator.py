@@ -15,7 +15,15 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from evaluators import CandidateError, Evaluation, Failure, Job, checkpoint, network_fault, prepared
+from evaluators import (
+    CandidateError,
+    Evaluation,
+    Failure,
+    Job,
+    batches_of,
+    checkpoint,
+    network_fault,
+)
 from evaluators.metrics import METRICS, all_metrics, predict
 from search_spaces import Task
 
@@ -48,7 +56,7 @@ class Readout:
         return Evaluation(1, means, perf_counter() - began, artifact)
 
     def _fit(self, job: Job, draw: int) -> checkpoint.RunState:
-        batches = prepared(job.dataset)
+        batches = batches_of(job.dataset)
         dataset = batches.dataset
         whole = batches.of(torch.arange(dataset.y.numel()))
         torch.manual_seed(job.seed * self.draws + draw)

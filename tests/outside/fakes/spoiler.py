@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from evaluators import Evaluation, Job, artifacts
-from evaluators._batches import prepared
+from evaluators._batches import batches_of
 from search_spaces import Task
 
 
@@ -24,7 +24,7 @@ class Spoiler:
     metrics: tuple[str, ...] = ("sum",)
 
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
-        x = prepared(jobs[0].dataset).dataset.x
+        x = batches_of(jobs[0].dataset).dataset.x
         if not self.spoils:
             self._meet("read", "spoiled")
         else:
