@@ -41,8 +41,8 @@ class Means:
     def __post_init__(self) -> None:
         if self.device == "cuda" and not torch.cuda.is_available():
             raise PluginError(
-                'evaluator training: expected a GPU for device = "cuda", torch sees none here; '
-                'use device = "auto", or install a torch with CUDA'
+                'device: expected a GPU for "cuda", torch sees none here; use "auto", or install '
+                "a torch with CUDA"
             )
 
     @property

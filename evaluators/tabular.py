@@ -216,8 +216,8 @@ class _Tabular:
         expected = {"links", *NODES}
         if space.name != "nas_bench_graph" or set(space.by_name) != expected:
             raise PluginError(
-                f'the evaluator tabular has results for the space "nas_bench_graph" alone, without '
-                f'further decisions; got "{space.name}" with {len(space.decisions)} decisions'
+                'name: the evaluator "tabular" has results of the space "nas_bench_graph" alone, '
+                f'without an extension, got "{space.name}"; write name = "nas_bench_graph"'
             )
         offered = {str(choice) for name in NODES for choice in space.by_name[name].choices}
         if not offered <= present:

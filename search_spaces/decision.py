@@ -2,9 +2,11 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+from annotated_types import MinLen, Predicate
 
 from search_spaces.errors import SpaceError
 from search_spaces.frozen import FrozenMapping
@@ -14,6 +16,16 @@ Role: TypeAlias = Literal["structure", "recipe", "compression"]
 
 RECIPE_PREFIX = "train."
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+
+
+def each_once(choices: Sequence[object]) -> bool:
+    """Whether no choice is repeated; messages say what is wrong by this name."""
+    return all(choice not in choices[:place] for place, choice in enumerate(choices))
+
+
+T = TypeVar("T")
+# The annotation of an option that lists the choices of a decision.
+Choices: TypeAlias = Annotated[Sequence[T], MinLen(1), Predicate(each_once)]
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from search_spaces import plugins
-from search_spaces.decision import Choice, Decision, Role
-from search_spaces.errors import SpaceError
+from search_spaces.decision import Choice, Choices, Decision, Role
+from search_spaces.errors import PluginError, SpaceError
 from search_spaces.networks import SKIP, build_network, network_parts
 from search_spaces.operator_options import OperatorOption, searchable
 from search_spaces.space import SearchSpace
@@ -60,22 +60,22 @@ CountOrNone = Annotated[int, Ge(0), Le(64)]
 def build(
     task: Task,
     *,
-    depth: Sequence[Depth] = (1, 2, 3),
-    operators: Sequence[str] = OPERATORS,
-    width: Sequence[Count] = (16, 32, 64),
-    heads: Sequence[Count] | None = None,
-    hops: Sequence[Count] | None = None,
-    aggregation: Sequence[Aggregation] | None = None,
-    activation: Sequence[Activation] = ("relu", "elu", "leaky_relu", "tanh"),
-    normalization: Sequence[Normalization] = ("none", "batch", "layer"),
-    connectivity: Sequence[Connectivity] = ("plain", "residual", "dense", "jk"),
-    pre_layers: Sequence[CountOrNone] = (0, 1),
-    post_layers: Sequence[CountOrNone] = (0, 1),
-    output: Sequence[str] | None = None,
-    readout: Sequence[Readout] | None = None,
-    dropout: Sequence[Annotated[float, Ge(0), Lt(1)]] | None = None,
-    lr: Sequence[Annotated[float, Gt(0)]] | None = None,
-    weight_decay: Sequence[Annotated[float, Ge(0)]] | None = None,
+    depth: Choices[Depth] = (1, 2, 3),
+    operators: Choices[str] = OPERATORS,
+    width: Choices[Count] = (16, 32, 64),
+    heads: Choices[Count] | None = None,
+    hops: Choices[Count] | None = None,
+    aggregation: Choices[Aggregation] | None = None,
+    activation: Choices[Activation] = ("relu", "elu", "leaky_relu", "tanh"),
+    normalization: Choices[Normalization] = ("none", "batch", "layer"),
+    connectivity: Choices[Connectivity] = ("plain", "residual", "dense", "jk"),
+    pre_layers: Choices[CountOrNone] = (0, 1),
+    post_layers: Choices[CountOrNone] = (0, 1),
+    output: Choices[str] | None = None,
+    readout: Choices[Readout] | None = None,
+    dropout: Choices[Annotated[float, Ge(0), Lt(1)]] | None = None,
+    lr: Choices[Annotated[float, Gt(0)]] | None = None,
+    weight_decay: Choices[Annotated[float, Ge(0)]] | None = None,
 ) -> SearchSpace:
     """The space of message-passing networks for a task.
 
@@ -84,6 +84,7 @@ def build(
             an option for operators or a kind of task that are not there.
         PluginError: an operator that does not exist.
     """
+    _check_operators("operators", operators)
     given = {"heads": heads, "hops": hops, "aggregation": aggregation}
     options = searchable(operators, given)
     _check_divisible(width, options)
@@ -111,7 +112,7 @@ def _check_divisible(widths: Sequence[int], options: Sequence[OperatorOption]) -
         for width, heads in itertools.product(widths, option.choices):
             if width % int(heads):
                 raise SpaceError(
-                    f"space gnn: width {width} cannot be divided among heads {heads} "
+                    f"width: {width} cannot be divided among {heads} heads "
                     f"({', '.join(option.operators)}); change width or give heads = [...]"
                 )
 
@@ -167,17 +168,24 @@ def _head(
     """How node representations become predictions."""
     if task.is_graph_task:
         if output is not None:
-            raise SpaceError("space gnn: option output is for node tasks; leave it out")
+            raise SpaceError("output: graph tasks have a readout in its place; leave it out")
         return Decision("readout", ("sum", "mean", "max") if readout is None else tuple(readout))
     if readout is not None:
-        raise SpaceError("space gnn: option readout is for graph tasks; leave it out")
+        raise SpaceError("readout: node tasks have an output in its place; leave it out")
     if output is None:
         output = ("linear", "gcn") if "gcn" in operators else ("linear",)
     if SKIP in output:
-        raise SpaceError('space gnn: the output maps to the classes, so it cannot be "skip"')
-    for operator in output:
-        plugins.load("operator", operator)
+        raise SpaceError('output: it maps to the classes, so it cannot be "skip"; leave that out')
+    _check_operators("output", output)
     return Decision("output.operator", tuple(output))
+
+
+def _check_operators(option: str, operators: Sequence[str]) -> None:
+    for operator in operators:
+        try:
+            plugins.load("operator", operator)
+        except PluginError as error:
+            raise PluginError(f"{option}: {error}") from error
 
 
 def _recipe(name: str, choices: Sequence[float]) -> Decision:

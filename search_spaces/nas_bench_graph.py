@@ -13,7 +13,7 @@ no architecture. The evaluator `tabular` has the published results of all of the
 evaluator `training`, the same cells are trained on your own graph.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, TypeAlias, get_args
 
 import torch
@@ -21,7 +21,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from search_spaces.architecture import Architecture
-from search_spaces.decision import Choice, Decision
+from search_spaces.decision import Choice, Choices, Decision
 from search_spaces.equivalence import Equivalence
 from search_spaces.graph import ArchitectureGraph
 from search_spaces.message_passing import SKIP, Layer, LayerPlan
@@ -52,8 +52,8 @@ Tree: TypeAlias = tuple[str, tuple["Tree", ...]]
 def build(
     task: Task,
     *,
-    operators: Sequence[Operator] = OPERATORS,
-    width: Sequence[Annotated[int, Ge(1)]] | None = None,
+    operators: Choices[Operator] = OPERATORS,
+    width: Choices[Annotated[int, Ge(1)]] | None = None,
 ) -> SearchSpace:
     """The space.
 

@@ -37,8 +37,7 @@ def searchable(
     for option, wanted in given.items():
         if wanted is not None and option not in own:
             raise SpaceError(
-                f"option {option}: none of the operators {', '.join(operators)} has {option}; "
-                "leave it out"
+                f"{option}: none of the operators {', '.join(operators)} has it; leave it out"
             )
     return tuple(
         OperatorOption(option, _agreed(option, given.get(option), having), tuple(having))
@@ -73,7 +72,7 @@ def _agreed(
     if len(set(own.values())) > 1:
         each = "; ".join(f"{operator} {list(choices)}" for operator, choices in own.items())
         raise SpaceError(
-            f"the operators differ in their choices of {option} ({each}); "
+            f"{option}: the operators differ in their own choices ({each}); "
             f"give {option} = [...] for all of them"
         )
     return next(iter(own.values()))

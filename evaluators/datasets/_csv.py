@@ -12,7 +12,6 @@ from torch import Tensor
 
 from evaluators.datasets._base import UNKNOWN, DatasetError
 from evaluators.datasets._splits import Masks
-from search_spaces.errors import did_you_mean
 
 _SPLITS = ("train", "val", "test")
 
@@ -49,7 +48,8 @@ class Table:
         """
         if name not in self.header:
             raise DatasetError(
-                f'{self.path} has no column "{name}"; {did_you_mean(name, self.header)}'
+                f'{self.path} has no column "{name}", it has {", ".join(self.header[:12])}; the '
+                "options id, label, split, source and target name columns"
             )
         place = self.header.index(name)
         return tuple(row[place] for row in self.rows)
@@ -66,7 +66,11 @@ def read_table(path: Path) -> Table:
             lines = list(_lines(file))
     except FileNotFoundError as error:
         raise DatasetError(f"there is no file {path.absolute()}") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is no CSV file: expected UTF-8 text; save it so") from error
+    except csv.Error as error:
         raise DatasetError(f"{path} cannot be read as CSV: {error}") from error
     if not lines:
         raise DatasetError(f"{path} is empty, expected a header line with the names of columns")

@@ -110,8 +110,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError as error:
         raise DatasetError(f"there is no file {path.absolute()}") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or "it is none, or has objects"
         raise DatasetError(
-            f"{path} cannot be read as an .npz file of numeric arrays: {error}"
+            f"{path} cannot be read as an .npz file of numeric arrays, as numpy.savez writes it: "
+            f"{reason}"
         ) from error
 
 

@@ -36,7 +36,7 @@ def by_ratio(y: Tensor, *, train_ratio: float, val_ratio: float, seed: int) -> M
     # Ratios such as 0.7 + 0.3 may exceed 1 by a rounding error.
     if train_ratio <= 0 or val_ratio <= 0 or train_ratio + val_ratio > 1 + 1e-9:
         raise DatasetError(
-            "train_ratio and val_ratio must be above 0 and at most 1 together, got "
+            "train_ratio: expected it and val_ratio above 0 and at most 1 together, got "
             f"{train_ratio} and {val_ratio}"
         )
     labels, random = y.numpy(), np.random.RandomState(seed)
@@ -103,11 +103,11 @@ def by_class_or_ratio(
         )
     if labels_per_class is not None or val_per_class is not None:
         raise DatasetError(
-            "a split is by counts (labels_per_class, val_per_class) or by ratios (train_ratio, "
-            "val_ratio), got both"
+            "train_ratio: a split is by counts (labels_per_class, val_per_class) or by ratios "
+            "(train_ratio, val_ratio), got both; leave out one kind"
         )
     if train_ratio is None or val_ratio is None:
-        raise DatasetError("train_ratio and val_ratio go together, got only one of them")
+        raise DatasetError("train_ratio: it and val_ratio go together, got only one of them")
     return by_ratio(y, train_ratio=train_ratio, val_ratio=val_ratio, seed=seed)
 
 
@@ -133,7 +133,10 @@ def _some(
     labels: np.ndarray, among: np.ndarray, count: int, option: str, random: np.random.RandomState
 ) -> np.ndarray:
     if count > len(among):
-        raise DatasetError(f"{option} = {count} exceeds the {len(among)} units that are left")
+        raise DatasetError(
+            f"{option}: expected at most {len(among)}, which the rest of the split leaves, got "
+            f"{count}"
+        )
     return stratified(labels, among, count, random)
 
 
@@ -144,8 +147,8 @@ def _of_each_class(
     for members in _shuffled_classes(labels, among, random):
         if len(members) < count:
             raise DatasetError(
-                f"{option} = {count}, but class {labels[members[0]]} has only {len(members)} "
-                "labeled units left; use a smaller number"
+                f"{option}: class {labels[members[0]]} has only {len(members)} labeled ones left, "
+                f"got {count}; use a smaller number"
             )
         chosen.append(members[:count])
     return np.concatenate(chosen) if chosen else among[:0]

@@ -13,6 +13,8 @@ Without masks or a split column the nodes are split at random, stratified by cla
 kept as it stands; `undirected = true` gives each its reverse.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -57,32 +59,38 @@ def build(
         DatasetError: a file that is missing or of another form.
     """
     if path is not None and nodes is None and edges is None:
-        return read_dataset(
-            Path(path),
-            classes=classes,
-            train_ratio=train_ratio,
-            val_ratio=val_ratio,
-            seed=seed,
-        )
+        with _named("path"):
+            return read_dataset(
+                Path(path),
+                classes=classes,
+                train_ratio=train_ratio,
+                val_ratio=val_ratio,
+                seed=seed,
+            )
     if path is not None or nodes is None or edges is None:
         given = {"path": path, "nodes": nodes, "edges": edges}
         named = ", ".join(option for option, value in given.items() if value is not None)
         raise DatasetError(
-            f"graph_file takes either path, or nodes and edges together, got {named or 'neither'}"
+            "path: expected either path, or nodes and edges together, got "
+            f"{named or 'none of them'}"
         )
     columns = _csv.Columns(id, label, split, source, target)
-    table = _csv.read_table(Path(nodes))
-    y = _csv.labels(table, columns)
-    masks = _csv.split_masks(table, columns)
+    with _named("nodes"):
+        table = _csv.read_table(Path(nodes))
+        y = _csv.labels(table, columns)
+        masks = _csv.split_masks(table, columns)
+        numbers = _csv.node_numbers(table, columns)
+        names = _csv.class_names(table, columns)
+        x = _csv.features(table, columns)
+    with _named("edges"):
+        edge_index = _csv.edge_index(_csv.read_table(Path(edges)), columns, numbers)
     if masks is None:
         masks = by_ratio(y, train_ratio=train_ratio, val_ratio=val_ratio, seed=seed)
-    numbers = _csv.node_numbers(table, columns)
-    names = _csv.class_names(table, columns)
     return RawDataset(
         name=Path(nodes).name,
         kind="node_classification",
-        x=_csv.features(table, columns),
-        edge_index=_csv.edge_index(_csv.read_table(Path(edges)), columns, numbers),
+        x=x,
+        edge_index=edge_index,
         y=y,
         train=masks.train,
         val=masks.val,
@@ -90,3 +98,12 @@ def build(
         n_classes=classes or n_classes(y),
         class_names=names if classes in (None, len(names or ())) else None,
     )
+
+
+@contextmanager
+def _named(option: str) -> Iterator[None]:
+    """Begin what is wrong with a file with the option that names it."""
+    try:
+        yield
+    except DatasetError as error:
+        raise DatasetError(f"{option}: {error}") from error

@@ -178,10 +178,10 @@ def _missing(path: Path, asked: str) -> str:
             f'there is no profile of device "{asked}" in {path.parent}, nor of any other; make one '
             f"with: nas latency profile --device {asked}, or set {FOLDER_VARIABLE} to their folder"
         )
-    hint = did_you_mean(asked, known)
     return (
-        f'there is no profile of device "{asked}" in {path.parent}; {hint}; make one with: nas '
-        f"latency profile --device {asked}, or set {FOLDER_VARIABLE} to its folder"
+        f'there is no profile of device "{asked}" in {path.parent}; make one with: nas latency '
+        f"profile --device {asked}, set {FOLDER_VARIABLE} to its folder, or: "
+        f"{did_you_mean(asked, known)}"
     )
 
 

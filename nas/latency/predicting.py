@@ -117,7 +117,10 @@ def open_latency(table: LatencyTable, task: Task, edge_index: "Tensor | None") -
         LatencyError: no such profile; it has another runtime or number of threads, or is of
             another device and that is not accepted.
     """
-    profile = load_profile(table.device)
+    try:
+        profile = _used_here(load_profile(table.device), accept_device=table.accept_device)
+    except LatencyError as error:
+        raise ProfileError(f"device: {error}") from error
     if not profile.metrics:
         raise ProfileError(
             f'device: the profile "{profile.name}" has too few samples to predict from; go on '
@@ -128,14 +131,15 @@ def open_latency(table: LatencyTable, task: Task, edge_index: "Tensor | None") -
     for key, value in wanted.items():
         if value is not None and value != has[key]:
             others = [name for name, found in _others(table.device) if found[key] == value]
-            hint = f"profiles that have it: {', '.join(others)}" if others else "no profile has it"
+            hint = "no profile has it; leave it out"
+            if others:
+                hint = f"profiles that have it: {', '.join(others)}"
             raise ProfileError(
                 f'{key}: expected that of the profile "{profile.name}", {has[key]}, got {value}; '
                 f"{hint}"
             )
     path = profile_path(table.device)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    profile = _used_here(profile, accept_device=table.accept_device)
     return Latency(profile, digest, _workload(table, task, edge_index))
 
 

@@ -17,7 +17,7 @@ def check_one_objective(strategy: str, problem: Problem) -> None:
     metrics = [objective.metric for objective in problem.objectives]
     if len(metrics) > 1:
         raise StrategyError(
-            f"strategy {strategy}: expected one objective, got {len(metrics)} "
+            f'name: "{strategy}" is for one objective, got {len(metrics)} '
             f"({', '.join(metrics)}); for several use nsga2 or linas"
         )
 

@@ -55,11 +55,11 @@ def test_seeds_differ():
 def test_too_many_are_refused():
     """With the class, or the number that is left."""
     y = torch.tensor([0, 0, 0, 1, 1, 1, 1, 1, 1, 1])
-    with pytest.raises(DatasetError, match=r"labels_per_class = 5, but class 0 has only 3"):
+    with pytest.raises(DatasetError, match=r"labels_per_class: class 0 has only 3 .* got 5"):
         by_class(y, labels_per_class=5, val=1, seed=0)
-    with pytest.raises(DatasetError, match=r"val_per_class = 3, but class 0 has only 1"):
+    with pytest.raises(DatasetError, match=r"val_per_class: class 0 has only 1 .* got 3"):
         by_class(y, labels_per_class=2, val_per_class=3, seed=0)
-    with pytest.raises(DatasetError, match=r"val = 7 exceeds the 6 units that are left"):
+    with pytest.raises(DatasetError, match=r"val: expected at most 6, .* got 7"):
         by_class(y, labels_per_class=2, val=7, seed=0)
     with pytest.raises(DatasetError, match=r"at most 1 together, got 0\.8 and 0\.3"):
         by_ratio(y, train_ratio=0.8, val_ratio=0.3, seed=0)

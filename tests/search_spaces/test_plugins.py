@@ -59,7 +59,7 @@ def test_a_dotted_name_is_any_module(outside: str) -> None:
         ("saeg", 'no operator is called "saeg"; did you mean "sage"?'),
         ("zzzzzz", "expected one of: appnp, arma, cheb"),
         ("_heads", 'no operator is called "_heads"'),
-        ("outside_operators.absent", "cannot be imported .* must be on the path"),
+        ("outside_operators.absent", "cannot be imported .* Python's path"),
         ("outside_operators.empty", "has no function `build`, so it is no operator"),
     ],
 )

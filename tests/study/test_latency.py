@@ -54,8 +54,8 @@ class TestStudyFile:
     @pytest.mark.parametrize(
         ("table", "said"),
         [
-            ("", "device: missing; expected a string, not empty"),
-            ('device = ""', 'device: expected a string, not empty, got ""'),
+            ("", "device: missing; expected the name of a profile"),
+            ('device = ""', "device: expected the name of a profile"),
             ('device = "a"\nrunime = "eager"', 'runime: unknown key; did you mean "runtime"?'),
             ('device = "a"\nruntime = "fast"', 'runtime: expected "eager" or "compiled", got'),
             ('device = "a"\nthreads = 0', "threads: expected an integer >= 1, got 0"),
