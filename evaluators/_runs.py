@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from evaluators import metrics, stopping
 from evaluators._faults import CandidateError
 from evaluators._folds import Fold
-from evaluators._inherit import Signatures, signatures
 from evaluators._recipe import Recipe
 from evaluators.checkpoint import RunState
+from evaluators.inheritances.alike import Signatures, signatures
 from evaluators.values import Failure
 
 

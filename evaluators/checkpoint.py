@@ -3,8 +3,9 @@
 Names: `run0/best/<name in the state dict>`; while the job can go on, also `run0/current/...`,
 `run0/optimizer/<parameter>/<key>` and `run0/best_logits`. The header is JSON in the file's
 metadata: which job it belongs to, the signatures of the network's parts (see
-`evaluators._inherit`), and epoch, best epoch and best value of each run. A run that had not begun
-when its job was stopped has no best weights yet, and the current ones are those it begins with.
+`evaluators.inheritances.alike`), and epoch, best epoch and best value of each run. A run that had
+not begun when its job was stopped has no best weights yet, and the current ones are those it begins
+with.
 """
 
 import json
@@ -19,7 +20,9 @@ from torch import Tensor
 
 from evaluators import artifacts
 from evaluators.artifacts import ArtifactError
+from evaluators.inheritances._base import Parent
 from evaluators.values import Artifact
+from search_spaces import Architecture
 
 Weights: TypeAlias = dict[str, Tensor]
 _FORMAT = "gnn-nas checkpoint 1"
@@ -113,14 +116,15 @@ def run_weights(artifact: Artifact) -> list[Weights]:
     return [run.best for run in _read(artifact)[1]]
 
 
-def parent_weights(artifact: Artifact) -> tuple[dict[str, str], list[Weights]]:
-    """The signatures of the network's parts, and the best weights of each run.
+def parents(artifact: Artifact, architecture: Architecture) -> list[Parent]:
+    """The networks of each run, with their best weights, to inherit from.
 
     Raises:
         ArtifactError: it is missing, damaged or no checkpoint.
     """
     header, runs = _read(artifact)
-    return header.get("signatures", {}), [run.best for run in runs]
+    signatures = header.get("signatures", {})
+    return [Parent(architecture, run.best, signatures) for run in runs]
 
 
 def best_weights(artifact: Artifact) -> Weights:

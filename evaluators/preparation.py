@@ -139,7 +139,7 @@ class PreparationJob:
 
     def moved(self, store: str, dataset: Artifact | None) -> "PreparationJob":
         """The same with the places of another machine."""
-        resume = self.resume and replace(self.resume, store=store)
+        resume = self.resume and self.resume.at(store)
         return replace(self, store=store, dataset=dataset, resume=resume)
 
 

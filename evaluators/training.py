@@ -25,13 +25,13 @@ from evaluators import checkpoint
 from evaluators._batches import batches_of
 from evaluators._faults import CandidateError, memory_fault, network_fault
 from evaluators._folds import run_folds
-from evaluators._inherit import inherit
 from evaluators._memory import available_bytes, explained
 from evaluators._paths import DeviceName, Means, Precision, train
 from evaluators._recipe import OptimizerName, Recipe, seed_torch
 from evaluators._runs import Allowance, Run
+from evaluators.inheritances._base import Parent
 from evaluators.values import Artifact, Evaluation, Evaluator, Job
-from search_spaces import PluginError, Task
+from search_spaces import PluginError, Task, plugins
 from search_spaces.errors import did_you_mean
 
 _METRICS = (
@@ -84,8 +84,8 @@ def build(
     """
     if folds == 1 or folds > task.n_train + task.n_val:
         raise PluginError(
-            "evaluator training: expected folds = 0 (the dataset's own split) or from 2 to "
-            f"{task.n_train + task.n_val} (the train and validation units), got {folds}"
+            "folds: expected 0 (the dataset's own split) or from 2 to "
+            f"{task.n_train + task.n_val}, as many as have a label in train and val, got {folds}"
         )
     recipe = Recipe(lr, weight_decay, dropout, optimizer, patience, batch_size)
     means = Means(precision, device, share_input_dropout)
@@ -149,7 +149,7 @@ class _Training:
     def _runs(self, job: Job) -> list[Run]:
         recipe, batches = self._recipe(job), batches_of(job.dataset)
         folds = run_folds(batches.dataset, job.seed, self.seeds, self.folds)
-        parent = None if job.inherit is None else checkpoint.parent_weights(job.inherit)
+        parents = self._parents(job)
         allowance = Allowance(job.timeout_seconds)
         key = int(job.architecture.key[:16], 16)
         runs = []
@@ -158,9 +158,9 @@ class _Training:
             with network_fault("building the network"):
                 network = job.space.network(job.architecture, batches.dataset.task)
             network.to(self.means.dtype)
-            if parent is not None and job.resume is None:
-                theirs, weights = parent
-                inherit(network, weights[index % len(weights)], theirs)
+            if parents and job.inherit is not None:
+                take_over = plugins.load("inheritance", job.inherit.by).inherit
+                take_over(network, job.architecture, parents[index % len(parents)])
             run = Run(network, recipe, fold, job.seed, index, key, job.until_epoch, allowance)
             runs.append(run)
         if job.resume is not None:
@@ -170,6 +170,12 @@ class _Training:
                 run.network.load_state_dict(state.current)
                 run.state = state
         return runs
+
+    def _parents(self, job: Job) -> list[Parent]:
+        """Whose weights a job begins with; none where it goes on from a checkpoint."""
+        if job.inherit is None or job.resume is not None:
+            return []
+        return checkpoint.parents(job.inherit.artifact, job.inherit.architecture)
 
     def _recipe(self, job: Job) -> Recipe:
         known = {field.name for field in dataclasses.fields(Recipe)}
@@ -192,7 +198,7 @@ class _Training:
             "recipe": dataclasses.asdict(self.recipe),
             "seeds": self.seeds,
             "folds": self.folds,
-            "inherit": job.inherit.sha256 if job.inherit else None,
+            "inherit": [job.inherit.artifact.sha256, job.inherit.by] if job.inherit else None,
         }
 
     def _average(self, runs: Sequence[Mapping[str, float]]) -> dict[str, float]:

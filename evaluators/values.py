@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 # Metrics that are computed of any network without training it (see `evaluators.facts`).
 FACTS = ("params", "macs", "peak_memory_bytes")
 
+# The usual way to take weights over.
+ALIKE = "alike"
+
 FailureKind: TypeAlias = Literal["out_of_memory", "divergence", "timeout", "crash", "error"]
 
 
@@ -28,6 +31,25 @@ class Artifact:
 
     store: str
     sha256: str
+
+    def at(self, store: str) -> "Artifact":
+        """The same content in another store."""
+        return replace(self, store=store)
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    """Weights of another architecture to start from.
+
+    Attributes:
+        artifact: the checkpoint of the other.
+        architecture: what the other is.
+        by: how they are taken over: a plug-in of the kind inheritance.
+    """
+
+    artifact: Artifact
+    architecture: Architecture
+    by: str = ALIKE
 
 
 @dataclass(frozen=True)
@@ -60,7 +82,7 @@ class Job:
         seed: of the evaluation; equal for all candidates of a study.
         until_epoch: train up to this epoch, counted from the start.
         resume: a checkpoint of the same job at an earlier epoch to go on from.
-        inherit: a checkpoint of another architecture whose weights to start from.
+        inherit: whose weights to start from, and how.
         prepared: what the evaluator's preparation has left (see `evaluators.preparation`).
         timeout_seconds: a bound on this job, checked by the evaluator between epochs.
         may_be_pruned: whether an executor's own scheduler may end it early. A confirmation is
@@ -75,7 +97,7 @@ class Job:
     seed: int
     until_epoch: int
     resume: Artifact | None = None
-    inherit: Artifact | None = None
+    inherit: Inheritance | None = None
     timeout_seconds: float | None = None
     may_be_pruned: bool = True
     prepared: Artifact | None = None
@@ -88,7 +110,8 @@ class Job:
     @property
     def reads(self) -> tuple[Artifact, ...]:
         """The artifacts that it reads, but for the dataset."""
-        return tuple(a for a in (self.resume, self.inherit, self.prepared) if a is not None)
+        inherited = self.inherit.artifact if self.inherit is not None else None
+        return tuple(a for a in (self.resume, inherited, self.prepared) if a is not None)
 
     @property
     def label(self) -> str:
@@ -98,12 +121,11 @@ class Job:
 
     def moved(self, store: str, dataset: Artifact | None) -> "Job":
         """The same with the places of another machine."""
-        places = {
-            name: replace(artifact, store=store)
-            for name in ("resume", "inherit", "prepared")
-            if (artifact := getattr(self, name)) is not None
-        }
-        return replace(self, store=store, dataset=dataset, **places)
+        inherit = self.inherit and replace(self.inherit, artifact=self.inherit.artifact.at(store))
+        resume, prepared = (a and a.at(store) for a in (self.resume, self.prepared))
+        return replace(
+            self, store=store, dataset=dataset, resume=resume, inherit=inherit, prepared=prepared
+        )
 
 
 @dataclass(frozen=True)

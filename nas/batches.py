@@ -24,6 +24,7 @@ class Flying:
     ordinal: int
     architecture: Architecture
     inherit: int | None = None
+    inherit_by: str | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
     verdict: Verdict | None = None
     known: Evaluation | None = None

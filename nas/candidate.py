@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evaluators import Artifact
+from evaluators import Artifact, Inheritance
 from evaluators.artifacts import intact
 from evaluators.checkpoint import best_metrics, best_weights
 from evaluators.executors import inline
+from evaluators.values import ALIKE
 from nas.executing import executed
 from nas.opening import opened
 from nas.record import TrialRecord
@@ -130,8 +131,10 @@ def _artifact(store: Store, setup: Setup, record: TrialRecord) -> tuple[Artifact
     job = setup.job(record.architecture, setup.sealed(url), url, record.epochs)
     if record.inherit is not None:
         parent = store.trial(setup.spec.study.name, record.inherit)
-        inherited = _artifact(store, setup, parent)[0] if parent.artifact is not None else None
-        job = replace(job, inherit=inherited)
+        if parent.artifact is not None and parent.architecture is not None:
+            artifact, _ = _artifact(store, setup, parent)
+            by = record.inherit_by or ALIKE
+            job = replace(job, inherit=Inheritance(artifact, parent.architecture, by))
     [(_, [evaluation])] = executed(inline.build(), [(None, [job])])
     if evaluation.failure is not None or evaluation.artifact is None:
         reason = evaluation.failure.message if evaluation.failure else "no checkpoint was written"

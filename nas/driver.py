@@ -188,7 +188,11 @@ class Driver:
         if reserved.architecture is None:
             return
         trial = Flying(
-            reserved.ordinal, reserved.architecture, reserved.inherit, deaths=reserved.deaths
+            reserved.ordinal,
+            reserved.architecture,
+            reserved.inherit,
+            reserved.inherit_by,
+            deaths=reserved.deaths,
         )
         trial.facts, trial.verdict = judging.before(self._setup, trial.architecture)
         recorded = self._book.rungs(trial.ordinal) if reserved.is_orphan else []

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from evaluators.facts import CandidateError
+from evaluators.preparation import Prepared
 from nas import budget as stopping
 from nas.record import TrialRecord
 from nas.setup import Setup
@@ -68,9 +69,14 @@ def remembered_facts(setup: Setup) -> Facts:
 
 def begun(strategy: AnyStrategy, setup: Setup) -> Any:
     """The state of a strategy before anything has ended, and when what it needs is prepared."""
-    state, preparation = strategy.initial(), strategy.preparation
-    done = None if preparation is None else setup.prepared.get(preparation.key)
+    state, done = strategy.initial(), prepared_for(strategy, setup)
     return state if done is None else strategy.prepared(state, done)
+
+
+def prepared_for(strategy: AnyStrategy, setup: Setup) -> Prepared | None:
+    """What a strategy's preparation has left; None where it has none, or it is not done."""
+    preparation = strategy.preparation
+    return None if preparation is None else setup.prepared.get(preparation.key)
 
 
 class RecordFold:
@@ -80,6 +86,9 @@ class RecordFold:
         self._setup = setup
         self.strategy = build_strategy(setup)
         self._state = begun(self.strategy, setup)
+        done = prepared_for(self.strategy, setup)
+        # The hash of what it proposes from, besides the record.
+        self.prepared = None if done is None else done.artifact.sha256
         self._seq = -1
         self._waiting: deque[TrialRecord] = deque()
         self._seen: set[str] = set()

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from evaluators import Artifact, Evaluation, Job
+from evaluators import Artifact, Evaluation, Inheritance, Job
 from evaluators.artifacts import intact
+from evaluators.values import ALIKE
 from nas.batches import Flying
 from nas.setup import LATENCY_NOTE, Setup
 from nas.store import Store
@@ -80,10 +81,13 @@ class Jobs:
         """The checkpoint of a recorded rung."""
         return Artifact(self._artifacts, row["artifact"]) if row["artifact"] else None
 
-    def _inherited(self, trial: Flying) -> Artifact | None:
-        """The checkpoint of the trial whose weights this one starts from."""
+    def _inherited(self, trial: Flying) -> Inheritance | None:
+        """The weights that a trial starts from; None where its parent has left none."""
         if trial.inherit is None:
             return None
         name, number = self._setup.spec.study.name, trial.inherit
         parent = self._book.patience(lambda: self._store.trial(name, number))
-        return Artifact(self._artifacts, parent.artifact) if parent.artifact else None
+        if parent.artifact is None or parent.architecture is None:
+            return None
+        artifact = Artifact(self._artifacts, parent.artifact)
+        return Inheritance(artifact, parent.architecture, trial.inherit_by or ALIKE)

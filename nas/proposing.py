@@ -78,17 +78,22 @@ class Proposer:
             proposal = self._proposal(reserved, pending)
             if proposal is None:
                 return None
-            architecture, inherit = proposal.architecture, proposal.inherit
+            architecture = proposal.architecture
+            proposed = replace(
+                reserved,
+                architecture=architecture,
+                inherit=proposal.inherit,
+                inherit_by=None if proposal.inherit is None else proposal.inherit_by,
+                prepared=self._fold.prepared,
+            )
             # What repeats a pending one knowingly has nothing else to offer.
             is_news = architecture.key not in {other.key for other in pending}
             unique = is_news and conflicts < _CONFLICTS
-            taken = self._book.propose(
-                reserved, architecture, inherit, proposal.note, unique=unique
-            )
+            taken = self._book.propose(proposed, architecture, proposal.note, unique=unique)
             if taken is None:
                 break
             reserved = replace(reserved, pending=(*reserved.pending, taken))
-        return replace(reserved, architecture=architecture, inherit=inherit)
+        return proposed
 
     def _proposal(self, reserved: Reserved, pending: list[Architecture]) -> Proposal | None:
         if reserved.ordinal < len(self._start):

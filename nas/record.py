@@ -21,7 +21,8 @@ class TrialRecord:
     `cached` says that it was answered from the record, without training. `violation` is by how much
     the constraints are broken, 0 when feasible. `seq` is the order in which trials ended. `note` is
     what the strategy said of its proposal; None stands for a number that is not finite. `inherit`
-    is the number of the trial whose weights it started from. `evaluated` is how it was evaluated:
+    is the number of the trial whose weights it started from, `inherit_by` how, and `prepared` the
+    hash of what the study had prepared for its strategy. `evaluated` is how it was evaluated:
     the evaluator's notes of its last evaluation, by topic. `measured` is what its network took on
     the device itself (see `evaluators.latency.values.Timing`), empty where it was not measured.
     """
@@ -39,6 +40,8 @@ class TrialRecord:
     artifact: str | None
     note: Mapping[str, str | int | float | None] = field(default_factory=FrozenMapping)
     inherit: int | None = None
+    inherit_by: str | None = None
+    prepared: str | None = None
     evaluated: Mapping[str, str] = field(default_factory=FrozenMapping)
     measured: Mapping[str, Any] = field(default_factory=FrozenMapping)
 

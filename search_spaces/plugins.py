@@ -29,12 +29,16 @@ PACKAGES: Mapping[str, str] = {
     "dataset": "evaluators.datasets",
     "evaluator": "evaluators",
     "preparation": "evaluators.preparations",
+    "inheritance": "evaluators.inheritances",
     "executor": "evaluators.executors",
     "strategy": "nas.strategies",
     "exporter": "nas.export",
 }
 # What makes it: so a strategy that prepares can be one module, with both.
-ENTRIES: Mapping[str, str] = dict.fromkeys(PACKAGES, "build") | {"preparation": "prepare"}
+ENTRIES: Mapping[str, str] = dict.fromkeys(PACKAGES, "build") | {
+    "preparation": "prepare",
+    "inheritance": "inherit",
+}
 
 
 @dataclass(frozen=True)

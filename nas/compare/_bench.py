@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from evaluators import Artifact, Evaluation, Job, Table
+from evaluators import Artifact, Evaluation, Inheritance, Job, Table
 from evaluators.artifacts import store_path
 from nas.compare._entrants import Entrant
 from nas.constraints import Constraint
@@ -23,12 +23,12 @@ class Candidate:
 
     Attributes:
         architecture: the candidate.
-        parent: the checkpoint whose weights it starts from, if there is one.
+        parent: whose weights it starts from, and how, if there are any.
         inherits: whether it was to inherit weights: then it answers for nothing else.
     """
 
     architecture: Architecture
-    parent: Artifact | None = None
+    parent: Inheritance | None = None
     inherits: bool = False
 
 

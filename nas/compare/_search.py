@@ -1,10 +1,10 @@
 """One run: a search in memory, trial for trial the one that a study with one worker makes."""
 
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from evaluators import Artifact, Failure
+from evaluators import Artifact, Failure, Inheritance
 from nas import judging
 from nas.compare._bench import Bench, Candidate
 from nas.compare._entrants import Entrant
@@ -13,6 +13,7 @@ from nas.judging import Verdict
 from nas.strategies import Finished, Proposal
 from nas.strategies._base import AnyStrategy
 from nas.strategies._distinct import propose_distinct
+from search_spaces import Architecture
 
 # So many failures at the beginning, and nothing else, are no candidates' faults.
 FAILURES = 10
@@ -25,7 +26,8 @@ class _Trace:
     steps: list[Step] = field(default_factory=list)
     front: list[tuple[float, ...]] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
-    artifacts: dict[int, Artifact] = field(default_factory=dict)
+    # By number, the trials that have left weights.
+    parents: dict[int, tuple[Artifact, Architecture]] = field(default_factory=dict)
     failed: int = 0
     infeasible: int = 0
     repeated: int = 0
@@ -66,7 +68,7 @@ def run_one(
         while ended < trials:
             batch = range(ended, min(ended + size, trials))
             proposals = _proposed(strategy, state, batch, trace.seen)
-            for trial in _evaluated(bench, proposals, trace.artifacts):
+            for trial in _evaluated(bench, proposals, trace):
                 state = strategy.fold(state, trial.finished)
                 _note(trace, bench, trial)
                 ended += 1
@@ -106,13 +108,11 @@ def _proposed(
     return proposals
 
 
-def _evaluated(
-    bench: Bench, proposals: Sequence[Proposal], artifacts: Mapping[int, Artifact]
-) -> Iterator[_Trial]:
+def _evaluated(bench: Bench, proposals: Sequence[Proposal], trace: _Trace) -> Iterator[_Trial]:
     """Cheap facts first: what breaks a bound on them costs no more, and is charged."""
     before = [judging.before(bench.setup, proposal.architecture) for proposal in proposals]
     asked = [p for p, (_, verdict) in zip(proposals, before, strict=True) if verdict is None]
-    evaluations = iter(bench.evaluate([_candidate(proposal, artifacts) for proposal in asked]))
+    evaluations = iter(bench.evaluate([_candidate(proposal, trace) for proposal in asked]))
     for proposal, (facts, verdict) in zip(proposals, before, strict=True):
         if verdict is not None:
             yield _ended(bench, proposal, verdict)
@@ -122,10 +122,12 @@ def _evaluated(
             yield _ended(bench, proposal, verdict, evaluation.artifact)
 
 
-def _candidate(proposal: Proposal, artifacts: Mapping[int, Artifact]) -> Candidate:
+def _candidate(proposal: Proposal, trace: _Trace) -> Candidate:
     if proposal.inherit is None:
         return Candidate(proposal.architecture)
-    return Candidate(proposal.architecture, artifacts.get(proposal.inherit), inherits=True)
+    parent = trace.parents.get(proposal.inherit)
+    inheritance = parent and Inheritance(*parent, proposal.inherit_by)
+    return Candidate(proposal.architecture, inheritance, inherits=True)
 
 
 def _ended(
@@ -149,7 +151,7 @@ def _note(trace: _Trace, bench: Bench, trial: _Trial) -> None:
     trace.repeated += key in trace.seen
     trace.seen.add(key)
     if trial.artifact is not None:
-        trace.artifacts[finished.ordinal] = trial.artifact
+        trace.parents[finished.ordinal] = trial.artifact, finished.architecture
     losses = finished.losses
     if finished.outcome != "complete" or losses is None:
         return

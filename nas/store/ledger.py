@@ -138,9 +138,8 @@ class Ledger(StudyRun):
 
     def propose(
         self,
-        reserved: Reserved,
+        proposed: Reserved,
         architecture: Architecture,
-        inherit: int | None,
         note: Mapping[str, str | int | float],
         *,
         unique: bool,
@@ -148,27 +147,29 @@ class Ledger(StudyRun):
         """Record what was proposed under an ordinal, and what the strategy said of it.
 
         Args:
-            reserved: the ordinal, and what the proposal knew of.
+            proposed: the ordinal, what the proposal knew of, and whose weights it takes over.
             unique: whether to record nothing where another run has proposed the same meanwhile.
 
         Returns:
             The ordinal of that one; None when the proposal is recorded.
         """
-        which = self._which(reserved.ordinal)
-        key = {"key": architecture.key, "last_seq": reserved.last_seq}
+        which = self._which(proposed.ordinal)
+        key = {"key": architecture.key, "last_seq": proposed.last_seq}
 
         def body(connection: sa.Connection, _study: Mapping[str, Any]) -> int | None:
             taken = connection.scalar(_MEANWHILE, which | key) if unique else None
             if taken is None:
-                proposed = {
+                row = {
                     "architecture": architecture.to_json(),
                     "key": architecture.key,
-                    "inherit": inherit,
+                    "inherit": proposed.inherit,
+                    "inherit_by": proposed.inherit_by,
+                    "prepared": proposed.prepared,
                     "note": {name: _json(value) for name, value in note.items()} or None,
-                    "pending": list(reserved.pending),
-                    "twin": self.twin.begin(connection, reserved.ordinal, architecture),
+                    "pending": list(proposed.pending),
+                    "twin": self.twin.begin(connection, proposed.ordinal, architecture),
                 }
-                connection.execute(_MINE, which | proposed)
+                connection.execute(_MINE, which | row)
             return taken
 
         return self.write(body)

@@ -19,6 +19,8 @@ class Reserved:
         pending: the ordinals that were under way when it was reserved.
         architecture: what was proposed, if a run got as far as that.
         inherit: the trial whose weights it starts from.
+        inherit_by: how.
+        prepared: the artifact that the proposal was made from.
         checkpoint: where a stop left it between two rungs: epoch, artifact, seconds.
         deaths: how many drivers have died while it was theirs.
         is_orphan: whether another run had it before.
@@ -29,6 +31,8 @@ class Reserved:
     pending: tuple[int, ...]
     architecture: Architecture | None = None
     inherit: int | None = None
+    inherit_by: str | None = None
+    prepared: str | None = None
     checkpoint: Mapping[str, Any] | None = None
     deaths: int = 0
     is_orphan: bool = False
@@ -77,6 +81,8 @@ def reserved(row: Mapping[Any, Any], *, died: bool) -> Reserved:
         pending=tuple(row["pending"]),
         architecture=Architecture.from_json(value) if value else None,
         inherit=row["inherit"],
+        inherit_by=row["inherit_by"],
+        prepared=row["prepared"],
         checkpoint=row["checkpoint"],
         deaths=row["deaths"] + died,
         is_orphan=True,

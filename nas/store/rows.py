@@ -97,6 +97,8 @@ def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
         artifact=row["artifact"],
         note=row["note"] or {},
         inherit=row["inherit"],
+        inherit_by=row["inherit_by"],
+        prepared=row["prepared"],
         evaluated=row["evaluated"] or row["last_notes"] or {},
         measured=row.get("timing") or {},
     )

@@ -21,6 +21,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from evaluators.preparation import Preparation, Prepared
+from evaluators.values import ALIKE
 from nas.constraints import Constraint, total_violation
 from search_spaces import Architecture, SearchSpace, UsageError
 from search_spaces.frozen import FrozenMapping
@@ -80,12 +81,14 @@ class Proposal:
         ordinal: unique in the study, reserved before the trial exists.
         architecture: what to evaluate.
         inherit: the ordinal of a finished trial whose weights to start from.
+        inherit_by: how they are taken over: a plug-in of the kind inheritance.
         note: what the strategy says of it, for the record: its phase, how well its predictor ranks.
     """
 
     ordinal: int
     architecture: Architecture
     inherit: int | None = None
+    inherit_by: str = ALIKE
     note: Mapping[str, str | int | float] = field(default_factory=FrozenMapping)
 
     def __post_init__(self) -> None:

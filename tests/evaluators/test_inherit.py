@@ -10,10 +10,11 @@ from torch import nn
 from torch_geometric.nn import BatchNorm, SAGEConv
 
 from evaluators import Job
-from evaluators._inherit import inherit, signatures
-from evaluators.checkpoint import parent_weights
+from evaluators.checkpoint import parents
+from evaluators.inheritances._base import Parent
+from evaluators.inheritances.alike import inherit, signatures
 from evaluators.run import run
-from search_spaces import gnn
+from search_spaces import Architecture, gnn
 
 TASK = tiny.node_graph().task
 LAYER = {"operator": "gcn", "width": 16, "normalization": "none", "activation": "relu"}
@@ -36,11 +37,15 @@ def network(*layers: dict[str, Any], **choices: Any) -> nn.Module:
     return space().network(architecture, TASK)
 
 
+# What they are is not looked at: their modules are.
+ANY = Architecture("any", {})
+
+
 def taken_over(parent: nn.Module, child: nn.Module) -> set[str]:
     """The names of the child's tensors that come from the parent, whose own are all 7."""
     weights = {name: torch.full_like(t, 7) for name, t in parent.state_dict().items()}
     before = {name: tensor.clone() for name, tensor in child.state_dict().items()}
-    inherit(child, weights, signatures(parent))
+    inherit(child, ANY, Parent(ANY, weights, signatures(parent)))
     found = set()
     for name, tensor in child.state_dict().items():
         if (tensor == 7).all():
@@ -171,7 +176,7 @@ def test_a_parent_without_signatures_gives_nothing():
     """A checkpoint of a version that did not keep them."""
     parent, child = network({}), network({})
     before = {name: tensor.clone() for name, tensor in child.state_dict().items()}
-    inherit(child, parent.state_dict(), {})
+    inherit(child, ANY, Parent(ANY, parent.state_dict(), {}))
     assert all(torch.equal(before[name], t) for name, t in child.state_dict().items())
 
 
@@ -180,6 +185,8 @@ def test_a_checkpoint_keeps_signatures(make_job: Callable[..., Job]):
     job = make_job(tiny.node_graph(), options={"dropout": 0.5})
     (evaluation,) = run([job])
     assert evaluation.artifact is not None
-    theirs, _ = parent_weights(evaluation.artifact)
-    assert theirs == signatures(tiny.SPACE.network(job.architecture, tiny.node_graph().task))
-    assert theirs
+    (parent,) = parents(evaluation.artifact, job.architecture)
+    assert parent.signatures == signatures(
+        tiny.SPACE.network(job.architecture, tiny.node_graph().task)
+    )
+    assert parent.signatures

@@ -14,12 +14,18 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save
 from stops import Bell, header, in_parts, outcome, resumed
 
-from evaluators import Job, artifacts, stopping
+from evaluators import Artifact, Inheritance, Job, artifacts, stopping
 from evaluators.checkpoint import best_weights
 from evaluators.run import run
+from search_spaces import Architecture
 
 MakeJob = Callable[..., Job]
 EPOCHS = 4
+
+
+def weights_of(artifact: Artifact) -> Inheritance:
+    """To start from; layers are alike or not, whatever their network is."""
+    return Inheritance(artifact, Architecture("any", {}))
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +86,7 @@ def test_a_batch_is_stopped_together(bell: Bell, make_job: MakeJob) -> None:
     jobs = [
         make_job(dataset, until_epoch=EPOCHS, options=RECIPE),
         make_job(dataset, until_epoch=2, seed=4, options=RECIPE),
-        make_job(dataset, until_epoch=EPOCHS, options=RECIPE, inherit=parent.artifact),
+        make_job(dataset, until_epoch=EPOCHS, options=RECIPE, inherit=weights_of(parent.artifact)),
         make_job(dataset, until_epoch=EPOCHS, options=RECIPE, resume=rung.artifact),
         make_job(dataset, "mlp", until_epoch=EPOCHS, options=RECIPE),
         make_job(dataset, "nan", until_epoch=EPOCHS, options=RECIPE),

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 
-from evaluators import Evaluation, Job, artifacts, training
+from evaluators import Artifact, Evaluation, Inheritance, Job, artifacts, training
 from evaluators._dropout import SparseConstant, set_dropout
 from evaluators._folds import run_folds
 from evaluators._recipe import seed_torch
@@ -23,7 +23,7 @@ from evaluators.checkpoint import best_weights, run_weights
 from evaluators.datasets._base import Dataset, DatasetError, save_prepared
 from evaluators.metrics import split_metrics
 from evaluators.run import run
-from search_spaces import PluginError, UsageError
+from search_spaces import Architecture, PluginError, UsageError
 from search_spaces.plugins import Plugin
 
 MakeJob = Callable[..., Job]
@@ -34,6 +34,11 @@ SETTINGS: list[dict[str, Any]] = [
     {"optimizer": "adamw", "patience": 2},
     {"optimizer": "sgd", "lr": 0.1},
 ]
+
+
+def weights_of(artifact: Artifact) -> Inheritance:
+    """To start from; layers are alike or not, whatever their network is."""
+    return Inheritance(artifact, Architecture("any", {}))
 
 
 def measured(evaluation: Evaluation) -> dict[str, float]:
@@ -251,7 +256,9 @@ def test_inherited_weights_are_the_start(make_job: MakeJob):
     dataset = tiny.node_graph()
     teacher = evaluate(make_job(dataset, options={"lr": 0.1}))
     options = {"lr": 0.0}
-    heir = evaluate(make_job(dataset, seed=9, options=options, inherit=teacher.artifact))
+    heir = evaluate(
+        make_job(dataset, seed=9, options=options, inherit=weights_of(teacher.artifact))
+    )
     fresh = evaluate(make_job(dataset, seed=9, options=options))
     assert heir.metrics["val_loss"] == teacher.metrics["val_loss"]
     assert fresh.metrics["val_loss"] != teacher.metrics["val_loss"]

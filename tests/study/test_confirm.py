@@ -97,7 +97,7 @@ def test_ranked_on_fresh_validation_and_repeated_from_the_record(tmp_path: Path)
     assert [c.rank for c in first] == [1, 2, 3]
     assert all(len(c.values["test_accuracy"]) == c.seeds == 3 for c in first)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nas.confirm.prepare", None)  # repeated: nothing is loaded, nothing trained
+        patch.setattr("nas.confirm.opened", None)  # repeated: nothing is loaded, nothing trained
         assert study.confirm(top=3, seeds=3) == first
     more = study.confirm(top=3, seeds=5)
     assert {c.trial: c.values["test_accuracy"][:3] for c in more} == {

@@ -12,12 +12,12 @@ from faulty.touchy import Touchy
 from parity_cases import ring
 from stops import Bell, in_parts
 
-from evaluators import Evaluation, Job
+from evaluators import Artifact, Evaluation, Inheritance, Job
 from evaluators.checkpoint import run_weights
 from evaluators.datasets import save_prepared
 from evaluators.engine.reading import read
 from evaluators.run import run
-from search_spaces import SearchSpace, plugins
+from search_spaces import Architecture, SearchSpace, plugins
 from search_spaces.plugins import Plugin
 
 EPOCHS = 8
@@ -39,6 +39,11 @@ DEVICES = [
     ),
 ]
 RING = ring()
+
+
+def weights_of(artifact: Artifact) -> Inheritance:
+    """To start from; layers are alike or not, whatever their network is."""
+    return Inheritance(artifact, Architecture("any", {}))
 
 
 @pytest.fixture
@@ -119,7 +124,7 @@ def mixed(of: SearchSpace, store: str, options: Mapping[str, Any]) -> list[Job]:
         job(of, store, lr=1e30, options=options),
         job(of, store, dropout=0.6, options=options),
         job(of, store, seed=4, options=options),
-        job(of, store, width=16, seed=4, options=options, inherit=parent.artifact),
+        job(of, store, width=16, seed=4, options=options, inherit=weights_of(parent.artifact)),
         job(of, store, options=options, resume=first.artifact),
         job(of, store, until_epoch=5, options=options),
     ]

@@ -22,6 +22,7 @@ from torch_geometric.nn import (
 from evaluators.engine.dropout import Draws
 from evaluators.engine.fields import Field
 from evaluators.engine.kernels._base import Pass, kernel_of
+from evaluators.engine.kernels._site import Site
 from evaluators.engine.kernels.dropout import Dropout
 from evaluators.engine.matrices import KINDS, Matrices, prepare
 from evaluators.engine.values import Input, dense
@@ -200,7 +201,8 @@ def _dropped(cohort: Cohort, draws: Draws) -> Tensor:
     """[K or 1, N, F]: the features that the first layer reads."""
     field, rows = cohort.field, cohort.field.rows(cohort.hops)
     at = Pass(field, cohort.compiled.runs, draws)
-    value = Dropout(cohort.stack, "", [], [])(at, Input(cohort.features, rows), cohort.hops)
+    site = Site(cohort.stack, "", [], [])
+    value = Dropout(site)(at, Input(cohort.features, rows), cohort.hops)
     kept = dense(value)
     if field.order is None:
         return kept

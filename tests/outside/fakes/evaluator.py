@@ -26,7 +26,7 @@ class Planted:
 
     def _one(self, job: Job) -> Evaluation:
         if self.log:
-            parent = job.inherit.sha256 if job.inherit else None
+            parent = job.inherit.artifact.sha256 if job.inherit else None
             with Path(self.log).open("a") as file:
                 resume = job.resume.sha256 if job.resume else None
                 start = f"{job.architecture.key} {job.seed} {job.until_epoch}"

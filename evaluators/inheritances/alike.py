@@ -1,4 +1,4 @@
-"""Constrained parameter sharing: which weights of a parent a candidate may start from.
+"""Takes weights over into layers that are alike; what is not, begins anew.
 
 Zhou, Huang, Song and Hu, "Auto-GNN: neural architecture search of graph neural networks", 2019: a
 layer takes over weights only from one that is alike: the same operator, the same shapes of input
@@ -22,6 +22,9 @@ from typing import TypeAlias
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from evaluators.inheritances._base import Parent
+from search_spaces import Architecture
+
 # By the path of each part, in the order of the modules.
 Signatures: TypeAlias = dict[str, str]
 
@@ -31,7 +34,7 @@ def signatures(network: nn.Module) -> Signatures:
     return {path: signature for path, signature, _ in _parts(network, "")}
 
 
-def inherit(network: nn.Module, weights: Mapping[str, Tensor], theirs: Mapping[str, str]) -> None:
+def inherit(network: nn.Module, architecture: Architecture, parent: Parent) -> None:
     """Copy the parent's weights into the parts that are alike, the others stay as they are.
 
     The first part of a signature takes from the parent's first of that signature, the second from
@@ -39,15 +42,16 @@ def inherit(network: nn.Module, weights: Mapping[str, Tensor], theirs: Mapping[s
 
     Args:
         network: of the candidate, just built.
-        weights: of the parent, by name.
-        theirs: the parent's signatures.
+        architecture: of the candidate.
+        parent: whose signatures and weights are looked at.
     """
+    del architecture  # the modules say what is alike
     offered: dict[str, list[str]] = defaultdict(list)
-    for path, signature in theirs.items():
+    for path, signature in parent.signatures.items():
         offered[signature].append(path)
     for _, signature, own in _parts(network, ""):
         if offered[signature]:
-            _copy(own, weights, offered[signature].pop(0))
+            _copy(own, parent.weights, offered[signature].pop(0))
 
 
 def _copy(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: str) -> None:
