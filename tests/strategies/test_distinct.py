@@ -60,6 +60,16 @@ def test_it_is_deterministic(planted, name):
     assert first != own
 
 
+@every_strategy
+def test_ordinals_have_random_numbers_of_their_own(planted, name):
+    """20 that know nothing of each other, of a million architectures, propose 20 different ones."""
+    strategy = planted.build(name, planted.flat())
+    state = strategy.initial()
+    proposals = [propose_distinct(strategy, state, ordinal, [], set()) for ordinal in range(20)]
+    assert len({proposal.architecture.key for proposal in proposals}) == 20
+    assert not any("distinct" in proposal.note for proposal in proposals)
+
+
 def test_a_large_space_repeats_rather_than_stops(planted):
     """Where all attempts were seen and the space cannot be gone through, the last stands."""
 
