@@ -45,19 +45,8 @@ def prepare(
     preparation = Preparation(normalize, undirected, mean, std)
     x, edge_index = prepare_graph(raw.x, raw.edge_index, preparation)
     return Dataset(
-        name=raw.name,
-        kind=raw.kind,
-        x=x,
-        edge_index=edge_index,
-        y=raw.y,
-        train=raw.train,
-        val=raw.val,
-        test=raw.test,
-        n_classes=raw.n_classes,
+        **(vars(raw) | {"x": x, "edge_index": edge_index}),
         fingerprint=_fingerprint(raw, normalize, undirected, class_weights),
-        metric=raw.metric,
-        graph_ids=raw.graph_ids,
-        class_names=raw.class_names,
         preparation=preparation,
         class_weights=_balanced_weights(raw) if class_weights else None,
     )

@@ -7,7 +7,7 @@ random, stratified by class; the scaffold splits of the literature are harder.
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import torch
 from annotated_types import Ge
@@ -19,26 +19,16 @@ from evaluators.datasets._pyg import graph_dataset
 from evaluators.datasets._raw import RawDataset
 from evaluators.datasets._splits import Ratio, Seed, by_ratio
 
-_REGRESSION = ("ESOL", "FreeSolv", "Lipo")
+Classification: TypeAlias = Literal[
+    "BBBP", "BACE", "HIV", "ClinTox", "Tox21", "ToxCast", "SIDER", "MUV", "PCBA"
+]
+Regression: TypeAlias = Literal["ESOL", "FreeSolv", "Lipo"]
 
 
 def build(
     root: Path,
     *,
-    subset: Literal[
-        "BBBP",
-        "BACE",
-        "HIV",
-        "ClinTox",
-        "Tox21",
-        "ToxCast",
-        "SIDER",
-        "MUV",
-        "PCBA",
-        "ESOL",
-        "FreeSolv",
-        "Lipo",
-    ] = "BBBP",
+    subset: Literal[Classification, Regression] = "BBBP",
     target: Annotated[int, Ge(0)] = 0,
     train_ratio: Ratio = 0.8,
     val_ratio: Ratio = 0.1,
@@ -56,7 +46,7 @@ def build(
     Raises:
         DatasetError: RDKit or the files are missing; a regression set; no such target.
     """
-    if subset in _REGRESSION:
+    if subset in get_args(Regression):
         raise DatasetError(
             f"molecule_net {subset} is a regression set, and regression is not supported yet; "
             "take a classification set such as BBBP"

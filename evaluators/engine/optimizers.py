@@ -16,6 +16,7 @@ from evaluators._recipe import MOMENTUM, Recipe
 from evaluators.checkpoint import Weights
 from evaluators.engine.stack import Stack
 
+_ALWAYS = {"maximize": False, "foreach": False, "fused": True}
 _BETAS = {"beta1": 0.9, "beta2": 0.999}
 _STATES = {"adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq")}
 
@@ -86,13 +87,8 @@ class Optimizers:
         if not has:
             return
         recipe = self._recipes[run]
-        common: dict[str, Any] = {
-            "lr": float(recipe.lr),
-            "weight_decay": float(recipe.weight_decay),
-            "maximize": False,
-            "foreach": False,
-            "fused": True,
-        }
+        rates = {"lr": float(recipe.lr), "weight_decay": float(recipe.weight_decay)}
+        common: dict[str, Any] = _ALWAYS | rates
         parameters = [self._parameters[run][i] for i in has]
         state = {key: [values[i] for i in has] for key, values in self._states[run].items()}
         steps = [self._steps[run][i] for i in has]

@@ -6,7 +6,7 @@ the information about the logarithms of the costs (D-optimal).
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,36 +55,16 @@ def adapt(
     Raises:
         LatencyError: the source predicts nothing, or fewer than three probes could be timed.
     """
-    if not source.predictors or source.seen is None:
-        raise LatencyError(
-            f'profile "{source.name}" has {len(source.samples)} samples, too few to adapt: '
-            f"expected {LEAST} or more; go on with: nas latency profile --device {source.name}"
-        )
-    if source.origin is not None:
-        raise LatencyError(
-            f'profile "{source.name}" was adapted itself; adapt from "{source.origin}"'
-        )
+    _check_source(source)
     chosen = choose(source, probes)
-    left, found, failed = seconds, Samples.of([]), ""
+    found = Samples.of([])
 
     def say(message: str) -> None:
         report(Probed(len(found), len(chosen), message))
 
     with Bench(plan, device, runtime, say) as bench:
-        for batch in _batches(chosen):
-            if left <= 0:
-                break
-            began = time.perf_counter()
-            timed = bench.time(batch)
-            found = found + Samples.of(timed.samples)
-            failed = timed.failed[-1][1] if timed.failed else failed
-            left -= time.perf_counter() - began - timed.compiling
-            say("")
-    if len(found) < _LEAST_PROBES:
-        raise LatencyError(
-            f"{len(found)} of {len(chosen)} probes could be timed, too few to adapt from"
-            + (f"; the last that could not: {failed}" if failed else "")
-        )
+        for found in _timed(bench, chosen, seconds):
+            report(Probed(len(found), len(chosen)))
     predictors = {
         metric: _adapted(predictor, found, metric)
         for metric, predictor in source.predictors.items()
@@ -98,6 +78,37 @@ def adapt(
         drawn=len(chosen),
         origin=source.name,
     )
+
+
+def _check_source(source: Profile) -> None:
+    if not source.predictors or source.seen is None:
+        raise LatencyError(
+            f'profile "{source.name}" has {len(source.samples)} samples, too few to adapt: '
+            f"expected {LEAST} or more; go on with: nas latency profile --device {source.name}"
+        )
+    if source.origin is not None:
+        raise LatencyError(
+            f'profile "{source.name}" was adapted itself; adapt from "{source.origin}"'
+        )
+
+
+def _timed(bench: Bench, chosen: Sequence[Case], seconds: float) -> Iterator[Samples]:
+    """All samples so far, after each batch; a LatencyError where they stay too few."""
+    left, found, failed = seconds, Samples.of([]), ""
+    for batch in _batches(chosen):
+        if left <= 0:
+            break
+        began = time.perf_counter()
+        timed = bench.time(batch)
+        found = found + Samples.of(timed.samples)
+        failed = timed.failed[-1][1] if timed.failed else failed
+        left -= time.perf_counter() - began - timed.compiling
+        yield found
+    if len(found) < _LEAST_PROBES:
+        raise LatencyError(
+            f"{len(found)} of {len(chosen)} probes could be timed, too few to adapt from"
+            + (f"; the last that could not: {failed}" if failed else "")
+        )
 
 
 def _adapted(predictor: Predictor, found: Samples, metric: str) -> Predictor:
