@@ -57,8 +57,9 @@ def _refuse_another_kind(kind: str, name: str) -> None:
     another = {name for names in HANDED_OVER.values() for name in names} - {*wanted}
     if len(has) != len(wanted) or another & {*has}:
         raise PluginError(
-            f'"{name}" is no {kind}: its build takes ({", ".join(has)}) before its options, that '
-            f"of {'an' if kind[0] in 'aeiou' else 'a'} {kind} ({', '.join(wanted)})"
+            f'"{name}" is no {kind}: before its options its build takes '
+            f"{', '.join(has) or 'nothing'}, that of {'an' if kind[0] in 'aeiou' else 'a'} {kind} "
+            f"{', '.join(wanted) or 'nothing'}"
         )
 
 

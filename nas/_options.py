@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ _NOUNS: Mapping[Any, tuple[str, str]] = {
     Path: ("a path", "paths"),
 }
 _ANYTHING = ("a string, a finite number, true, false, a list or a table", "values")
+_BARE = re.compile(r"[A-Za-z0-9_.-]+")
 _BOUNDS = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
 
 
@@ -68,13 +70,17 @@ def shown(value: Any) -> str:
 
 def _written(value: Any) -> str:
     if isinstance(value, BaseModel | Mapping):
-        items = [f"{key} = {_written(item)}" for key, item in thaw(value).items()]
+        items = [f"{_key(key)} = {_written(item)}" for key, item in thaw(value).items()]
         return f"{{ {', '.join(items)} }}" if items else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_written, value))}]"
     if isinstance(value, str | bool):
         return json.dumps(value, ensure_ascii=False)
     return "none" if value is None else str(value)
+
+
+def _key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else json.dumps(key, ensure_ascii=False)
 
 
 def describe(annotation: Any, plural: bool = False) -> str:

@@ -118,8 +118,18 @@ def load_spec(path: Path | str, overrides: Sequence[str] = ()) -> StudySpec:
     raw = _toml.overridden(raw, overrides, TABLES)
     study = raw.get("study", {})
     if isinstance(study, dict):
-        raw["study"] = {"name": path.stem, **study}
+        raw["study"] = {"name": _stem(path) if "name" not in study else "", **study}
     return spec_from_mapping(raw, str(path))
+
+
+def _stem(path: Path) -> str:
+    """The name of a study whose file gives none."""
+    try:
+        return study_name(path.stem)
+    except ValueError as error:
+        raise SpecError(
+            f"{path}: [study] name: missing, and that of the file cannot be its name: {error}"
+        ) from error
 
 
 def check_name(name: str) -> str:
@@ -160,11 +170,13 @@ def spec_from_mapping(mapping: Mapping[str, Any], where: str = "the study") -> S
 
 def _frozen(where: str, name: str, content: Any) -> Mapping[str, Any]:
     if name not in TABLES and isinstance(content, Mapping):
-        raise SpecError(f"{where}: no table is called [{name}]; {did_you_mean(name, TABLES)}")
+        homes = _tables_with(name)
+        hint = f"{homes[0]} has such a key" if homes else did_you_mean(name, TABLES)
+        raise SpecError(f"{where}: no table is called [{name}]; {hint}")
     if name not in TABLES:
         homes = _tables_with(name) or [f"[{table}]" for table in TABLES]
         raise SpecError(
-            f'{where}: the key "{name}" stands outside the tables; write it below its own: '
+            f'{where}: the key "{name}" stands outside the tables; write it below its own, as '
             f"{' or '.join(homes)}"
         )
     if not isinstance(content, Mapping):

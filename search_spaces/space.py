@@ -1,5 +1,6 @@
 """A search space: decisions, and how to build a network from the answers."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -153,7 +154,7 @@ class SearchSpace:
                 return offered
         raise SpaceError(
             f'space "{self.name}": decision "{decision.name}" expected one of '
-            f"{list(decision.choices)}, got {choice!r}"
+            f"{json.dumps(decision.choices)}, got {json.dumps(choice)}"
         )
 
     def fill(

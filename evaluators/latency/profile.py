@@ -180,7 +180,7 @@ def _missing(path: Path, asked: str) -> str:
         )
     return (
         f'there is no profile of device "{asked}" in {path.parent}; make one with: nas latency '
-        f"profile --device {asked}, set {FOLDER_VARIABLE} to its folder, or: "
+        f"profile --device {asked}, or set {FOLDER_VARIABLE} to its folder; "
         f"{did_you_mean(asked, known)}"
     )
 

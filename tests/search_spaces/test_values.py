@@ -103,7 +103,7 @@ def test_a_broken_space_is_refused(case: str) -> None:
     [
         ({"a": 1}, '"b" is active and has no choice; expected one of'),
         ({"a": 3}, r'"a" expected one of \[1, 2\], got 3'),
-        ({"a": True, "b": 1}, r'"a" expected one of \[1, 2\], got True'),
+        ({"a": True, "b": 1}, r'"a" expected one of \[1, 2\], got true'),
         ({"a": 2, "b": 1}, r'"b" is not active here, it needs .*; leave it out'),
         ({"a": 2, "bb": 1}, 'no decision "bb"; did you mean "b"'),
     ],
