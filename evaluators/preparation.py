@@ -49,7 +49,9 @@ class Prepares(Protocol):
 
 
 class Preparer(Protocol):
-    """What a preparation's `prepare(space, dataset, seed, *, ...)` returns.
+    """What a preparation's `prepare(space, batches, seed, *, ...)` returns.
+
+    `batches` cuts batches out of the dataset (see `evaluators.batches_of`); it has no test labels.
 
     Before it is made and before each epoch the random numbers of torch are seeded anew, so that a
     run that goes on from a checkpoint is the run that was never stopped. Other random numbers are

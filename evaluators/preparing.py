@@ -77,14 +77,14 @@ class _Run:
         job = self.job
         if job.dataset is None:
             raise PluginError(f"{job.label} needs a dataset")
-        dataset = batches_of(job.dataset).dataset
+        batches = batches_of(job.dataset)
         build = plugins.load("preparation", job.plugin.name).prepare
         seed_torch(job.seed, 0, 0)
-        self.preparer: Preparer = build(job.space, dataset, job.seed, **job.plugin.options)
+        self.preparer: Preparer = build(job.space, batches, job.seed, **job.plugin.options)
         self.identity = {
             "preparation": job.preparation.key,
             "space": job.space.digest,
-            "dataset": dataset.fingerprint,
+            "dataset": batches.dataset.fingerprint,
             "seed": job.seed,
         }
         if job.resume is None:

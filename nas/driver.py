@@ -75,9 +75,7 @@ class Driver:
         """
         self._fold.advance(self._book, last=None)
         self._fold.forgive()
-        if self._setup.dataset is not None:
-            said = f"{self._setup.dataset.name}, {self._setup.task.n_nodes} nodes"
-            self._teller.say(f"dataset: {said}")
+        self._teller.start()
         self._look()
         while not stop.asked:
             reason = self._fill(stop)

@@ -38,9 +38,9 @@ def preparations(
         check_plugin("preparation", preparation.plugin, f"{where}: the preparation")
         if setup.dataset is None:
             raise SpecError(
-                f'{where}: [strategy] name: "{setup.spec.strategy.name}" trains '
-                f"{preparation.plugin.name} on a dataset, and the evaluator "
-                f'"{setup.spec.evaluator.name}" brings its own results; use another strategy'
+                f'{where}: [strategy] name: "{preparation.plugin.name}" is prepared on a dataset, '
+                f'and the evaluator "{setup.spec.evaluator.name}" brings its own results; use '
+                "another strategy"
             )
         if preparation.epochs < 1 or preparation.passes <= 0:
             raise SpecError(f"{where}: {preparation}: expected epochs >= 1 and passes > 0")

@@ -267,6 +267,8 @@ def _drive(
         with Stop().listening() as stop, heartbeat(book.beat):
             if not join:
                 book.set_budget(setup.spec.to_json()["budget"], budget.trials)
+            if setup.dataset is not None:
+                teller.say(f"dataset: {setup.dataset.name}, {setup.task.n_nodes} nodes")
             wanted = preparations(setup, build_strategy(setup))
             preparing = Preparing(store, setup, book, executor, dataset, teller)
             setup = replace(setup, prepared=preparing.run(wanted, stop))

@@ -55,6 +55,10 @@ class Teller:
         self._said = Progress(status, last, rate, left)
         self._report(self._said)
 
+    def start(self) -> None:
+        """Count trials a minute from here."""
+        self._began = time.monotonic()
+
     def say(self, message: str) -> None:
         """Tell something once, with the standing as it was told last."""
         self._report(replace(self._said, last=None, message=message))

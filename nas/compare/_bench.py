@@ -1,5 +1,6 @@
 """What the runs of one process share: the setup, and what has been measured with one seed."""
 
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,9 +8,12 @@ from dataclasses import dataclass, replace
 
 from evaluators import Artifact, Evaluation, Inheritance, Job, Table
 from evaluators.artifacts import store_path
+from evaluators.preparation import PreparationJob, Prepared
 from nas.compare._entrants import Entrant
+from nas.compare._run import ComparisonError
 from nas.constraints import Constraint
 from nas.fold import build_strategy
+from nas.preparing import preparations
 from nas.setup import Setup, opened_latency, with_batch
 from nas.spec import StudySpec
 from nas.strategies import Objective
@@ -61,6 +65,7 @@ class Bench:
         if seed == self.seed:
             return
         self._measured.clear()
+        self.setup = replace(self.setup, prepared={})
         if self.store:
             shutil.rmtree(store_path(self.store), ignore_errors=True)
         study = self.setup.spec.study.model_copy(update={"seed": seed})
@@ -74,6 +79,35 @@ class Bench:
             UsageError: it cannot handle the problem.
         """
         return build_strategy(self._setup_of(entrant), f'comparing "{entrant.label}"')
+
+    def charge(self, strategy: AnyStrategy) -> int:
+        """How many evaluations a strategy's preparation is worth, by the passes that it takes."""
+        preparation = strategy.preparation
+        if preparation is None:
+            return 0
+        return math.ceil(preparation.passes / self.setup.evaluator.epochs)
+
+    def prepare(self, strategy: AnyStrategy) -> None:
+        """Do what a strategy and the evaluator have prepared, with this seed, once.
+
+        Raises:
+            ComparisonError: it fails.
+        """
+        for preparation in preparations(self.setup, strategy):
+            if preparation.key in self.setup.prepared:
+                continue
+            from evaluators.preparing import prepare
+
+            setup, epochs = self.setup, preparation.epochs
+            job = PreparationJob(
+                preparation, setup.space, self.dataset, self.store, self.seed, epochs
+            )
+            advance = prepare(job)
+            if advance.artifact is None or advance.failure is not None:
+                said = advance.failure.message if advance.failure else "it left nothing"
+                raise ComparisonError(f"{job.label} failed with seed {self.seed}: {said}")
+            done = Prepared(preparation, advance.artifact, advance.epochs[-1])
+            self.setup = replace(setup, prepared={**setup.prepared, preparation.key: done})
 
     def batch(self, entrant: Entrant) -> int:
         """How many trials a study with this strategy proposes and evaluates together."""

@@ -13,6 +13,7 @@ from nas.compare._plan import Plan, Report
 from nas.compare._run import Run
 from nas.compare._statistics import Row
 from nas.feasible import refuse_infeasible
+from nas.preparing import preparations
 from nas.setup import Setup, prepare
 from nas.spec import SpecError, StudySpec
 from nas.strategies import Objective
@@ -85,7 +86,13 @@ def compare(
     bench = Bench(setup)
     found = entrants(strategies, spec)
     for entrant in found:
-        bench.build(entrant)
+        strategy = bench.build(entrant)
+        preparations(setup, strategy, where)
+        if (charged := bench.charge(strategy)) >= trials:
+            raise UsageError(
+                f'comparing "{entrant.label}": what it prepares is worth {charged} evaluations, '
+                f"and there are {trials}; give more trials, or let it prepare less"
+            )
     point = _checked_reference(setup, reference)
     refuse_infeasible(setup, where)
     plan = Plan(setup, found, numbers, trials, storage)

@@ -17,7 +17,8 @@ class Step:
     """A trial that no earlier one of its run was as good as, in every objective.
 
     Attributes:
-        trial: its number, from 0; the evaluation before it and its own are `trial + 1`.
+        trial: how many evaluations were charged before it: its number, from 0, and what the
+            strategy's preparation is worth.
         losses: one for each objective, lower is better.
         architecture: its key.
         test: what the evaluator knows of it on test; empty where it knows nothing. Beside the
@@ -38,11 +39,11 @@ class Run:
         strategy: its label.
         seed: of the study that it equals.
         objectives: as of the study.
-        trials: how many were made, each of them one evaluation; fewer than wanted where the space
-            was exhausted.
+        trials: how many evaluations were charged; fewer than wanted where the space was exhausted.
         steps: the complete and feasible trials that got further, in their order.
         failed, infeasible: how many ended so.
         repeated: how many proposed what the run had evaluated before.
+        charged: how many of the evaluations are what its preparation is worth.
         seconds: of wall time.
     """
 
@@ -54,6 +55,7 @@ class Run:
     failed: int = 0
     infeasible: int = 0
     repeated: int = 0
+    charged: int = 0
     seconds: float = 0.0
 
     def best_at(self, evaluations: int) -> Step | None:
@@ -104,6 +106,7 @@ class Run:
                 "failed": self.failed,
                 "infeasible": self.infeasible,
                 "repeated": self.repeated,
+                "charged": self.charged,
             },
             "trace": [[s.trial, [*s.losses], s.architecture, dict(s.test)] for s in self.steps],
             "seconds": self.seconds,

@@ -9,6 +9,7 @@ from nas import judging
 from nas.compare._bench import Bench, Candidate
 from nas.compare._entrants import Entrant
 from nas.compare._run import ComparisonError, Run, Step, covers
+from nas.fold import begun
 from nas.judging import Verdict
 from nas.strategies import Finished, Proposal
 from nas.strategies._base import AnyStrategy
@@ -21,8 +22,13 @@ FAILURES = 10
 
 @dataclass
 class _Trace:
-    """A run so far."""
+    """A run so far.
 
+    Attributes:
+        charged: how many evaluations its preparation is worth.
+    """
+
+    charged: int = 0
     steps: list[Step] = field(default_factory=list)
     front: list[tuple[float, ...]] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
@@ -53,7 +59,8 @@ def run_one(
         bench: of this process.
         entrant: the strategy.
         seed: of the study that the run equals.
-        trials: each is charged, whether it repeats or was measured for another strategy.
+        trials: each is charged, whether it repeats or was measured for another strategy; so is
+            what the strategy has prepared.
         tick: called with each trial that has ended.
 
     Raises:
@@ -63,10 +70,12 @@ def run_one(
     began = time.perf_counter()
     bench.use_seed(seed)
     strategy, size = bench.build(entrant), bench.batch(entrant)
-    state, trace, ended = strategy.initial(), _Trace(), 0
+    trace, ended = _Trace(bench.charge(strategy)), 0
     with bench.single_threaded():
-        while ended < trials:
-            batch = range(ended, min(ended + size, trials))
+        bench.prepare(strategy)
+        state = begun(strategy, bench.setup)
+        while ended + trace.charged < trials:
+            batch = range(ended, min(ended + size, trials - trace.charged))
             proposals = _proposed(strategy, state, batch, trace.seen)
             for trial in _evaluated(bench, proposals, trace):
                 state = strategy.fold(state, trial.finished)
@@ -85,11 +94,12 @@ def run_one(
         strategy=entrant.label,
         seed=seed,
         objectives=bench.objectives,
-        trials=ended,
+        trials=ended + trace.charged,
         steps=tuple(trace.steps),
         failed=trace.failed,
         infeasible=trace.infeasible,
         repeated=trace.repeated,
+        charged=trace.charged,
         seconds=round(time.perf_counter() - began, 3),
     )
 
@@ -160,4 +170,4 @@ def _note(trace: _Trace, bench: Bench, trial: _Trial) -> None:
     trace.front = [old for old in trace.front if not covers(losses, old)]
     trace.front.append(losses)
     test = bench.test_metrics(finished.architecture)
-    trace.steps.append(Step(finished.ordinal, losses, key, dict(test)))
+    trace.steps.append(Step(finished.ordinal + trace.charged, losses, key, dict(test)))
