@@ -1,7 +1,6 @@
 """The side of a worker process: its limits, and how a batch comes in and goes out."""
 
 import ctypes
-import importlib
 import os
 import pickle
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from evaluators import sharing, stopping
 from evaluators.errors import located, may_pass, place
+from evaluators.loading import TRAINING, load
 from evaluators.preparation import Work
 from evaluators.run import run
 from evaluators.values import Evaluation
@@ -78,11 +78,10 @@ def prepare() -> None:
     """
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = "1"
+    load(*TRAINING)
     import torch
 
     torch.set_num_threads(1)
-    for name in ("torch.fx", "torch_geometric.nn", "evaluators.training"):
-        importlib.import_module(name)
 
 
 def _listen(interrupts: Connection) -> None:

@@ -13,6 +13,7 @@ from nas.cli._shared import (
     name_argument,
     storage_option,
 )
+from nas.cli._startup import load_for_stored
 from nas.cli.search import (
     accept_device_option,
     executor_option,
@@ -63,6 +64,7 @@ def resume_command(
       nas resume quickstart --trials 200 --workers 4
     """
     plugin = changed_executor(storage, name, executor, workers)
+    load_for_stored(storage, name)
     from nas.study import resume
 
     with reported(ctx, name, storage, fmt), Live() as live:
@@ -107,6 +109,7 @@ def worker_command(
       nas worker cora --executor ray --workers 8
     """
     plugin = changed_executor(storage, name, executor, workers)
+    load_for_stored(storage, name)
     from nas.study import work
 
     try:

@@ -19,6 +19,7 @@ from nas.cli._shared import (
     format_option,
     storage_option,
 )
+from nas.cli._startup import load_for
 
 if TYPE_CHECKING:
     from nas.record import StudyStatus, TrialRecord
@@ -134,6 +135,7 @@ def search_command(
         f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in options.items() if v is not None
     ]
     study = load_spec(spec, [*sets, *given])
+    load_for(trains=study.dataset is not None)
     from nas.study import check, search
 
     if dry_run:
@@ -178,7 +180,7 @@ def _refuse_both(accept_device: bool, sets: Sequence[str]) -> None:
 def reported(ctx: click.Context, name: str, storage: str, fmt: str) -> Iterator[None]:
     """Print the result when the study ends, also when it ends because its trials fail."""
     from evaluators import InfrastructureError
-    from nas.driver import StudyFailedError
+    from nas.budget import StudyFailedError
     from nas.store import StoreFailedError, hidden_password
 
     try:
