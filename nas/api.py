@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from evaluators import artifacts
+from evaluators.preparation import PreparedEpoch
 from nas import study
 from nas.confirm import confirm
 from nas.export.bundle import export_trial
@@ -69,6 +70,10 @@ class Study:
         `measured` what was measured, and `settled` what counts.
         """
         return self._store.front(self.name)
+
+    def prepared_epochs(self, key: str) -> Sequence[PreparedEpoch]:
+        """What was recorded of a preparation, epoch by epoch; `status().preparations` has keys."""
+        return self._store.prepared_epochs(self.name, key)
 
     def to_frame(self) -> "pd.DataFrame":
         """One row a trial: number, state, epochs, seconds, cached, then decisions and metrics.

@@ -9,7 +9,6 @@ from nas.binding import refuse_change
 from nas.setup import Setup, prepare
 from nas.spec import StudySpec
 from nas.store import Store
-from nas.store.preparations import prepared
 from search_spaces import SearchSpace
 
 
@@ -64,4 +63,4 @@ def opened(
     where = f'study "{name}"'
     setup = prepare(spec, data_root, space, where=where, with_latency=with_latency)
     refuse_change(row, setup)
-    return Opened(store, row, replace(setup, prepared=prepared(store, name)))
+    return Opened(store, row, replace(setup, prepared=store.prepared(name)))

@@ -15,7 +15,7 @@ from nas.setup import Setup
 from nas.spec import SpecError, check_plugin
 from nas.store import Store
 from nas.store.ledger import Ledger
-from nas.store.preparations import lease, prepared, record
+from nas.store.preparations import lease, record
 from nas.strategies._base import AnyStrategy
 from nas.telling import Teller
 
@@ -78,7 +78,7 @@ class Preparing:
                     raise KeyboardInterrupt
                 if bound is not None and self._book.seconds >= bound:
                     return {}  # the driver sees that too, and proposes nothing
-        return prepared(self._store, self._name) if wanted else {}
+        return self._store.prepared(self._name) if wanted else {}
 
     def _is_done(self, preparation: Preparation, stop: Stop) -> bool:
         """Go on with one, where that is this run's to do; else wait a moment."""

@@ -1,7 +1,7 @@
 """What a study has recorded, as values for people and scripts. Imports neither torch nor ray."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from evaluators.latency.values import PREDICTED
@@ -78,6 +78,37 @@ class TrialRecord:
 
 
 @dataclass(frozen=True)
+class PreparationRecord:
+    """What a study has done once, before its first proposal.
+
+    Attributes:
+        key: of plug-in, options and epochs.
+        plugin, options: what does it.
+        epoch: up to where it is recorded.
+        epochs: at which it is complete.
+        passes: of a single network over the training units, in all.
+        seconds: that it has taken.
+        artifact: the hash of its last checkpoint.
+    """
+
+    key: str
+    plugin: str
+    options: Mapping[str, Any]
+    epoch: int
+    epochs: int
+    passes: float
+    seconds: float
+    artifact: str | None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.epoch >= self.epochs
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "options": dict(self.options)}
+
+
+@dataclass(frozen=True)
 class TrialCounts:
     """How many trials are in each state; cached ones are counted in their state too."""
 
@@ -110,6 +141,7 @@ class StudyStatus:
         created, changed: ISO 8601, UTC.
         storage: URL, without a password.
         drivers: how many processes run it now.
+        preparations: what it has done before its first proposal.
     """
 
     name: str
@@ -124,9 +156,11 @@ class StudyStatus:
     changed: str
     storage: str
     drivers: int = 0
+    preparations: tuple[PreparationRecord, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        value = asdict(self)
+        value = asdict(replace(self, preparations=()))
+        value["preparations"] = [one.to_json() for one in self.preparations]
         value["objectives"] = dict(self.objectives)
         value["best"] = dict(self.best)
         return value

@@ -5,8 +5,8 @@
 One epoch of the preparation trains one architecture, drawn from the distributions over all
 decisions, for a few steps and moves each active decision towards or away from its choice: the
 policy gradient without a network (Ronald J. Williams: Simple statistical gradient-following
-algorithms for connectionist reinforcement learning, 1992). A short training ranks worse than a long
-one, and costs a tenth: so trials are drawn from the distributions, and no architecture is ruled out.
+algorithms for connectionist reinforcement learning, 1992). A short training ranks worse than a
+long one, and costs a tenth: so trials are drawn from the distributions, which rule nothing out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,13 +38,8 @@ def drawn(space: SearchSpace, state: State, rng: np.random.Generator) -> Archite
 
 class ShortTrainings:
     def __init__(self, space: SearchSpace, batches: Batches, seed: int, steps: int, rate: float):
-        self.space, self.batches, self.seed, self.steps, self.rate = (
-            space,
-            batches,
-            seed,
-            steps,
-            rate,
-        )
+        self.space, self.batches, self.seed = space, batches, seed
+        self.steps, self.rate = steps, rate
         self.weights = {d.name: torch.zeros(len(d.choices)) for d in space.decisions}
         self.baseline = torch.zeros(())
 

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "trials": "trials",
     "show": "trials",
     "front": "trials",
+    "prepared": "prepared",
     "rename": "studies",
     "delete": "studies",
     "gc": "studies",

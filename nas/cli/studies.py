@@ -9,7 +9,7 @@ from nas.cli._output import cell, duration, size, write_json, write_rows, write_
 from nas.cli._shared import command, format_option, name_argument, storage_option
 
 if TYPE_CHECKING:
-    from nas.record import StudyStatus
+    from nas.record import PreparationRecord, StudyStatus
 
 
 @command("list")
@@ -70,6 +70,7 @@ def _write_status(status: "StudyStatus") -> None:
         "trials": _trials(status),
         "": ", ".join(f"{n} {state}" for state, n in counts.items()),
         "best": _best(status),
+        "prepared": ", ".join(map(_prepared, status.preparations)),
         "time": duration(status.seconds),
         "drivers": str(status.drivers) if status.drivers > 1 else "",
         "created": status.created,
@@ -79,6 +80,11 @@ def _write_status(status: "StudyStatus") -> None:
     for name, value in lines.items():
         if value:
             click.echo(f"{name:<9}{value}")
+
+
+def _prepared(record: "PreparationRecord") -> str:
+    where = f"epoch {record.epoch} of {record.epochs}"
+    return f"{record.plugin}, {where}, {duration(record.seconds)}; see nas prepared"
 
 
 def _trials(status: "StudyStatus") -> str:

@@ -1,4 +1,4 @@
-"""Preparations in SQL: one row each, leased by the run that is at it, and a row for each epoch."""
+"""Writing preparations: one row each, leased by the run that is at it, and a row for each epoch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,13 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from evaluators import Artifact
-from evaluators.preparation import Advance, Preparation, Prepared, PreparedEpoch
+from evaluators.preparation import Advance, Preparation
 from nas.store.ledger import Ledger
-from nas.store.read import Store
 from nas.store.schema import preparation_epochs as epochs
 from nas.store.schema import preparations as table
-from search_spaces.plugins import Plugin
 
 
 @dataclass(frozen=True)
@@ -84,43 +81,6 @@ def record(book: Ledger, preparation: Preparation, advance: Advance, since: int)
             connection.execute(sa.insert(epochs), rows)
 
     book.write(body)
-
-
-def preparations(store: Store, name: str) -> list[dict[str, Any]]:
-    """The preparations of a study: plugin, options, epoch, epochs, passes, seconds, artifact."""
-    with store.reading() as connection:
-        study = store.row(connection, name)["id"]
-        query = sa.select(table).where(table.c.study_id == study).order_by(table.c.key)
-        return [
-            {
-                "key": row["key"],
-                "plugin": row["plugin"]["name"],
-                "options": row["plugin"]["options"],
-                **{k: row[k] for k in ("epoch", "epochs", "passes", "seconds", "artifact")},
-            }
-            for row in connection.execute(query).mappings()
-        ]
-
-
-def prepared_epochs(store: Store, name: str, key: str) -> list[PreparedEpoch]:
-    """What was recorded of a preparation, epoch by epoch."""
-    with store.reading() as connection:
-        study = store.row(connection, name)["id"]
-        query = sa.select(epochs).where(epochs.c.study_id == study, epochs.c.key == key)
-        rows = connection.execute(query.order_by(epochs.c.epoch)).mappings()
-        return [PreparedEpoch(r["epoch"], r["metrics"], r["distribution"]) for r in rows]
-
-
-def prepared(store: Store, name: str) -> dict[str, Prepared]:
-    """{key: what it has left} of a study's preparations that are complete."""
-    place = store.artifacts(name)
-    found: dict[str, Prepared] = {}
-    for row in preparations(store, name):
-        if row["epoch"] == row["epochs"] and row["artifact"]:
-            what = Preparation(Plugin(row["plugin"], row["options"]), row["epochs"], row["passes"])
-            last = prepared_epochs(store, name, row["key"])[-1]
-            found[row["key"]] = Prepared(what, Artifact(place, row["artifact"]), last)
-    return found
 
 
 def _which(book: Ledger, preparation: Preparation) -> "tuple[sa.ColumnElement[bool], ...]":

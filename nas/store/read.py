@@ -1,12 +1,13 @@
 """Reading studies: the records that people and scripts look at, by SQL alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import sqlalchemy as sa
 
+from evaluators.preparation import Prepared, PreparedEpoch
 from nas.interrupt import uninterrupted
 from nas.record import StudyStatus, TrialRecord
 from nas.store.alive import host_of, open_runs
@@ -19,6 +20,7 @@ from nas.store.engine import (
 )
 from nas.store.fronts import best_measured, ranked
 from nas.store.places import recorded_place, referred_artifacts, resolved_place
+from nas.store.prepared import epochs_of, preparations_of, prepared
 from nas.store.rows import (
     best_values,
     count_trials,
@@ -87,10 +89,28 @@ class Store:
         with self.reading() as connection:
             return dict(self.row(connection, name)["spec"])
 
+    def choices(self, name: str) -> dict[str, list[Any]]:
+        """{decision: its choices} of the space that a study is bound to."""
+        with self.reading() as connection:
+            decisions = self.row(connection, name)["space"]["decisions"]
+        return {name: decision["choices"] for name, decision in decisions.items()}
+
     def artifacts(self, name: str) -> str:
         """The URL of a study's artifact store."""
         with self.reading() as connection:
             return resolved_place(self.engine, self.row(connection, name)["artifacts"])
+
+    def prepared(self, name: str) -> dict[str, Prepared]:
+        """What the complete preparations of a study have left, by their keys."""
+        with self.reading() as connection:
+            row = self.row(connection, name)
+            place = resolved_place(self.engine, row["artifacts"])
+            return prepared(connection, row["id"], place)
+
+    def prepared_epochs(self, name: str, key: str) -> Sequence[PreparedEpoch]:
+        """What was recorded of a preparation of a study, epoch by epoch."""
+        with self.reading() as connection:
+            return epochs_of(connection, self.row(connection, name)["id"], key)
 
     def new_artifacts(self) -> str:
         """The URL of the artifact store that a new study would have."""
@@ -225,6 +245,7 @@ class Store:
             changed=row["changed"],
             storage=hidden_password(self.storage),
             drivers=len(alive),
+            preparations=tuple(preparations_of(connection, row["id"])),
         )
 
     def _best(self, connection: sa.Connection, row: Mapping[str, Any]) -> dict[str, float]:
