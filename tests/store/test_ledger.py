@@ -37,7 +37,7 @@ def begun(book: Ledger, trials: int) -> list[int]:
     reserved = book.reserve(trials, None)
     for one in reserved:
         architecture = SPACE.sample(np.random.default_rng(one.ordinal))
-        assert book.propose(one, architecture, None, {}, unique=False) is None
+        assert book.propose(one, architecture, {}, unique=False) is None
     return [one.ordinal for one in reserved]
 
 
