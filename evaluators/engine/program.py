@@ -13,6 +13,7 @@ from torch import Tensor
 
 from evaluators.engine.kernels import activation
 from evaluators.engine.kernels._base import Kernel, Pass
+from evaluators.engine.kernels._site import Site
 from evaluators.engine.kernels.dropout import Dropout
 from evaluators.engine.stack import Columns, Stack, wide
 from evaluators.engine.values import Input, Value, dense, head
@@ -101,7 +102,7 @@ class Compiled:
             if step.kernel is None and step.path in activation.FUNCTIONS:
                 modules = [activation.FUNCTIONS[step.path]() for _ in programs]
                 reads = [program.steps[i].reads for program in programs]
-                self._calls.append(activation.Activation(stack, "", modules, reads))
+                self._calls.append(activation.Activation(Site(stack, "", modules, reads)))
                 continue
             if step.kernel is None:
                 self._calls.append(_FUNCTIONS[step.path])
@@ -109,7 +110,7 @@ class Compiled:
             if step.path not in made:
                 modules = [network.get_submodule(step.path) for network in stack.networks]
                 columns = [program.steps[i].reads for program in programs]
-                made[step.path] = step.kernel(stack, step.path, modules, columns)
+                made[step.path] = step.kernel(Site(stack, step.path, modules, columns))
             self._calls.append(made[step.path])
 
     def __call__(self, at: Pass, features: Value) -> Tensor:

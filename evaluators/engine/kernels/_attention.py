@@ -1,6 +1,6 @@
 """What attention kernels share: a softmax over what each node receives, and the weighted sum."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +10,8 @@ from torch.autograd import Function
 
 from evaluators.engine.edges import Edges
 from evaluators.engine.kernels._base import Kernel
-from evaluators.engine.stack import Columns, Stack, rounded
+from evaluators.engine.kernels._site import Site
+from evaluators.engine.stack import Columns, rounded
 
 # Of scores up to it, exp and its products fit in any type as they are.
 _SMALL = 20.0
@@ -52,14 +53,10 @@ class Attention(Kernel):
     def signature(cls, module: nn.Module) -> str:
         return f"{module.heads} heads of {module.out_channels}"
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        self.heads = int(modules[0].heads)  # type: ignore[arg-type]
-        self.outs = [
-            self.columns(module, own) for module, own in zip(modules, columns, strict=True)
-        ]
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.heads = int(site.modules[0].heads)  # type: ignore[arg-type]
+        self.outs = site.outs(self.columns)
         self._own, self._wide = self.outs[0][0]
 
     def own(self, x: Tensor) -> Tensor:
@@ -69,6 +66,19 @@ class Attention(Kernel):
     def padded(self, x: Tensor) -> Tensor:
         """[n, H] with columns of zeros beyond the layer's own."""
         return x if self._own == self._wide else F.pad(x, (0, self._wide - self._own))
+
+
+class Sloped(Attention):
+    """One whose scores go through a leaky ReLU."""
+
+    @classmethod
+    def signature(cls, module: nn.Module) -> str:
+        options = f"slope={module.negative_slope}, bias={module.bias is not None}"
+        return f"{super().signature(module)}, {options}"
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.slope = float(site.modules[0].negative_slope)  # type: ignore[arg-type]
 
 
 def run_by_run(call: Callable[..., Tensor], *values: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
@@ -13,8 +13,9 @@ from torch_geometric.nn import MaxAggregation, MeanAggregation, MessagePassing, 
 
 from evaluators.engine.dropout import Draws
 from evaluators.engine.fields import Field
+from evaluators.engine.kernels._site import Site
 from evaluators.engine.matrices import Kind
-from evaluators.engine.stack import Columns, Stack
+from evaluators.engine.stack import Columns
 from evaluators.engine.values import Input, Value, dense, head, project, width
 
 # By what PyTorch Geometric calls them.
@@ -92,12 +93,8 @@ class Kernel:
         """Equal for modules that can be stacked when their columns are as wide."""
         return ""
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        """Args: columns of each run's input."""
-        del stack, path, columns  # for those that have weights
-        self.modules = modules
+    def __init__(self, site: Site) -> None:
+        self.modules = site.modules
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         """The output's rows that are `need` steps from the loss."""

@@ -1,11 +1,10 @@
 """What the layers of PyTorch Geometric have in common that map to `out_channels`, with a bias."""
 
-from collections.abc import Sequence
-
 from torch import nn
 
 from evaluators.engine.kernels._base import Kernel
-from evaluators.engine.stack import Columns, Stack, rounded
+from evaluators.engine.kernels._site import Site
+from evaluators.engine.stack import Columns, rounded
 
 
 class Convolution(Kernel):
@@ -27,8 +26,6 @@ class Convolution(Kernel):
     def signature(cls, module: nn.Module) -> str:
         return f"bias={module.bias is not None}"
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        self.outs = [self.columns(*pair) for pair in zip(modules, columns, strict=True)]
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.outs = site.outs(self.columns)

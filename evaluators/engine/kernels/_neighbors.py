@@ -1,14 +1,14 @@
 """What operators share that map what a node receives and the node itself, each by own weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from evaluators.engine.kernels._base import Pass, biased, propagate_and_project
 from evaluators.engine.kernels._convolution import Convolution
+from evaluators.engine.kernels._site import Site
 from evaluators.engine.matrices import Kind
-from evaluators.engine.stack import Columns, Stack
 from evaluators.engine.values import Input, Value, dense, head, project
 
 # By what PyTorch Geometric calls it.
@@ -26,15 +26,13 @@ class NeighborsAndSelf(Convolution):
         neighbors = getattr(module, cls.maps[0])
         return f"aggregation={module.aggr}, bias={neighbors.bias is not None}"
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        neighbors, itself = (f"{path}.{name}" for name in self.maps)
-        self.neighbors = stack.matrix(f"{neighbors}.weight", columns, self.outs)
-        self.itself = stack.matrix(f"{itself}.weight", columns, self.outs)
-        self.bias = stack.optional(f"{neighbors}.bias", self.outs)
-        self.kind = _SUMS.get(str(modules[0].aggr))
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        neighbors, itself = self.maps
+        self.neighbors = site.matrix(f"{neighbors}.weight", self.outs)
+        self.itself = site.matrix(f"{itself}.weight", self.outs)
+        self.bias = site.optional(f"{neighbors}.bias", self.outs)
+        self.kind = _SUMS.get(str(site.modules[0].aggr))
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         if self.kind is None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.engine.kernels._base import Kernel, Pass
+from evaluators.engine.kernels._site import Site
 from evaluators.engine.stack import Columns, Stack, places, wide
 from evaluators.engine.values import Value, dense, head
 
@@ -31,30 +32,18 @@ FUNCTIONS: Mapping[str, type[nn.Module]] = {
 class Activation(Kernel):
     """f(x), for each run by its own module."""
 
-    types = (
-        nn.ReLU,
-        nn.ReLU6,
-        nn.LeakyReLU,
-        nn.ELU,
-        nn.GELU,
-        nn.SiLU,
-        nn.Tanh,
-        nn.Sigmoid,
-        nn.Softplus,
-    )
+    types = (*FUNCTIONS.values(), nn.Sigmoid, nn.Softplus)
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
         # In place would change what other modules of a residual network still read.
-        self._functions = [_out_of_place(module) for module in modules]
-        alike = len({repr(module) for module in modules}) == 1
-        self._together = alike and not isinstance(modules[0], _BY_PLACE)
+        self._functions = [_out_of_place(module) for module in site.modules]
+        alike = len({repr(module) for module in site.modules}) == 1
+        self._together = alike and not isinstance(site.modules[0], _BY_PLACE)
         self._own: Tensor | None = None
-        padded = any(own != size for pieces in columns for own, size in pieces)
-        if padded and any(isinstance(module, _NOT_AT_ZERO) for module in modules):
-            self._own = stack_of_ones(columns, stack)
+        padded = any(own != size for pieces in site.columns for own, size in pieces)
+        if padded and any(isinstance(module, _NOT_AT_ZERO) for module in site.modules):
+            self._own = stack_of_ones(site.columns, site.stack)
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         x = dense(head(value, at.field.rows(need)))

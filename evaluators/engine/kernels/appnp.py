@@ -1,13 +1,11 @@
 """Personalized PageRank by power iteration, on CSR."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import nn
 from torch_geometric.nn import APPNP
 
 from evaluators.engine.kernels._base import Kernel, Pass
-from evaluators.engine.stack import Columns, Stack
+from evaluators.engine.kernels._site import Site
 from evaluators.engine.values import Value, dense, head
 
 
@@ -35,12 +33,10 @@ class Appnp(Kernel):
     def signature(cls, module: nn.Module) -> str:
         return f"hops={module.K}, alpha={module.alpha}"
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        self.count = self.hops(modules[0])
-        self.alpha = float(modules[0].alpha)  # type: ignore[arg-type]
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.count = self.hops(site.modules[0])
+        self.alpha = float(site.modules[0].alpha)  # type: ignore[arg-type]
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         value = dense(head(value, at.field.rows(need + self.count)))

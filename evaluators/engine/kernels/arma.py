@@ -1,13 +1,11 @@
 """ARMA filter on CSR, with one stack of one recursion."""
 
-from collections.abc import Sequence
-
 from torch import nn
 from torch_geometric.nn import ARMAConv
 
 from evaluators.engine.kernels._base import Pass, biased, propagate_and_project
 from evaluators.engine.kernels._convolution import Convolution
-from evaluators.engine.stack import Columns, Stack
+from evaluators.engine.kernels._site import Site
 from evaluators.engine.values import Value, head, project
 
 
@@ -29,13 +27,11 @@ class Arma(Convolution):
             and module.flow == "source_to_target"
         )
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        self.neighbors = stack.matrix(f"{path}.init_weight", columns, self.outs, flip=False)
-        self.itself = stack.matrix(f"{path}.root_weight", columns, self.outs, flip=False)
-        self.bias = stack.optional(f"{path}.bias", self.outs)
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.neighbors = site.matrix("init_weight", self.outs, flip=False)
+        self.itself = site.matrix("root_weight", self.outs, flip=False)
+        self.bias = site.optional("bias", self.outs)
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         received = propagate_and_project(at, "symmetric", value, self.neighbors, need)

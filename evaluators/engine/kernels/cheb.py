@@ -1,14 +1,12 @@
 """Chebyshev filter on CSR: a polynomial of the scaled Laplacian."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import ChebConv
 
 from evaluators.engine.kernels._base import Pass, biased, is_narrow
 from evaluators.engine.kernels._convolution import Convolution
-from evaluators.engine.stack import Columns, Stack
+from evaluators.engine.kernels._site import Site
 from evaluators.engine.values import Value, dense, head, project
 
 
@@ -41,13 +39,11 @@ class Cheb(Convolution):
     def signature(cls, module: nn.Module) -> str:
         return f"hops={cls.hops(module)}, bias={module.bias is not None}"
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        names = [f"{path}.lins.{k}.weight" for k in range(self.hops(modules[0]) + 1)]
-        self.weights = [stack.matrix(name, columns, self.outs) for name in names]
-        self.bias = stack.optional(f"{path}.bias", self.outs)
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        names = [f"lins.{k}.weight" for k in range(self.hops(site.modules[0]) + 1)]
+        self.weights = [site.matrix(name, self.outs) for name in names]
+        self.bias = site.optional("bias", self.outs)
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         if is_narrow(at, value, self.weights[0].size(2)):

@@ -1,6 +1,5 @@
 """Graph attention on CSR: scores are sums of one number of each end of an edge."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,13 +10,13 @@ from torch.autograd import Function
 from torch_geometric.nn import GATConv
 
 from evaluators.engine.edges import Edges
-from evaluators.engine.kernels._attention import Attention, attend, head_by_head, run_by_run
+from evaluators.engine.kernels._attention import Sloped, attend, head_by_head, run_by_run
 from evaluators.engine.kernels._base import Pass
-from evaluators.engine.stack import Columns, Stack
+from evaluators.engine.kernels._site import Site
 from evaluators.engine.values import Value, head, project
 
 
-class Gat(Attention):
+class Gat(Sloped):
     """softmax over j of leaky_relu(u . W x_i + v . W x_j), times W x_j, plus b."""
 
     types = (GATConv,)
@@ -26,21 +25,12 @@ class Gat(Attention):
     def accepts(cls, module: nn.Module) -> bool:
         return super().accepts(module) and bool(module.add_self_loops) and not module.residual
 
-    @classmethod
-    def signature(cls, module: nn.Module) -> str:
-        options = f"slope={module.negative_slope}, bias={module.bias is not None}"
-        return f"{super().signature(module)}, {options}"
-
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        self.slope = float(modules[0].negative_slope)  # type: ignore[arg-type]
-        self.weight = stack.matrix(f"{path}.lin.weight", columns, self.outs)
-        self.source = stack.vector(f"{path}.att_src", self.outs)
-        self.target = stack.vector(f"{path}.att_dst", self.outs)
-        name = f"{path}.bias"
-        self.bias = stack.vector(name, self.outs) if stack.has(name) else None
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.weight = site.matrix("lin.weight", self.outs)
+        self.source = site.vector("att_src", self.outs)
+        self.target = site.vector("att_dst", self.outs)
+        self.bias = site.optional("bias", self.outs)
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         mapped = project(head(value, at.field.rows(need + 1)), self.weight)

@@ -20,18 +20,18 @@ from torch_geometric.nn import GATv2Conv
 
 from evaluators.engine.edges import Block, Edges
 from evaluators.engine.kernels._attention import (
-    Attention,
+    Sloped,
     attend,
     by_head,
     head_by_head,
     run_by_run,
 )
 from evaluators.engine.kernels._base import Pass, biased
-from evaluators.engine.stack import Columns, Stack
+from evaluators.engine.kernels._site import Site
 from evaluators.engine.values import Value, head, project
 
 
-class GatV2(Attention):
+class GatV2(Sloped):
     """softmax over j of u . leaky_relu(V x_i + W x_j), times W x_j, plus b."""
 
     types = (GATv2Conv,)
@@ -41,21 +41,13 @@ class GatV2(Attention):
         is_plain = super().accepts(module) and bool(module.add_self_loops)
         return is_plain and not (module.residual or module.share_weights)
 
-    @classmethod
-    def signature(cls, module: nn.Module) -> str:
-        options = f"slope={module.negative_slope}, bias={module.bias is not None}"
-        return f"{super().signature(module)}, {options}"
-
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        self.slope = float(modules[0].negative_slope)  # type: ignore[arg-type]
-        self.sent = stack.matrix(f"{path}.lin_l.weight", columns, self.outs)
-        self.received = stack.matrix(f"{path}.lin_r.weight", columns, self.outs)
-        self.score = stack.vector(f"{path}.att", self.outs)
-        names = (f"{path}.lin_l.bias", f"{path}.lin_r.bias", f"{path}.bias")
-        self.biases = [stack.vector(n, self.outs) if stack.has(n) else None for n in names]
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.sent = site.matrix("lin_l.weight", self.outs)
+        self.received = site.matrix("lin_r.weight", self.outs)
+        self.score = site.vector("att", self.outs)
+        names = ("lin_l.bias", "lin_r.bias", "bias")
+        self.biases = [site.optional(name, self.outs) for name in names]
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         rows, columns = at.field.rows(need), at.field.rows(need + 1)

@@ -1,13 +1,11 @@
 """Graph convolution on CSR: A (x W) + b, or (A x) W + b where x is narrower or a constant."""
 
-from collections.abc import Sequence
-
 from torch import nn
 from torch_geometric.nn import GCNConv
 
 from evaluators.engine.kernels._base import Pass, biased, propagate_and_project
 from evaluators.engine.kernels._convolution import Convolution
-from evaluators.engine.stack import Columns, Stack
+from evaluators.engine.kernels._site import Site
 from evaluators.engine.values import Value
 
 
@@ -27,12 +25,10 @@ class Gcn(Convolution):
             and module.flow == "source_to_target"
         )
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        self.weight = stack.matrix(f"{path}.lin.weight", columns, self.outs)
-        self.bias = stack.optional(f"{path}.bias", self.outs)
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.weight = site.matrix("lin.weight", self.outs)
+        self.bias = site.optional("bias", self.outs)
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         return biased(propagate_and_project(at, "gcn", value, self.weight, need), self.bias)

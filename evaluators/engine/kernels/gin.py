@@ -1,14 +1,13 @@
 """Graph isomorphism network on CSR."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GINConv
 
 from evaluators.engine.kernels._base import Pass, biased, is_narrow
 from evaluators.engine.kernels._convolution import Convolution
-from evaluators.engine.stack import Columns, Stack, exact, rounded, wide
+from evaluators.engine.kernels._site import Site
+from evaluators.engine.stack import Columns, exact, rounded, wide
 from evaluators.engine.values import Value, dense, head, project
 
 
@@ -38,19 +37,17 @@ class Gin(Convolution):
         trained = isinstance(module.eps, nn.Parameter)
         return f"hidden={wide(rounded(first.out_features))}, biases={biases}, trained={trained}"
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        hidden = [rounded(_linear(module, 0).out_features) for module in modules]
-        self.eps = stack.vector(f"{path}.eps", [exact(1)] * len(modules))
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        hidden = [rounded(_linear(module, 0).out_features) for module in site.modules]
+        self.eps = site.vector("eps", [exact(1)] * len(site.modules))
         self.weights = [
-            stack.matrix(f"{path}.nn.0.weight", columns, hidden),
-            stack.matrix(f"{path}.nn.2.weight", hidden, self.outs),
+            site.matrix("nn.0.weight", hidden),
+            site.matrix("nn.2.weight", self.outs, hidden),
         ]
         self.biases = [
-            stack.optional(name, own)
-            for name, own in ((f"{path}.nn.0.bias", hidden), (f"{path}.nn.2.bias", self.outs))
+            site.optional("nn.0.bias", hidden),
+            site.optional("nn.2.bias", self.outs),
         ]
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:

@@ -1,12 +1,11 @@
 """Linear maps of each row."""
 
-from collections.abc import Sequence
-
 from torch import nn
 from torch_geometric.nn import Linear as PygLinear
 
 from evaluators.engine.kernels._base import Kernel, Pass, biased
-from evaluators.engine.stack import Columns, Stack, rounded
+from evaluators.engine.kernels._site import Site
+from evaluators.engine.stack import Columns, rounded
 from evaluators.engine.values import Value, head, project
 
 
@@ -23,13 +22,11 @@ class Linear(Kernel):
     def signature(cls, module: nn.Module) -> str:
         return f"bias={module.bias is not None}"
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        outs = [self.columns(module, own) for module, own in zip(modules, columns, strict=True)]
-        self.weight = stack.matrix(f"{path}.weight", columns, outs)
-        self.bias = stack.optional(f"{path}.bias", outs)
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        outs = site.outs(self.columns)
+        self.weight = site.matrix("weight", outs)
+        self.bias = site.optional("bias", outs)
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         return biased(project(head(value, at.field.rows(need)), self.weight), self.bias)

@@ -1,14 +1,12 @@
 """Normalizations, over the columns of a row or over all rows of a column."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from evaluators.engine.kernels._base import Kernel, Pass
+from evaluators.engine.kernels._site import Site
 from evaluators.engine.kernels.activation import stack_of_ones
-from evaluators.engine.stack import Columns, Stack
 from evaluators.engine.values import Value, dense, head
 
 
@@ -26,16 +24,14 @@ class LayerNorm(Kernel):
     def signature(cls, module: nn.Module) -> str:
         return f"eps={module.eps}, affine={module.elementwise_affine}, bias={_has_bias(module)}"
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        self.eps = float(modules[0].eps)  # type: ignore[arg-type]
-        named = {n: f"{path}.{n}" for n in ("weight", "bias") if stack.has(f"{path}.{n}")}
-        self.affine = {n: stack.vector(name, columns) for n, name in named.items()}
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.eps = float(site.modules[0].eps)  # type: ignore[arg-type]
+        names = [name for name in ("weight", "bias") if site.has(name)]
+        self.affine = {name: site.vector(name, site.columns) for name in names}
         self._own: Tensor | None = None
-        if any(own != size for pieces in columns for own, size in pieces):
-            self._own = stack_of_ones(columns, stack)
+        if any(own != size for pieces in site.columns for own, size in pieces):
+            self._own = stack_of_ones(site.columns, site.stack)
             self._count = self._own.sum(2, keepdim=True)
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
@@ -73,17 +69,15 @@ class BatchNorm(Kernel):
     def signature(cls, module: nn.Module) -> str:
         return f"eps={module.eps}, momentum={module.momentum}, affine={module.affine}"
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        self.eps = float(modules[0].eps)  # type: ignore[arg-type]
-        self.momentum = float(modules[0].momentum)  # type: ignore[arg-type]
-        names = ("weight", "bias") if stack.has(f"{path}.weight") else ()
-        self.affine = {n: stack.vector(f"{path}.{n}", columns) for n in names}
-        self.mean = stack.vector(f"{path}.running_mean", columns)
-        self.variance = stack.vector(f"{path}.running_var", columns)
-        self.batches = stack.whole(f"{path}.num_batches_tracked")
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.eps = float(site.modules[0].eps)  # type: ignore[arg-type]
+        self.momentum = float(site.modules[0].momentum)  # type: ignore[arg-type]
+        names = ("weight", "bias") if site.has("weight") else ()
+        self.affine = {name: site.vector(name, site.columns) for name in names}
+        self.mean = site.vector("running_mean", site.columns)
+        self.variance = site.vector("running_var", site.columns)
+        self.batches = site.stack.whole(site.name("num_batches_tracked"))
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         x = dense(head(value, at.field.rows(need)))

@@ -1,13 +1,11 @@
 """Simplified graph convolution on CSR."""
 
-from collections.abc import Sequence
-
 from torch import nn
 from torch_geometric.nn import SGConv
 
 from evaluators.engine.kernels._base import Pass, biased, propagate_and_project
 from evaluators.engine.kernels._convolution import Convolution
-from evaluators.engine.stack import Columns, Stack
+from evaluators.engine.kernels._site import Site
 from evaluators.engine.values import Value
 
 
@@ -35,13 +33,11 @@ class Sg(Convolution):
         bias = module.lin.bias is not None  # type: ignore[union-attr]
         return f"hops={module.K}, bias={bias}"
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        self.weight = stack.matrix(f"{path}.lin.weight", columns, self.outs)
-        self.bias = stack.optional(f"{path}.lin.bias", self.outs)
-        self.count = self.hops(modules[0])
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.weight = site.matrix("lin.weight", self.outs)
+        self.bias = site.optional("lin.bias", self.outs)
+        self.count = self.hops(site.modules[0])
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         mapped = propagate_and_project(at, "gcn", value, self.weight, need, self.count)

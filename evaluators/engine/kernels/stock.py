@@ -1,7 +1,6 @@
 """Modules that have no kernel of their own: each network's own module, one after the other."""
 
 import copy
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +8,8 @@ from torch_geometric.nn import MessagePassing
 
 from evaluators._faults import network_fault
 from evaluators.engine.kernels._base import Kernel, Pass
-from evaluators.engine.stack import Columns, Stack, exact, places
+from evaluators.engine.kernels._site import Site
+from evaluators.engine.stack import Columns, exact, places
 from evaluators.engine.values import Value, dense, head
 
 
@@ -37,13 +37,12 @@ class Stock(Kernel):
     def signature(cls, module: nn.Module) -> str:
         return repr(module)
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        stack.keep(path)
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        site.stack.keep(site.path)
+        device = site.stack.device
         self._places = [
-            places(own).to(stack.device) if _is_padded(own) else slice(None) for own in columns
+            places(own).to(device) if _is_padded(own) else slice(None) for own in site.columns
         ]
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:

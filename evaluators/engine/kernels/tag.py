@@ -1,13 +1,11 @@
 """Topology adaptive convolution on CSR: a polynomial of the normalized adjacency matrix."""
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 from torch_geometric.nn import TAGConv
 
 from evaluators.engine.kernels._base import Pass, biased, propagates_first
 from evaluators.engine.kernels._convolution import Convolution
-from evaluators.engine.stack import Columns, Stack
+from evaluators.engine.kernels._site import Site
 from evaluators.engine.values import Value, dense, head, project
 
 
@@ -36,14 +34,12 @@ class Tag(Convolution):
     def signature(cls, module: nn.Module) -> str:
         return f"hops={module.K}, bias={module.bias is not None}"
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
-        self.count = self.hops(modules[0])
-        names = [f"{path}.lins.{k}.weight" for k in range(self.count + 1)]
-        self.weights = [stack.matrix(name, columns, self.outs) for name in names]
-        self.bias = stack.optional(f"{path}.bias", self.outs)
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.count = self.hops(site.modules[0])
+        names = [f"lins.{k}.weight" for k in range(self.count + 1)]
+        self.weights = [site.matrix(name, self.outs) for name in names]
+        self.bias = site.optional("bias", self.outs)
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         if propagates_first(at, value, self.weights[0].size(2)):

@@ -12,7 +12,8 @@ from torch_geometric.nn import TransformerConv
 from evaluators.engine.edges import Edges
 from evaluators.engine.kernels._attention import Attention, attend, by_head, run_by_run
 from evaluators.engine.kernels._base import Pass, biased
-from evaluators.engine.stack import Columns, Stack, places, wide
+from evaluators.engine.kernels._site import Site
+from evaluators.engine.stack import Columns, places, wide
 from evaluators.engine.values import Value, head, project
 
 
@@ -30,14 +31,12 @@ class Transformer(Attention):
         bias = module.get_submodule("lin_key").bias is not None
         return f"{super().signature(module)}, bias={bias}"
 
-    def __init__(
-        self, stack: Stack, path: str, modules: Sequence[nn.Module], columns: Sequence[Columns]
-    ) -> None:
-        super().__init__(stack, path, modules, columns)
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
         # Of those who send, and of those who receive, who are fewer.
-        self.sent = _joined(stack, path, ("lin_key", "lin_value"), columns, self.outs)
-        self.received = _joined(stack, path, ("lin_query", "lin_skip"), columns, self.outs)
-        self.scale = int(modules[0].out_channels) ** -0.5  # type: ignore[arg-type]
+        self.sent = _joined(site, ("lin_key", "lin_value"), self.outs)
+        self.received = _joined(site, ("lin_query", "lin_skip"), self.outs)
+        self.scale = int(site.modules[0].out_channels) ** -0.5  # type: ignore[arg-type]
 
     def __call__(self, at: Pass, value: Value, need: int) -> Value:
         rows, columns = at.field.rows(need), at.field.rows(need + 1)
@@ -73,20 +72,17 @@ class _Dots(Function):
 
 
 def _joined(
-    stack: Stack,
-    path: str,
-    maps: Sequence[str],
-    columns: Sequence[Columns],
-    outs: Sequence[Columns],
+    site: Site, maps: Sequence[str], outs: Sequence[Columns]
 ) -> tuple[Tensor, Tensor | None]:
     """Weights [K, in, out * maps] and biases [K, 1, out * maps] of several linear maps."""
-    weight = stack.matrices([f"{path}.{name}.weight" for name in maps], columns, outs)
-    if not stack.has(f"{path}.{maps[0]}.bias"):
+    names = [site.name(f"{name}.weight") for name in maps]
+    weight = site.stack.matrices(names, site.columns, outs)
+    if not site.has(f"{maps[0]}.bias"):
         return weight, None
     width = wide(outs[0])
 
     def block(start: int) -> Callable[[Tensor, int], Tensor]:
         return lambda leaf, run: leaf[0, start + places(outs[run])]
 
-    selectors = {f"{path}.{name}.bias": block(i * width) for i, name in enumerate(maps)}
-    return weight, stack.leaf((1, width * len(maps)), selectors)
+    selectors = {site.name(f"{name}.bias"): block(i * width) for i, name in enumerate(maps)}
+    return weight, site.stack.leaf((1, width * len(maps)), selectors)
