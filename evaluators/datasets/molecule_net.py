@@ -46,16 +46,7 @@ def build(
     Raises:
         DatasetError: RDKit or the files are missing; a regression set; no such target.
     """
-    if subset in get_args(Regression):
-        raise DatasetError(
-            f"molecule_net {subset} is a regression set, and regression is not supported yet; "
-            "take a classification set such as BBBP"
-        )
-    if importlib.util.find_spec("rdkit") is None:
-        raise DatasetError(
-            "molecule_net needs RDKit, which the extra `molecules` brings: "
-            'pip install "gnn-nas[molecules]"'
-        )
+    _check_readable(subset)
     graphs = read_public(MoleculeNet, root, subset.lower(), name=subset)
     labels = torch.cat([graph.y for graph in graphs])
     if target >= labels.size(1):
@@ -66,3 +57,16 @@ def build(
     y = torch.nan_to_num(labels[:, target], nan=UNKNOWN).long()
     masks = by_ratio(y, train_ratio=train_ratio, val_ratio=val_ratio, seed=seed)
     return graph_dataset(graphs, y, masks, name=f"molecule_net {subset}", metric="roc_auc")
+
+
+def _check_readable(subset: str) -> None:
+    if subset in get_args(Regression):
+        raise DatasetError(
+            f"molecule_net {subset} is a regression set, and regression is not supported yet; "
+            "take a classification set such as BBBP"
+        )
+    if importlib.util.find_spec("rdkit") is None:
+        raise DatasetError(
+            "molecule_net needs RDKit, which the extra `molecules` brings: "
+            'pip install "gnn-nas[molecules]"'
+        )

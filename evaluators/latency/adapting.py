@@ -65,15 +65,10 @@ def adapt(
     with Bench(plan, device, runtime, say) as bench:
         for found in _timed(bench, chosen, seconds):
             report(Probed(len(found), len(chosen)))
-    predictors = {
-        metric: _adapted(predictor, found, metric)
-        for metric, predictor in source.predictors.items()
-        if found.known(metric).sum() >= _LEAST_PROBES
-    }
     return replace(
         Profile.begun(device, runtime, source.plan),
         samples=found,
-        predictors=predictors,
+        predictors=_adapted(source, found),
         seen=source.seen,
         drawn=len(chosen),
         origin=source.name,
@@ -111,12 +106,17 @@ def _timed(bench: Bench, chosen: Sequence[Case], seconds: float) -> Iterator[Sam
         )
 
 
-def _adapted(predictor: Predictor, found: Samples, metric: str) -> Predictor:
-    known = np.flatnonzero(found.known(metric))
-    sizes = found.sizes()
-    return predictor.adapted(
-        found.works[known], [sizes[i] for i in known], found.column(metric)[known].tolist()
-    )
+def _adapted(source: Profile, found: Samples) -> dict[str, Predictor]:
+    """Of each metric that was measured often enough."""
+    predictors, sizes = {}, found.sizes()
+    for metric, predictor in source.predictors.items():
+        known = np.flatnonzero(found.known(metric))
+        if len(known) >= _LEAST_PROBES:
+            measured = found.column(metric)[known].tolist()
+            predictors[metric] = predictor.adapted(
+                found.works[known], [sizes[i] for i in known], measured
+            )
+    return predictors
 
 
 def choose(source: Profile, probes: int) -> list[Case]:
