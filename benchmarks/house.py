@@ -205,6 +205,8 @@ def main() -> None:
         if arguments.before:
             trees = {arguments.before: stack.enter_context(tree_of(arguments.before)), **trees}
             options += f" --before {arguments.before}"
+        if arguments.data_root:
+            options += " --data-root data"
 
         def run(section: str) -> tuple[str, list[Row]]:
             if section == "share":
