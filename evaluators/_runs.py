@@ -108,11 +108,13 @@ class Run:
         state.best_train_loss = train_loss
         return True
 
-    def best_metrics(self, y: Tensor) -> dict[str, float]:
-        """The metrics of the best epoch, on validation labels [U]."""
+    def measure(self, y: Tensor) -> None:
+        """Take down the metrics of the best epoch, on validation labels [U], where there is one."""
         state = self.state
+        if not state.epoch:
+            return
         validation = metrics.all_metrics(state.best_logits, y)
-        return {f"val_{name}": value for name, value in validation.items()} | {
+        state.metrics = {f"val_{name}": value for name, value in validation.items()} | {
             "train_loss": state.best_train_loss,
             "best_epoch": float(state.best_epoch),
             "train_seconds": state.seconds,

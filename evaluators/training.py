@@ -19,7 +19,6 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Lt
-from torch import Tensor
 
 from evaluators import checkpoint
 from evaluators._batches import batches_of
@@ -134,15 +133,17 @@ class _Training:
         if fault is not None:
             return Evaluation(fault.epoch, seconds=seconds, failure=fault.failure, notes=notes)
         y = batches_of(job.dataset).dataset.y
+        for run in runs:
+            run.measure(y[run.fold.val])
         if not all(run.is_done for run in runs):
             epoch = min(run.state.epoch for run in runs)
             # The weights that it would begin with again are not worth a file.
             has_begun = any(run.state.epoch for run in runs)
-            artifact = self._save(job, runs, y, final=False) if has_begun else None
+            artifact = self._save(job, runs, final=False) if has_begun else None
             seconds += time.perf_counter() - began
             return Evaluation(epoch, {}, seconds, artifact, early="stopped", notes=notes)
-        measured = self._average([run.best_metrics(y[run.fold.val]) for run in runs])
-        artifact = self._save(job, runs, y, final=job.until_epoch >= self.epochs)
+        measured = self._average([run.state.metrics for run in runs])
+        artifact = self._save(job, runs, final=job.until_epoch >= self.epochs)
         seconds += time.perf_counter() - began
         return Evaluation(job.until_epoch, measured, seconds, artifact, notes=notes)
 
@@ -208,14 +209,11 @@ class _Training:
             means[self.stderr] = stdev(values) / math.sqrt(len(values))
         return means
 
-    def _save(self, job: Job, runs: Sequence[Run], y: Tensor, *, final: bool) -> Artifact:
-        for run in runs:
-            if run.state.epoch:
-                run.state.metrics = run.best_metrics(y[run.fold.val])
-            if not final:
-                run.state.current = {
-                    name: tensor.cpu().clone() for name, tensor in run.network.state_dict().items()
-                }
+    def _save(self, job: Job, runs: Sequence[Run], *, final: bool) -> Artifact:
+        for run in runs if not final else ():
+            run.state.current = {
+                name: tensor.cpu().clone() for name, tensor in run.network.state_dict().items()
+            }
         states = [run.state for run in runs]
         return checkpoint.write(
             job.store, self._identity(job), runs[0].signatures, states, final=final
