@@ -126,7 +126,7 @@ def _bounds(metadata: Sequence[Any]) -> str:
     parts: list[Any] = []
     for item in metadata:
         parts += item if isinstance(item, annotated_types.GroupedMetadata) else [item]
-    said = [f"{sign} {getattr(p, n)}" for p in parts for n, sign in _BOUNDS if hasattr(p, n)]
+    said = [f"{sign} {getattr(p, n):,}" for p in parts for n, sign in _BOUNDS if hasattr(p, n)]
     more = [
         "not empty"
         for part in parts

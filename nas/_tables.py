@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt, MinLen, doc
+from annotated_types import Ge, Gt, Le, Lt, MinLen, doc
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from nas import constraints as bounds
@@ -23,6 +23,8 @@ _TARGET = doc("{ objective = number, ... }, as { val_accuracy = 0.9 }")
 _DEVICE = doc(
     "the name of a profile (`nas latency devices` lists them), or the path of its .npz file"
 )
+# Beyond any search, and within the integers of every database.
+_MOST = 1_000_000_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _METRIC = re.compile(r"[a-z][a-z0-9_]*")
 _START = re.compile(r"study:.+")
@@ -99,7 +101,7 @@ class StudyTable(Table):
         tuple[Annotated[Mapping[str, str | int | float], AfterValidator(FrozenMapping)] | str, ...],
         _STARTS,
     ] = ()
-    batch: Annotated[int, Ge(1)] | None = None
+    batch: Annotated[int, Ge(1), Le(_MOST)] | None = None
 
     @field_validator("name")
     @classmethod
@@ -121,11 +123,15 @@ class StudyTable(Table):
     @field_validator("constraints")
     @classmethod
     def _constraints(cls, constraints: tuple[str, ...]) -> tuple[str, ...]:
+        seen: dict[str, str] = {}
         for text in constraints:
             try:
-                searchable(bounds.parse(text).metric)
+                bound = bounds.parse(text)
+                searchable(bound.metric)
             except UsageError as error:
                 raise ValueError(str(error)) from error
+            if (first := seen.setdefault(str(bound), text)) is not text:
+                raise ValueError(f"expected each bound once, got {shown([first, text])}")
         return constraints
 
     @field_validator("start")
@@ -147,12 +153,12 @@ class BudgetTable(Table):
         no_progress: stop after this many trials in a row without a better one.
     """
 
-    trials: Annotated[int, Ge(1)] | None = None
+    trials: Annotated[int, Ge(1), Le(_MOST)] | None = None
     seconds: Annotated[float, Gt(0)] | None = None
     target: (
         Annotated[Mapping[str, float], AfterValidator(FrozenMapping), MinLen(1), _TARGET] | None
     ) = None
-    no_progress: Annotated[int, Ge(1)] | None = None
+    no_progress: Annotated[int, Ge(1), Le(_MOST)] | None = None
 
 
 class HalvingTable(Table):
@@ -168,14 +174,14 @@ class HalvingTable(Table):
     """
 
     epochs: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
-    reduction: Annotated[int, Ge(2)] = 3
+    reduction: Annotated[int, Ge(2), Le(_MOST)] = 3
     mode: Literal["asynchronous", "successive"] = "asynchronous"
-    bracket: Annotated[int, Ge(2)] | None = None
+    bracket: Annotated[int, Ge(2), Le(_MOST)] | None = None
 
     @property
     def competing(self) -> int:
         """How many trials compete in a bracket."""
-        return self.bracket or self.reduction ** len(self.epochs)
+        return min(self.bracket or self.reduction ** len(self.epochs), _MOST)
 
     @field_validator("epochs")
     @classmethod

@@ -26,6 +26,11 @@ _MEANT = (
     (r"^Expected '=' after a key in a key/value pair$", "expected key = value"),
     (r"^Expected newline or end of document.*$", "expected one key = value in a line"),
     (r"^Illegal character '.n'$", "text in quotes ends in its line; close the quotes"),
+    (r"^Unclosed (.*)$", r"the \1 has no end; close it"),
+    (
+        r"^(Illegal|Found invalid) character (.*)$",
+        r"the character \2 stands in no TOML; leave it out",
+    ),
     (r"^Unterminated string$", "text in quotes has no end; close the quotes"),
 )
 # Options of a dataset that name files of the user.
@@ -97,7 +102,10 @@ def _is_file(table: str, key: str, value: Any) -> bool:
 
 
 def _beside(folder: Path, value: str) -> str:
-    return str((folder / Path(value).expanduser()).resolve())
+    try:
+        return str((folder / Path(value).expanduser()).resolve())
+    except (ValueError, RuntimeError):  # a zero byte; the home of nobody: it will not be found
+        return value
 
 
 def overridden(raw: Raw, overrides: Sequence[str], tables: Sequence[str]) -> Raw:

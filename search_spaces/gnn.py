@@ -51,7 +51,7 @@ Normalization = Literal["none", "batch", "layer"]
 Connectivity = Literal["plain", "residual", "dense", "jk"]
 Readout = Literal["sum", "mean", "max"]
 Aggregation = Literal["mean", "max", "sum"]
-Count = Annotated[int, Ge(1)]
+Count = Annotated[int, Ge(1), Le(65_536)]
 # Each layer has decisions of its own, so a bound keeps a slip of the pen from making thousands.
 Depth = Annotated[int, Ge(1), Le(64)]
 CountOrNone = Annotated[int, Ge(0), Le(64)]

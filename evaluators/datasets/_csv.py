@@ -70,6 +70,8 @@ def read_table(path: Path) -> Table:
         raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is no CSV file: expected UTF-8 text; save it so") from error
+    except ValueError as error:  # of the path
+        raise DatasetError(f"there is no file {path}: {error}") from error
     except csv.Error as error:
         raise DatasetError(f"{path} cannot be read as CSV: {error}") from error
     if not lines:

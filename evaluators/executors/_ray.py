@@ -162,8 +162,8 @@ def _unreachable(address: str, error: Exception) -> UsageError:
     )
     if not address:
         what, remedy = "a Ray cluster of this machine cannot be started", "see /tmp/ray"
-    first_line = (str(error).strip().splitlines() or [""])[0]
-    return UsageError(f"{what}: {type(error).__name__}: {first_line}; {remedy}")
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return UsageError(f"{what}: {first_line}; {remedy}")
 
 
 def _reach(address: str) -> None:

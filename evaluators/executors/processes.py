@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from pebble import ProcessExpired, ProcessPool
 
 from evaluators.executors import _worker
@@ -33,9 +33,9 @@ from search_spaces import PluginError
 
 def build(
     *,
-    workers: Annotated[int, Ge(1)] = 1,
+    workers: Annotated[int, Ge(1), Le(1_024)] = 1,
     timeout_seconds: Annotated[float, Gt(0)] | None = None,
-    memory_gb: Annotated[float, Gt(0)] | None = None,
+    memory_gb: Annotated[float, Ge(0.1), Le(1_000_000)] | None = None,
 ) -> Executor:
     """The executor. On Linux, the thread that submits first must live as long as the executor.
 
