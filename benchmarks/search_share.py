@@ -174,7 +174,7 @@ def cells(found: Mapping[str, float]) -> list[str]:
 
 def main() -> None:
     parser = command_line(__doc__, f"{QUICK_TRIALS} trials, one round", DOCUMENT)
-    parser.add_argument("--data-root", type=Path, default=TREE / "data", metavar="DIR")
+    parser.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
     parser.add_argument("--before", type=Path, metavar="TREE", help="another revision's source")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     arguments = parser.parse_args()

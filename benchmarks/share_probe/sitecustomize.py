@@ -81,7 +81,8 @@ class Clock:
 
 def install(clock: Clock) -> None:
     """Time all imports from here on, and in what they load, the functions of the phases."""
-    original = _frozen_importlib._find_and_load
+    machinery: Any = _frozen_importlib
+    original = machinery._find_and_load
 
     def find_and_load(name: str, *args: Any) -> ModuleType:
         module: ModuleType = clock.call(0, original, (name, *args), {})
@@ -89,7 +90,7 @@ def install(clock: Clock) -> None:
             watch(clock, sys.modules.get(name, module))
         return module
 
-    _frozen_importlib._find_and_load = find_and_load
+    machinery._find_and_load = find_and_load
 
 
 def watch(clock: Clock, module: ModuleType) -> None:
@@ -99,14 +100,13 @@ def watch(clock: Clock, module: ModuleType) -> None:
     vars(module)["_is_watched"] = True
     for phase, (_, modules) in enumerate(PHASES.items()):
         for name, functions in modules.items():
-            is_meant = module.__name__.startswith(name) if name[-1] == "." else None
-            if is_meant if is_meant is not None else module.__name__ == name:
+            if module.__name__ == name or (name[-1] == "." and module.__name__.startswith(name)):
                 _watch(clock, phase, module, set(functions.split()))
                 return
 
 
 def _watch(clock: Clock, phase: int, module: ModuleType, names: set[str]) -> None:
-    owners = [module, *(v for v in vars(module).values() if isinstance(v, type))]
+    owners: list[Any] = [module, *(v for v in vars(module).values() if isinstance(v, type))]
     for owner in owners:
         if owner is not module and owner.__module__ != module.__name__:
             continue
