@@ -5,18 +5,16 @@ disk and renamed, so that whatever bears a name is complete.
 """
 
 import hashlib
-import os
 import re
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from evaluators.replacing import PARTIAL, replacing
 from evaluators.values import Artifact
 from search_spaces import UsageError
 
-_PARTIAL = ".partial-"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -53,17 +51,8 @@ def write(store: str, content: bytes | memoryview) -> Artifact:
     if target.exists():
         return artifact
     _make_folder(target.parent, store)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=_PARTIAL)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _flush_folder(target.parent)
+    with replacing(target) as partial:
+        partial.write_bytes(content)
     return artifact
 
 
@@ -100,14 +89,18 @@ def verified(artifact: Artifact) -> Path:
         ArtifactError: it is not there, or its bytes have changed.
     """
     place = path(artifact)
-    with place.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != artifact.sha256:
+    if sha256_of(place) != artifact.sha256:
         raise ArtifactError(
             f"the artifact {place} is damaged: its hash differs; restore it from a backup, or "
             "delete it, so that it is made again"
         )
     return place
+
+
+def sha256_of(place: Path) -> str:
+    """The hash of a file's content."""
+    with place.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def stored(store: str) -> Iterator[Artifact]:
@@ -130,7 +123,7 @@ def remove(artifact: Artifact) -> int:
 
 def remove_partial(store: str, min_age_seconds: float = 3600.0) -> None:
     """Delete what processes that were killed while writing have left behind."""
-    for place in store_path(store).glob(f"[0-9a-f][0-9a-f]/{_PARTIAL}*"):
+    for place in store_path(store).glob(f"[0-9a-f][0-9a-f]/{PARTIAL}*"):
         if time.time() - place.stat().st_mtime > min_age_seconds:
             place.unlink(missing_ok=True)
 
@@ -148,14 +141,3 @@ def _place(artifact: Artifact) -> Path:
     if not _SHA256.fullmatch(artifact.sha256):
         raise ArtifactError(f'expected 64 hex digits as an artifact, got "{artifact.sha256}"')
     return store_path(artifact.store) / artifact.sha256[:2] / artifact.sha256
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a rename durable; Windows cannot open folders, and needs no such step."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

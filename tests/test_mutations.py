@@ -138,8 +138,8 @@ MUTATIONS = (
     ),
     Mutation(
         "a damaged artifact is not read",
-        "if found != artifact.sha256:",
-        "if len(found) != len(artifact.sha256):",
+        "if sha256_of(place) != artifact.sha256:",
+        "if len(sha256_of(place)) != len(artifact.sha256):",
         ("tests/evaluators/test_checkpoint.py::test_a_damaged_file_is_refused",),
     ),
     Mutation(

@@ -24,6 +24,7 @@ from evaluators.latency.profiled import Profile, Range
 from evaluators.latency.samples import ARRAYS, TIMINGS, Samples, plain
 from evaluators.latency.tracing import WORK
 from evaluators.latency.values import Device, ProfileError
+from evaluators.replacing import replacing
 from search_spaces.errors import did_you_mean
 
 __all__ = [
@@ -139,7 +140,9 @@ def save_profile(profile: Profile, path: Path) -> None:
         ProfileError: the folder cannot be written to.
     """
     try:
-        _replace(path, _content(profile))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            partial.write_bytes(_content(profile))
     except OSError as error:
         raise _unwritable(path.parent, error) from error
 
@@ -149,21 +152,6 @@ def _unwritable(folder: Path, error: OSError) -> ProfileError:
         f"the profile cannot be written to {folder}: {error.strerror}; name another folder with "
         f"--devices or {FOLDER_VARIABLE}"
     )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _missing(path: Path, asked: str) -> str:

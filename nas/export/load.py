@@ -5,13 +5,13 @@ is opened. Each file is compared with its size and hash first; nothing is unpick
 damage, not authorship: a program from a stranger stays a stranger's program.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from evaluators.artifacts import sha256_of
 from nas.export._base import BundleError, Exporter, Runnable
 from nas.export._inputs import check_inputs
 from nas.export._manifest import NAME, FileEntry, Manifest, read_manifest
@@ -119,8 +119,7 @@ def _check_file(path: Path, entry: FileEntry) -> None:
             f"{path} is damaged: it has {size} bytes, the manifest says {entry.bytes}; "
             "copy it again"
         )
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(path)
     if found != entry.sha256:
         raise BundleError(
             f"{path} is damaged or was changed: its SHA-256 is {found[:12]}..., the manifest says "

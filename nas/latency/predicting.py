@@ -1,11 +1,11 @@
 """What a device's profile says of a study's architectures, before any of them is trained."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluators.artifacts import sha256_of
 from evaluators.facts import CandidateError
 from evaluators.latency.device import this_device
 from evaluators.latency.profile import SUFFIX, devices_folder, load_profile, profile_path
@@ -138,8 +138,7 @@ def open_latency(table: LatencyTable, task: Task, edge_index: "Tensor | None") -
                 f'{key}: expected that of the profile "{profile.name}", {has[key]}, got {value}; '
                 f"{hint}"
             )
-    path = profile_path(table.device)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256_of(profile_path(table.device))
     return Latency(profile, digest, _workload(table, task, edge_index))
 
 

@@ -1,8 +1,6 @@
 """Writing a study to a file that any other database can take it from."""
 
 import base64
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -10,6 +8,7 @@ from typing import Any, TextIO
 import sqlalchemy as sa
 
 from evaluators import Artifact, artifacts
+from evaluators.replacing import replacing
 from nas.record import ENDED
 from nas.store import schema
 from nas.store.moving import (
@@ -38,20 +37,10 @@ def export_to_file(
     if to.exists():
         raise StoreError(f"{to} is there already; delete it, or name another file")
     try:
-        handle, temporary = tempfile.mkstemp(dir=to.parent, prefix=f".{to.name}.", suffix=".part")
+        with replacing(to) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+            return export_study(store, name, file, with_artifacts=with_artifacts)
     except OSError as error:
         raise StoreError(f"{to} cannot be written: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            counts = export_study(store, name, file, with_artifacts=with_artifacts)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(to)
-    except OSError as error:
-        raise StoreError(f"{to} cannot be written: {error.strerror}") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return counts
 
 
 def export_study(
