@@ -40,7 +40,7 @@ def store_url(folder: Path) -> str:
 
 
 def write(store: str, content: bytes | memoryview) -> Artifact:
-    """Store the content and return its artifact; content that is there already is kept.
+    """Store the content and return its artifact; it is kept where it is there, whole.
 
     Raises:
         ArtifactError: there is no such folder here, and it cannot be made.
@@ -48,7 +48,7 @@ def write(store: str, content: bytes | memoryview) -> Artifact:
     """
     artifact = Artifact(store, hashlib.sha256(content).hexdigest())
     target = _place(artifact)
-    if target.exists():
+    if intact(artifact):
         return artifact
     _make_folder(target.parent, store)
     with replacing(target) as partial:

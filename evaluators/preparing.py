@@ -46,10 +46,12 @@ def prepare(job: PreparationJob) -> Advance:
                 while run.epoch < job.until_epoch and not stopping.requested():
                     run.advance()
                     spent = time.perf_counter() - began
-                    if job.pause_seconds is not None and spent > job.pause_seconds:
-                        break
                     if job.timeout_seconds is not None and spent > job.timeout_seconds:
-                        raise _failed("timeout", f"its time was over in epoch {run.epoch + 1}")
+                        run.epoch -= 1  # it is not recorded
+                        limit = f"{job.timeout_seconds:g} seconds"
+                        raise _failed("timeout", f"one epoch takes longer than {limit}")
+                    if spent > _pause_seconds(job):
+                        break
         except CandidateError as error:
             seconds = time.perf_counter() - began
             return Advance(run.epoch, seconds=seconds, failure=error.failure)
@@ -57,6 +59,12 @@ def prepare(job: PreparationJob) -> Advance:
     last = run.done[-1].metrics if run.done else {}
     seconds = time.perf_counter() - began
     return Advance(run.epoch, last, seconds, artifact, epochs=tuple(run.done))
+
+
+def _pause_seconds(job: PreparationJob) -> float:
+    """Half of the time that it has at most, so that the epoch after is not cut off."""
+    half = math.inf if job.timeout_seconds is None else job.timeout_seconds / 2
+    return half if job.pause_seconds is None else min(half, job.pause_seconds)
 
 
 def weights(artifact: Artifact) -> dict[str, Tensor]:
@@ -98,7 +106,7 @@ class _Run:
     def advance(self) -> None:
         """One epoch more."""
         seed_torch(self.job.seed, 0, self.epoch + 1)
-        metrics = {n: float(v) for n, v in self.preparer.epoch(self.epoch + 1).items()}
+        metrics = _numbers(self.preparer.epoch(self.epoch + 1), self.job.label)
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise _failed("divergence", f"{name} is {value} in epoch {self.epoch + 1}")
@@ -107,7 +115,9 @@ class _Run:
         self.done.append(PreparedEpoch(self.epoch, metrics, distribution))
 
     def save(self) -> Artifact:
-        tensors = {n: t.detach().cpu().contiguous() for n, t in self.preparer.state_dict().items()}
+        # Cloned: two names of one tensor are two in the file.
+        state = self.preparer.state_dict().items()
+        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state}
         header = {"format": _FORMAT, "of": self.identity, "epoch": self.epoch}
         return artifacts.write(self.job.store, save(tensors, {"preparation": json.dumps(header)}))
 
@@ -116,15 +126,24 @@ def _failed(kind: Any, message: str) -> CandidateError:
     return CandidateError(Failure(kind, message))
 
 
+def _numbers(metrics: Mapping[str, float], label: str) -> dict[str, float]:
+    try:
+        return {name: float(value) for name, value in metrics.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise PluginError(
+            f"{label}: epoch: expected it to return numbers by name, got {metrics!r}"
+        ) from None
+
+
 def _checked(
     distribution: Mapping[str, Sequence[float]], space: SearchSpace, label: str
 ) -> dict[str, tuple[float, ...]]:
     checked = {}
     for name, row in distribution.items():
-        values = tuple(float(value) for value in row)
         decision = space.by_name.get(name)
         if decision is None:
             raise PluginError(f'{label}: distribution over "{name}", which is no decision')
+        values = tuple(float(value) for value in row)
         wanted = len(decision.choices)
         is_positive = len(values) == wanted and min(values) >= 0
         if not (is_positive and math.isclose(sum(values), 1, abs_tol=1e-4)):

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from evaluators.preparation import Advance, Preparation
+from nas._options import thaw
 from nas.store.ledger import Ledger
 from nas.store.schema import preparation_epochs as epochs
 from nas.store.schema import preparations as table
@@ -49,7 +50,7 @@ def lease(book: Ledger, preparation: Preparation) -> Lease:
 
 
 def record(book: Ledger, preparation: Preparation, advance: Advance, since: int) -> None:
-    """Record a stretch of a preparation that this run has the lease of.
+    """Record a stretch of a preparation, unless another run has taken it over meanwhile.
 
     Args:
         since: the epoch that it went on from. What was recorded behind that, with a checkpoint
@@ -58,13 +59,13 @@ def record(book: Ledger, preparation: Preparation, advance: Advance, since: int)
 
     def body(connection: sa.Connection, _study: Mapping[str, Any]) -> None:
         change = sa.update(table).where(*_which(book, preparation), table.c.run_id == book.run_id)
-        connection.execute(
-            change.values(
-                epoch=advance.epoch,
-                artifact=advance.artifact.sha256 if advance.artifact else None,
-                seconds=table.c.seconds + advance.seconds,
-            )
+        change = change.values(
+            epoch=advance.epoch,
+            artifact=advance.artifact.sha256 if advance.artifact else None,
+            seconds=table.c.seconds + advance.seconds,
         )
+        if not connection.execute(change).rowcount:
+            return
         of_it = (epochs.c.study_id == book.study, epochs.c.key == preparation.key)
         connection.execute(sa.delete(epochs).where(*of_it, epochs.c.epoch > since))
         rows = [
@@ -92,7 +93,7 @@ def _begun(book: Ledger, preparation: Preparation) -> dict[str, Any]:
     return {
         "study_id": book.study,
         "key": preparation.key,
-        "plugin": {"name": plugin.name, "options": dict(plugin.options)},
+        "plugin": {"name": plugin.name, "options": thaw(plugin.options)},
         "epochs": preparation.epochs,
         "passes": float(preparation.passes),
         "epoch": 0,

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from nas._options import freeze
 from nas.spec import StudySpec, spec_from_mapping
+from search_spaces.plugins import Plugin
 
 TWO_OBJECTIVES: Mapping[str, str] = {"val_accuracy": "maximize", "params": "minimize"}
 FOR_ONE_OBJECTIVE = ("agnn", "reinforce")
@@ -30,3 +32,11 @@ def fake_spec(trials: int | None = 12, strategy: str = "random", **tables: Any) 
     for table, content in tables.items():
         spec[table] = {**spec.get(table, {}), **content}
     return spec_from_mapping(spec, "a test")
+
+
+def preparing_spec(trials: int | None = 4, name: str = "fake", **tables: Any) -> StudySpec:
+    """A study with the strategy `fakes.preparing`; the table `strategy` has its options."""
+    options = freeze({"epochs": 6, **tables.pop("strategy", {})})
+    tables["study"] = {"name": name, **tables.get("study", {})}
+    spec = fake_spec(trials, "fakes.preparing", **tables)
+    return spec.model_copy(update={"strategy": Plugin("fakes.preparing", options)})
