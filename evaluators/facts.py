@@ -61,9 +61,10 @@ def facts(space: SearchSpace, architecture: Architecture, task: Task) -> dict[st
 
 
 def _finite(name: str, value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {value}, expected a finite number")
-    return value
+    number = float(value)  # of NumPy or torch, perhaps, which JSON does not have
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {number}, expected a finite number")
+    return number
 
 
 def _product(a: Tensor, b: Tensor) -> int:

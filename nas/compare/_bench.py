@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from evaluators import Artifact, Evaluation, Inheritance, Job, Table
 from evaluators.artifacts import store_path
-from evaluators.preparation import PreparationJob, Prepared
+from evaluators.preparation import PreparationJob, Prepared, Prepares
 from nas.compare._entrants import Entrant
 from nas.compare._run import ComparisonError
 from nas.constraints import Constraint
@@ -81,9 +81,14 @@ class Bench:
         return build_strategy(self._setup_of(entrant), f'comparing "{entrant.label}"')
 
     def charge(self, strategy: AnyStrategy) -> int:
-        """How many evaluations a strategy's preparation is worth, by the passes that it takes."""
-        preparation = strategy.preparation
+        """How many evaluations a strategy's preparation is worth, by the passes that it takes.
+
+        Nothing where the evaluator has the same: then every strategy has it.
+        """
+        preparation, evaluator = strategy.preparation, self.setup.evaluator
         if preparation is None:
+            return 0
+        if isinstance(evaluator, Prepares) and evaluator.preparation.key == preparation.key:
             return 0
         return math.ceil(preparation.passes / self.setup.evaluator.epochs)
 

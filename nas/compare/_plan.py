@@ -16,6 +16,7 @@ from nas.compare._run import Run
 from nas.compare._source import source_digest
 from nas.compare._workers import Task, Told, run_all
 from nas.setup import NUMERICS_VERSION, PYTHON_SPACE, Setup
+from nas.spec import StudySpec
 from nas.store import Store
 from nas.store.comparisons import store_run, stored_runs
 from nas.strategies import Objective
@@ -156,6 +157,7 @@ def _digest(setup: Setup, trials: int) -> str:
             "objectives": [list(pair) for pair in setup.objectives.items()],
             "constraints": [str(constraint) for constraint in setup.constraints],
             **_latency(setup),
+            **_extensions(spec),
             "batch": spec.study.batch,
             "trials": trials,
         }
@@ -169,6 +171,15 @@ def _latency(setup: Setup) -> dict[str, object]:
     return {"latency": {**setup.latency.bound_to(), "confidence": setup.spec.latency.confidence}}
 
 
+def _extensions(spec: StudySpec) -> dict[str, object]:
+    """What the networks depend on besides the space's decisions; nothing where there are none."""
+    return (
+        {"extensions": [[p.name, thaw(p.options)] for p in spec.extension]}
+        if spec.extension
+        else {}
+    )
+
+
 def _decisive_modules(setup: Setup) -> list[str]:
     """Whose code, besides the strategy's, decides what a run proposes and what is measured.
 
@@ -179,7 +190,11 @@ def _decisive_modules(setup: Setup) -> list[str]:
     foreign = sorted(c for c in choices if isinstance(c, str) and "." in c)
     named = [
         plugins.load(kind, plugin.name).__name__
-        for kind, plugin in (("space", spec.space), ("evaluator", spec.evaluator))
+        for kind, plugin in (
+            ("space", spec.space),
+            ("evaluator", spec.evaluator),
+            *(("extension", extension) for extension in spec.extension),
+        )
         if plugin.name != PYTHON_SPACE
     ]
     return [*RUNNING, *named, *foreign]
