@@ -7,7 +7,19 @@ boundary between a candidate's fault and the program's. They import torch, when 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from evaluators.preparation import (
+    Advance,
+    Preparation,
+    PreparationJob,
+    Prepared,
+    PreparedEpoch,
+    Preparer,
+    Prepares,
+)
 from evaluators.values import (
+    ALIKE,
+    FACTS,
+    PREDICTED,
     Artifact,
     Evaluation,
     Evaluator,
@@ -24,6 +36,10 @@ if TYPE_CHECKING:
     from evaluators._faults import CandidateError, network_fault
 
 __all__ = [
+    "ALIKE",
+    "FACTS",
+    "PREDICTED",
+    "Advance",
     "Artifact",
     "Batch",
     "Batches",
@@ -35,6 +51,12 @@ __all__ = [
     "InfrastructureError",
     "Inheritance",
     "Job",
+    "Preparation",
+    "PreparationJob",
+    "Prepared",
+    "PreparedEpoch",
+    "Preparer",
+    "Prepares",
     "Table",
     "batches_of",
     "network_fault",

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # Metrics that are computed of any network without training it (see `evaluators.facts`).
 FACTS = ("params", "macs", "peak_memory_bytes")
+# Those that a device's profile predicts, where it has samples of them, and the device itself gives.
+PREDICTED = ("latency_ms", "energy_mj")
 
 # The usual way to take weights over.
 ALIKE = "alike"

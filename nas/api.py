@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from evaluators import artifacts
-from evaluators.preparation import PreparedEpoch
+from evaluators import PreparedEpoch, artifacts
 from nas import study
 from nas.confirm import confirm
 from nas.export.bundle import export_trial
+from nas.latency.front import remeasure
 from nas.record import Confirmation, StudyStatus, TrialRecord
 from nas.setup import PYTHON_SPACE
 from nas.spec import StudySpec, load_spec, spec_from_mapping
@@ -114,7 +114,7 @@ class Study:
 
     def remeasure(self, *, progress: Report | None = None) -> list[TrialRecord]:
         """Measure the latency of what is not measured of the front, on this device; the front."""
-        return study.remeasure(
+        return remeasure(
             self.name,
             storage=self.storage,
             data_root=self.data_root,

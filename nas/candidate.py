@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evaluators import Artifact, Inheritance
+from evaluators import ALIKE, Artifact, Inheritance
 from evaluators.artifacts import intact
 from evaluators.checkpoint import best_metrics, best_weights
 from evaluators.executors import inline
-from evaluators.values import ALIKE
 from nas.executing import executed
 from nas.opening import opened
 from nas.record import TrialRecord

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from itertools import chain
 
-from evaluators import Evaluation, Executor
+from evaluators import Artifact, Evaluation, Executor
 from nas import budget as stopping
 from nas import judging
 from nas.apart import apart
@@ -24,10 +24,10 @@ from nas.proposing import Proposer
 from nas.record import TrialRecord
 from nas.recording import Recorder
 from nas.setup import Setup
-from nas.store import Store
 from nas.store.alive import BEAT_SECONDS
 from nas.store.ledger import Ledger
 from nas.store.owned import Company, Reserved
+from nas.strategies._base import AnyStrategy
 from nas.telling import Teller
 
 # How soon a driver notices that it is to stop; and how often one that has nothing to do looks at
@@ -41,21 +41,24 @@ class Driver:
     """One run of one study, from its first orphan to the end of its budget.
 
     Args:
+        dataset: sealed; None where the evaluator looks results up.
         tell: where the study stands.
     """
 
     def __init__(
-        self, store: Store, setup: Setup, book: Ledger, executor: Executor, jobs: Jobs, tell: Teller
+        self,
+        setup: Setup,
+        strategy: AnyStrategy,
+        book: Ledger,
+        executor: Executor,
+        dataset: Artifact | None,
+        tell: Teller,
     ) -> None:
-        self._store = store
-        self._setup = setup
-        self._book = book
-        self._executor = executor
-        self._jobs = jobs
+        self._setup, self._book, self._executor = setup, book, executor
         self._teller = tell
-        self._name = setup.spec.study.name
-        self._fold = RecordFold(setup)
-        self._proposer = Proposer(store, setup, book, self._fold)
+        self._jobs = jobs = Jobs(setup, book, dataset)
+        self._fold = RecordFold(setup, strategy)
+        self._proposer = Proposer(setup, book, self._fold)
         self._halving = Halving[Flying](setup, book)
         self._ready = Ready(setup.batch)
         self._recorder = Recorder(setup, book, jobs, tell.warn, self._ended)
@@ -176,8 +179,8 @@ class Driver:
         if standing.faults_in_a_row >= stopping.FAULTS_IN_A_ROW:
             raise StudyFailedError(
                 f"{standing.faults_in_a_row} candidates in a row failed, the last one with: "
-                f"{standing.last_fault}; see `nas trials {self._name}`, mend the cause, then go on "
-                f"with: nas resume {self._name}"
+                f"{standing.last_fault}; see `nas trials {self._book.name}`, mend the cause, then "
+                f"go on with: nas resume {self._book.name}"
             )
         return stopping.stop_reason(self._fold.budget, standing, self._book.seconds)
 
@@ -275,9 +278,10 @@ class Driver:
             ended = self._fold.standing.ended
             reason = f"the space is exhausted: all {ended} architectures are evaluated"
         reason = reason or self._stop_reason() or "all trials are given out"
-        status = self._store.status(self._name)
-        if status.trials.infeasible and not status.trials.complete:
-            trials = [t for t in self._store.trials(self._name) if t.state == "infeasible"]
+        store, name = self._book.store, self._book.name
+        counts = store.status(name).trials
+        if counts.infeasible and not counts.complete:
+            trials = [t for t in store.trials(name) if t.state == "infeasible"]
             nearest = min(trials, key=lambda t: (t.violation, t.number))
             bounds = ", ".join(str(c) for c in self._setup.constraints)
             reason += f"; none satisfied {bounds}, trial {nearest.number} came nearest"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from evaluators import Table
+from evaluators import PREDICTED, Table
 from evaluators.facts import CandidateError
-from evaluators.latency.values import PREDICTED, UnknownOperatorError
+from evaluators.latency.values import UnknownOperatorError
 from nas.constraints import Constraint, total_violation
 from nas.fold import remembered_facts
 from nas.setup import Setup

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from evaluators import Prepared
 from evaluators.facts import CandidateError
-from evaluators.preparation import Prepared
 from nas import budget as stopping
 from nas.record import TrialRecord
 from nas.setup import Setup
@@ -82,9 +82,9 @@ def prepared_for(strategy: AnyStrategy, setup: Setup) -> Prepared | None:
 class RecordFold:
     """The record folded so far: the strategy's state, the standing of the budget, what was seen."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, strategy: AnyStrategy) -> None:
         self._setup = setup
-        self.strategy = build_strategy(setup)
+        self.strategy = strategy
         self._state = begun(self.strategy, setup)
         done = prepared_for(self.strategy, setup)
         # The hash of what it proposes from, besides the record.

@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from evaluators import Artifact, Evaluation, Inheritance, Job
+from evaluators import ALIKE, Artifact, Evaluation, Inheritance, Job
 from evaluators.artifacts import intact
-from evaluators.values import ALIKE
 from nas.batches import Flying
 from nas.setup import LATENCY_NOTE, Setup
-from nas.store import Store
 from nas.store.ledger import Ledger
 
 
@@ -17,18 +15,11 @@ class Jobs:
     """Makes the jobs of a study.
 
     Args:
-        dataset: prepared; None where the evaluator looks results up.
-        artifacts: URL of the store that results are written to.
+        dataset: sealed; None where the evaluator looks results up.
     """
 
-    def __init__(
-        self, store: Store, setup: Setup, book: Ledger, dataset: Artifact | None, artifacts: str
-    ) -> None:
-        self._store = store
-        self._setup = setup
-        self._book = book
-        self._dataset = dataset
-        self._artifacts = artifacts
+    def __init__(self, setup: Setup, book: Ledger, dataset: Artifact | None) -> None:
+        self._setup, self._book, self._dataset = setup, book, dataset
 
     def key(self, trial: Flying) -> str:
         """Of the next rung."""
@@ -51,7 +42,7 @@ class Jobs:
     def job(self, trial: Flying) -> Job:
         """The job of the next rung, from the trial's last checkpoint."""
         until = self._setup.levels[trial.level]
-        job = self._setup.job(trial.architecture, self._dataset, self._artifacts, until)
+        job = self._setup.job(trial.architecture, self._dataset, self._book.artifacts, until)
         # A lost checkpoint costs time and nothing else: a shorter run is a prefix of a longer one.
         checkpoint = trial.checkpoint
         resume = checkpoint if checkpoint and intact(checkpoint) else None
@@ -79,15 +70,15 @@ class Jobs:
 
     def checkpoint(self, row: Mapping[str, Any]) -> Artifact | None:
         """The checkpoint of a recorded rung."""
-        return Artifact(self._artifacts, row["artifact"]) if row["artifact"] else None
+        return Artifact(self._book.artifacts, row["artifact"]) if row["artifact"] else None
 
     def _inherited(self, trial: Flying) -> Inheritance | None:
         """The weights that a trial starts from; None where its parent has left none."""
         if trial.inherit is None:
             return None
-        name, number = self._setup.spec.study.name, trial.inherit
-        parent = self._book.patience(lambda: self._store.trial(name, number))
+        book, number = self._book, trial.inherit
+        parent = book.patience(lambda: book.store.trial(book.name, number))
         if parent.artifact is None or parent.architecture is None:
             return None
-        artifact = Artifact(self._artifacts, parent.artifact)
+        artifact = Artifact(book.artifacts, parent.artifact)
         return Inheritance(artifact, parent.architecture, trial.inherit_by or ALIKE)

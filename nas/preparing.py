@@ -6,14 +6,21 @@ Several drivers may come: one has the lease, the others wait, and take it over w
 import time
 from collections.abc import Mapping
 
-from evaluators import Artifact, Evaluation, Executor
+from evaluators import (
+    Advance,
+    Artifact,
+    Evaluation,
+    Executor,
+    Preparation,
+    PreparationJob,
+    Prepared,
+    Prepares,
+)
 from evaluators.artifacts import intact
-from evaluators.preparation import Advance, Preparation, PreparationJob, Prepared, Prepares
 from nas.budget import StudyFailedError
 from nas.interrupt import Stop
 from nas.setup import Setup
 from nas.spec import SpecError, check_plugin
-from nas.store import Store
 from nas.store.ledger import Ledger
 from nas.store.preparations import lease, record
 from nas.strategies._base import AnyStrategy
@@ -52,17 +59,14 @@ class Preparing:
 
     def __init__(
         self,
-        store: Store,
         setup: Setup,
         book: Ledger,
         executor: Executor,
         dataset: Artifact | None,
         teller: Teller,
     ) -> None:
-        self._store, self._setup, self._book = store, setup, book
+        self._setup, self._book = setup, book
         self._executor, self._dataset, self._teller = executor, dataset, teller
-        self._name = setup.spec.study.name
-        self._artifacts = store.artifacts(self._name)
 
     def run(self, wanted: tuple[Preparation, ...], stop: Stop) -> Mapping[str, Prepared]:
         """All of them, done.
@@ -78,12 +82,12 @@ class Preparing:
                     raise KeyboardInterrupt
                 if bound is not None and self._book.seconds >= bound:
                     return {}  # the driver sees that too, and proposes nothing
-        return self._store.prepared(self._name) if wanted else {}
+        return self._book.store.prepared(self._book.name) if wanted else {}
 
     def _is_done(self, preparation: Preparation, stop: Stop) -> bool:
         """Go on with one, where that is this run's to do; else wait a moment."""
         leased = lease(self._book, preparation)
-        artifact = Artifact(self._artifacts, leased.artifact) if leased.artifact else None
+        artifact = Artifact(self._book.artifacts, leased.artifact) if leased.artifact else None
         # A lost checkpoint costs time and nothing else.
         checkpoint = artifact if artifact is not None and intact(artifact) else None
         since = leased.epoch if checkpoint is not None else 0
@@ -108,7 +112,7 @@ class Preparing:
             preparation=preparation,
             space=self._setup.space,
             dataset=self._dataset,
-            store=self._artifacts,
+            store=self._book.artifacts,
             seed=self._setup.spec.study.seed,
             until_epoch=preparation.epochs,
             resume=checkpoint,
@@ -119,7 +123,7 @@ class Preparing:
             raise StudyFailedError(
                 f"{job.label} failed in epoch {advance.epoch + 1} ({advance.failure.kind}): "
                 f"{advance.failure.message}; what it had recorded is kept: mend the cause, then go "
-                f"on with: nas resume {self._name}"
+                f"on with: nas resume {self._book.name}"
             )
         if isinstance(advance, Advance) and advance.epochs:
             record(self._book, preparation, advance, since)

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from nas.fold import RecordFold
 from nas.setup import Setup
-from nas.store import Store
 from nas.store.ledger import Ledger
 from nas.store.owned import Reserved
 from nas.strategies import Proposal
@@ -26,15 +25,12 @@ class Proposer:
         exhausted: whether nothing is left to propose.
     """
 
-    def __init__(self, store: Store, setup: Setup, book: Ledger, fold: RecordFold) -> None:
+    def __init__(self, setup: Setup, book: Ledger, fold: RecordFold) -> None:
         self._book = book
         self._fold = fold
         self._trials = setup.spec.budget.trials
         self._batch = setup.batch
-        with store.reading() as connection:
-            row = store.row(connection, setup.spec.study.name)
-        self._start = [Architecture.from_json(value) for value in row["start"]]
-        self.begun = int(row["next_ordinal"])
+        self.begun = book.begun
         self.exhausted = False
 
     @property
@@ -96,6 +92,6 @@ class Proposer:
         return proposed
 
     def _proposal(self, reserved: Reserved, pending: list[Architecture]) -> Proposal | None:
-        if reserved.ordinal < len(self._start):
-            return Proposal(reserved.ordinal, self._start[reserved.ordinal])
+        if reserved.ordinal < len(self._book.start):
+            return Proposal(reserved.ordinal, self._book.start[reserved.ordinal])
         return self._fold.propose(self._book, reserved, pending)

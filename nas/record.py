@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-from evaluators.latency.values import PREDICTED
+from evaluators import PREDICTED
 from nas.constraints import ends
 from search_spaces import Architecture
 from search_spaces.frozen import FrozenMapping

@@ -6,10 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from evaluators import Evaluator, Job, Table
-from evaluators.latency.values import PREDICTED
-from evaluators.preparation import Prepared, Prepares
-from evaluators.values import FACTS
+from evaluators import FACTS, PREDICTED, Evaluator, Job, Prepared, Prepares, Table
 from nas import rungs
 from nas.constraints import Constraint, ends, parse
 from nas.spec import SpecError, StudySpec, check_plugins
@@ -201,6 +198,8 @@ def prepare(
     with named(where, "evaluator"):
         task: Task = dataset.task if dataset is not None else module.task(**options)
         evaluator: Evaluator = module.build(task, **options)
+        if not hasattr(evaluator, "evaluate"):
+            raise UsageError(f"build: expected an evaluator of it, got {type(evaluator).__name__}")
     with named(where, "space"):
         if space is None:
             built = plugins.load("space", spec.space.name).build(task, **spec.space.options)

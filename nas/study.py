@@ -1,23 +1,22 @@
 """A study from its specification to the end of its budget: `search` and `resume`."""
 
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from evaluators import Artifact, Executor
+from evaluators import Artifact, Executor, Preparation
 from evaluators.errors import place
-from evaluators.latency.values import LatencyError
 from nas.budget import StudyFailedError
 from nas.driver import Driver
 from nas.executing import made_executor
 from nas.feasible import refuse_infeasible, refuse_never_timed
 from nas.fold import build_strategy
 from nas.interrupt import Stop, uninterrupted
-from nas.jobs import Jobs
+from nas.latency.front import may_measure, measure_when_finished, on_any_device
 from nas.opening import opened
 from nas.preparing import Preparing, preparations
-from nas.record import StudyStatus, TrialRecord
+from nas.record import StudyStatus
 from nas.setup import Setup, prepare, with_batch, with_budget, with_executor
 from nas.spec import SpecError, StudySpec
 from nas.starting import start_architectures
@@ -25,13 +24,12 @@ from nas.store import Store, StoreError, StoreFailedError
 from nas.store.ledger import Ledger
 from nas.store.new import NewStudy, create_study, refuse_existing
 from nas.store.patience import Patience
-from nas.store.runs import driving, heartbeat
+from nas.store.runs import heartbeat
 from nas.store.twin import Twin
+from nas.strategies._base import AnyStrategy
 from nas.telling import Report, Teller
 from search_spaces import Architecture, SearchSpace, UsageError
 from search_spaces.plugins import Plugin
-
-__all__ = ["check", "remeasure", "resume", "search", "work"]
 
 
 def search(
@@ -59,7 +57,8 @@ def search(
         KeyboardInterrupt: stopped; what was under way waits for `resume`.
     """
     store = Store(storage)
-    setup, start, executor = _checked(store, spec, data_root, space, where)
+    run, start = _checked(store, spec, data_root, space, where)
+    setup = run.setup
     dataset = setup.sealed(store.new_artifacts())
     new = NewStudy(
         name=spec.study.name,
@@ -73,7 +72,7 @@ def search(
     )
     create_study(store, new)
     # A worker may have been waiting for it, and be faster.
-    return _drive(store, setup, executor, dataset, progress, join=True)
+    return _drive(store, run, dataset, progress, join=True)
 
 
 def check(
@@ -88,22 +87,39 @@ def check(
 
     Args, Raises: as for `search`.
     """
-    setup, _, executor = _checked(Store(storage), spec, data_root, space, where)
-    executor.shutdown(wait=False)
-    return setup
+    run, _ = _checked(Store(storage), spec, data_root, space, where)
+    run.executor.shutdown(wait=False)
+    return run.setup
+
+
+@dataclass(frozen=True)
+class _Equipment:
+    """What a driver needs besides the database, made and checked before anything is written."""
+
+    setup: Setup
+    strategy: AnyStrategy
+    preparations: tuple[Preparation, ...]
+    executor: Executor
+
+    @classmethod
+    def of(cls, setup: Setup, where: str) -> "_Equipment":
+        strategy = build_strategy(setup, where)
+        wanted = preparations(setup, strategy, where)
+        executor = made_executor(setup.spec, where, prepares=bool(wanted))
+        return cls(setup, strategy, wanted, executor)
 
 
 def _checked(
     store: Store, spec: StudySpec, data_root: Path, space: SearchSpace | None, where: str
-) -> tuple[Setup, list[Architecture], Executor]:
-    """What a new study needs, in the order in which its parts can be refused."""
+) -> tuple[_Equipment, list[Architecture]]:
+    """What a new study needs, and begins with, in the order in which these can be refused."""
     refuse_existing(store, spec.study.name)
     setup = with_batch(prepare(spec, data_root, space, where=where))
     start = start_architectures(spec, setup.space, _fronts(store, spec, where), where)
-    prepares = preparations(setup, build_strategy(setup, where), where)
+    run = _Equipment.of(setup, where)
     refuse_never_timed(setup, where)
     refuse_infeasible(setup, where, start)
-    return setup, start, made_executor(spec, where, prepares=bool(prepares))
+    return run, start
 
 
 def resume(
@@ -137,7 +153,7 @@ def resume(
     wanted = None if trials is None else max(trials, begun)
 
     def changed(spec: StudySpec) -> StudySpec:
-        spec = _on_any_device(with_budget(spec, wanted, seconds), accept_device)
+        spec = on_any_device(with_budget(spec, wanted, seconds), accept_device)
         return with_executor(spec, executor)
 
     return _go_on(store, name, data_root, space, changed, progress, join=False)
@@ -162,51 +178,10 @@ def work(
     """
 
     def changed(spec: StudySpec) -> StudySpec:
-        return with_executor(_on_any_device(spec, accept_device), executor)
+        return with_executor(on_any_device(spec, accept_device), executor)
 
     store = Store.open_existing(storage)
     return _go_on(store, name, data_root, space, changed, progress, join=True)
-
-
-def remeasure(
-    name: str,
-    *,
-    storage: str,
-    data_root: Path,
-    progress: Report | None = None,
-    space: SearchSpace | None = None,
-) -> list[TrialRecord]:
-    """Measure the latency of a study's front on this device, and return the front as it is then.
-
-    What was measured well is kept, and only what is missing is measured.
-
-    Args:
-        progress, space: as for `search`.
-
-    Raises:
-        UsageError: the study predicts no latency; its profile is not of this device, or has
-            changed; another process drives the study.
-    """
-    store = Store.open_existing(storage)
-    where = f'study "{name}"'
-    if "latency" not in store.spec(name):
-        raise SpecError(f"{where} has no [latency]: nothing was predicted that could be measured")
-    study = opened(store, name, data_root, space, changed=lambda spec: _on_any_device(spec, True))
-    if study.setup.latency is not None and (refusal := study.setup.latency.refusal()):
-        raise UsageError(f"{where} cannot be measured here: {refusal}")
-    from nas.latency.remeasure import remeasure as measure_front
-
-    with driving(store, name):
-        measure_front(store, study.setup, Teller(store.status(name), None, progress).say)
-    return store.front(name)
-
-
-def _on_any_device(spec: StudySpec, accepted: bool) -> StudySpec:
-    """The specification, which accepts a profile of another machine where that is accepted."""
-    if spec.latency is None or not accepted:
-        return spec
-    latency = spec.latency.model_copy(update={"accept_device": True})
-    return spec.model_copy(update={"latency": latency})
 
 
 def _go_on(
@@ -223,17 +198,14 @@ def _go_on(
     status, spec = store.status(name), changed(StudySpec.from_json(store.spec(name)))
     wanted = spec.budget.trials
     is_done = status.state == "finished" and wanted is not None and status.trials.ended >= wanted
-    if is_done and not _may_measure(store, spec):
+    if is_done and not may_measure(store, spec):
         return status
     study = opened(store, name, data_root, space, changed=changed)
     if is_done:
-        _measure_front(store, study.setup, Teller(status, None, progress))
+        measure_when_finished(store, study.setup, Teller(status, None, progress))
         return store.status(name)
-    where = f'study "{name}"'
-    prepares = preparations(study.setup, build_strategy(study.setup, where), where)
-    executor = made_executor(spec, where, prepares=bool(prepares))
-    dataset = study.setup.sealed(study.artifacts)
-    return _drive(store, study.setup, executor, dataset, progress, join=join)
+    run = _Equipment.of(study.setup, f'study "{name}"')
+    return _drive(store, run, study.setup.sealed(study.artifacts), progress, join=join)
 
 
 def _fronts(store: Store, spec: StudySpec, where: str) -> dict[str, list[Architecture]]:
@@ -249,13 +221,14 @@ def _fronts(store: Store, spec: StudySpec, where: str) -> dict[str, list[Archite
 
 def _drive(
     store: Store,
-    setup: Setup,
-    executor: Executor,
+    run: _Equipment,
     dataset: Artifact | None,
     progress: Report | None,
     *,
     join: bool,
 ) -> StudyStatus:
+    """Be a driver of a study, from the taking of a run to its end."""
+    setup, executor = run.setup, run.executor
     name, budget = setup.spec.study.name, setup.spec.budget
     # The stored target is of the run before.
     status = replace(store.status(name), target=budget.trials)
@@ -269,11 +242,9 @@ def _drive(
                 book.set_budget(setup.spec.to_json()["budget"], budget.trials)
             if setup.dataset is not None:
                 teller.say(f"dataset: {setup.dataset.name}, {setup.task.n_nodes} nodes")
-            wanted = preparations(setup, build_strategy(setup))
-            preparing = Preparing(store, setup, book, executor, dataset, teller)
-            setup = replace(setup, prepared=preparing.run(wanted, stop))
-            jobs = Jobs(store, setup, book, dataset, store.artifacts(name))
-            driver = Driver(store, setup, book, executor, jobs, teller)
+            preparing = Preparing(setup, book, executor, dataset, teller)
+            setup = replace(setup, prepared=preparing.run(run.preparations, stop))
+            driver = Driver(setup, run.strategy, book, executor, dataset, teller)
             state, reason = "finished", driver.run(stop)
     except KeyboardInterrupt:
         reason = "interrupted"
@@ -287,42 +258,8 @@ def _drive(
         with uninterrupted():
             executor.shutdown(wait=False)
         _close(book, state, reason)
-    _measure_front(store, setup, teller)
+    measure_when_finished(store, setup, teller)
     return store.status(name)
-
-
-def _may_measure(store: Store, spec: StudySpec) -> bool:
-    """Whether a front's latency is wanted, and missing, or was measured on a busy device."""
-    if spec.latency is None or not spec.latency.remeasure:
-        return False
-    return any(not trial.is_measured_well for trial in store.front(spec.study.name))
-
-
-def _measure_front(store: Store, setup: Setup, teller: Teller) -> None:
-    """Measure the front of a study that is finished, unless this is not its device.
-
-    The last of its drivers does, when all workers have ended.
-    """
-    name = setup.spec.study.name
-    status = store.status(name)
-    if setup.latency is None or status.state != "finished" or status.drivers:
-        return
-    if not _may_measure(store, setup.spec):
-        return
-    if refusal := setup.latency.refusal():
-        teller.say(f"the front is not measured: {refusal}")
-        return
-    from nas.latency.remeasure import remeasure as measure_front
-
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(driving(store, name))
-        except StoreError:  # another process has begun to, at the same moment
-            return
-        try:
-            measure_front(store, setup, teller.say)
-        except LatencyError as error:
-            teller.say(f"warning: the front is not measured: {error}")
 
 
 def _close(book: Ledger, state: str, reason: str) -> None:

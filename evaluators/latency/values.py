@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 # eager: PyTorch as it runs in Python; compiled: the exported program, by AOTInductor.
 Runtime: TypeAlias = Literal["eager", "compiled"]
 RUNTIMES: tuple[Runtime, ...] = ("eager", "compiled")
-# What a device's profile predicts, where it has samples of it, and what is measured on the device.
-PREDICTED = ("latency_ms", "energy_mj")
 
 
 class LatencyError(UsageError):

@@ -6,9 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from evaluators import Artifact, Evaluation, Inheritance, Job, Table
+from evaluators import (
+    Artifact,
+    Evaluation,
+    Inheritance,
+    Job,
+    PreparationJob,
+    Prepared,
+    Prepares,
+    Table,
+)
 from evaluators.artifacts import store_path
-from evaluators.preparation import PreparationJob, Prepared, Prepares
 from nas.compare._entrants import Entrant
 from nas.compare._run import ComparisonError
 from nas.constraints import Constraint

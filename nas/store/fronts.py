@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from evaluators.latency.values import PREDICTED
+from evaluators import PREDICTED
 from nas.constraints import Constraint, parse
 from nas.record import TrialRecord
 from nas.store.rows import losses_of, objectives_of

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from evaluators.preparation import Advance, Preparation
+from evaluators import Advance, Preparation
 from nas._options import thaw
 from nas.store.ledger import Ledger
 from nas.store.schema import preparation_epochs as epochs

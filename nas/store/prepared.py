@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from evaluators import Artifact
-from evaluators.preparation import Preparation, Prepared, PreparedEpoch
+from evaluators import Artifact, Preparation, Prepared, PreparedEpoch
 from nas.record import PreparationRecord
 from nas.store.schema import preparation_epochs as epochs
 from nas.store.schema import preparations as table

@@ -7,7 +7,7 @@ from typing import Any, Literal, NoReturn
 
 import sqlalchemy as sa
 
-from evaluators.preparation import Prepared, PreparedEpoch
+from evaluators import Prepared, PreparedEpoch
 from nas.interrupt import uninterrupted
 from nas.record import StudyStatus, TrialRecord
 from nas.store.alive import host_of, open_runs

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from nas.record import TrialRecord
 from nas.store.patience import Patience
+from nas.store.places import resolved_place
 from nas.store.read import Store
 from nas.store.rows import trial_record, trial_rows
 from nas.store.schema import evaluations, studies, trials
@@ -44,12 +45,22 @@ class StudyReader:
     Args:
         row: of the study.
         patience: with a database that cannot be reached.
+
+    Attributes:
+        study, name: its id and its name.
+        artifacts: URL of its artifact store.
+        start: the architectures that it begins with.
+        begun: how many ordinals had been given out when it was opened.
     """
 
     def __init__(self, store: Store, row: Mapping[str, Any], patience: Patience) -> None:
         self.store, self.patience = store, patience
         self.study: int = row["id"]
-        self._artifacts: str = row["artifacts"]
+        self.name: str = row["name"]
+        self.artifacts = resolved_place(store.engine, row["artifacts"])
+        self.start = [Architecture.from_json(value) for value in row["start"]]
+        self.begun: int = row["next_ordinal"]
+        self._recorded_place: str = row["artifacts"]
 
     def read(self, query: Callable[[sa.Connection], T]) -> T:
         """The result of a query, which may be asked more than once."""
@@ -103,6 +114,6 @@ class StudyReader:
 
     def known(self, cache_key: str) -> dict[str, Any] | None:
         """An evaluation of the same key by any study with the same artifacts."""
-        of = {"cache_key": cache_key, "artifacts": self._artifacts}
+        of = {"cache_key": cache_key, "artifacts": self._recorded_place}
         row = self.read(lambda c: c.execute(_KNOWN, of).mappings().first())
         return dict(row) if row is not None else None

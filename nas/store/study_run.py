@@ -72,7 +72,6 @@ class StudyRun(StudyReader):
             self.change(connection, state="running", reason="")
             if len([run for run in open_runs(connection, self.study) if run.is_alive]) == 1:
                 connection.execute(_CHANGE.values(accounted=database_time()), {"of": self.study})
-        self.name = name
         self.twin = twin
         self._step = 0
         self.last_seq: int = row["next_seq"] - 1

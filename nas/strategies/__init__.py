@@ -5,7 +5,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from evaluators.preparation import Preparation, Prepared
+from evaluators import Preparation, Prepared
 from nas.strategies._base import (
     Finished,
     Objective,

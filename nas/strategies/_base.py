@@ -20,8 +20,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from evaluators.preparation import Preparation, Prepared
-from evaluators.values import ALIKE
+from evaluators import ALIKE, Preparation, Prepared
 from nas.constraints import Constraint, total_violation
 from search_spaces import Architecture, SearchSpace, UsageError
 from search_spaces.frozen import FrozenMapping

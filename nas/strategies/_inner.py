@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.pareto import crowding_distances, non_dominated_ranks
+from nas.pareto import ranks_and_crowding
 from nas.strategies._ranking import mutant
 from search_spaces import Architecture, SearchSpace
 
@@ -27,14 +27,7 @@ def order(losses: Floats, violations: Floats, most: int) -> Ints:
     feasible = np.flatnonzero(violations <= 0)
     others = np.flatnonzero(violations > 0)
     others = others[np.argsort(violations[others], kind="stable")]
-    if losses.shape[1] == 1:
-        best = feasible[np.argsort(losses[feasible, 0], kind="stable")]
-        return np.concatenate([best, others])
-    ranks = non_dominated_ranks(losses[feasible])
-    lonely = np.zeros(len(feasible))
-    before = np.cumsum(np.bincount(ranks)) - np.bincount(ranks)
-    for rank in np.flatnonzero(before < most):
-        lonely[ranks == rank] = crowding_distances(losses[feasible][ranks == rank])
+    ranks, lonely = ranks_and_crowding(losses[feasible], most)
     return np.concatenate([feasible[np.lexsort((-lonely, ranks))], others])
 
 

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from nas.pareto import crowding_distances, non_dominated_ranks
+from nas.pareto import ranks_and_crowding
 from nas.strategies._base import Finished
 from search_spaces import Architecture, SearchSpace
 
@@ -38,11 +38,7 @@ def preferences(trials: Sequence[Finished]) -> list[Preference]:
     if not complete:
         return keys
     losses = np.array([trials[i].losses for i in complete], dtype=np.float64)
-    ranks = non_dominated_ranks(losses)
-    crowding = np.zeros(len(complete))
-    if losses.shape[1] > 1:
-        for rank in range(int(ranks.max()) + 1):
-            crowding[ranks == rank] = crowding_distances(losses[ranks == rank])
+    ranks, crowding = ranks_and_crowding(losses)
     for index, rank, distance in zip(complete, ranks, crowding, strict=True):
         keys[index] = (_MEASURED, 0.0, int(rank), -float(distance))
     return keys
