@@ -30,6 +30,8 @@ def non_dominated_ranks(losses: Points) -> Ints:
         ValueError: `losses` is not two-dimensional, or has a NaN.
     """
     points = _points(losses)
+    if points.shape[1] == 1:  # ten times as fast as rows of one
+        return np.unique(points[:, 0], return_inverse=True)[1]
     # Sorted by objective 0, then 1, ...: no point is dominated by a later one.
     unique, inverse = np.unique(points, axis=0, return_inverse=True)
     return _ranks_of_sorted(unique)[inverse.reshape(-1)]
@@ -73,6 +75,29 @@ def crowding_distances(losses: Points) -> Floats:
     spread = np.zeros(len(points))
     spread[index] = distances
     return spread
+
+
+def ranks_and_crowding(losses: Points, most: int | None = None) -> tuple[Ints, Floats]:
+    """The front that each point lies on, and its crowding distance there: what NSGA-II orders by.
+
+    With one objective there is no crowding: 0 for all.
+
+    Args:
+        losses: [n points, m objectives].
+        most: crowding is of interest for the first so many points alone; fronts that lie behind
+            them have 0.
+
+    Raises:
+        ValueError: as for `crowding_distances`.
+    """
+    points = _points(losses)
+    ranks, crowding = non_dominated_ranks(points), np.zeros(len(points))
+    if points.shape[1] > 1:
+        sizes = np.bincount(ranks)
+        before = np.cumsum(sizes) - sizes
+        for rank in np.flatnonzero(before < (len(points) if most is None else most)):
+            crowding[ranks == rank] = crowding_distances(points[ranks == rank])
+    return ranks, crowding
 
 
 def hypervolume(losses: Points, reference: Sequence[float]) -> float:
@@ -124,7 +149,7 @@ def _ranks_of_sorted(points: Floats) -> Ints:
         for index, last in enumerate(points[:, 1].tolist()):
             ranks[index] = rank = bisect_right(ends, last)
             ends[rank : rank + 1] = [last]
-    elif points.shape[1] > 2:
+    else:
         rest, rank = ranks, 0
         ranks = np.zeros(len(points), dtype=np.int64)
         while len(rest):

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeAlias
 
-import numpy as np
-
-from nas.pareto import crowding_distances, non_dominated_ranks
+from nas.pareto import ranks_and_crowding
 
 # (violation, rank, -crowding distance); lower is better.
 Standing: TypeAlias = tuple[float, float, float]
@@ -54,22 +52,15 @@ def best(
 def standings(losses: Sequence[tuple[float, ...]], violations: Sequence[float]) -> list[Standing]:
     """A key for each trial of a rung, lower is better: constrained domination (Deb et al., 2002).
 
-    Feasible trials come first, by their loss; several objectives by non-dominated rank, then by
-    crowding distance. Then come the infeasible ones, by their violation.
+    Feasible trials come first, by non-dominated rank (of one objective the order of its losses),
+    then by crowding distance. Then come the infeasible ones, by their violation.
     """
-    feasible = [i for i, violation in enumerate(violations) if violation <= 0]
     keys: list[Standing] = [(violation, 0.0, 0.0) for violation in violations]
-    points = np.array([losses[i] for i in feasible], dtype=np.float64)
-    if not feasible or points.shape[1] == 1:
-        for i in feasible:
-            keys[i] = (0.0, losses[i][0], 0.0)
-        return keys
-    ranks = non_dominated_ranks(points)
-    crowding = np.zeros(len(feasible))
-    for rank in range(int(ranks.max()) + 1):
-        crowding[ranks == rank] = crowding_distances(points[ranks == rank])
-    for i, rank, distance in zip(feasible, ranks, crowding, strict=True):
-        keys[i] = (0.0, float(rank), -float(distance))
+    feasible = [i for i, violation in enumerate(violations) if violation <= 0]
+    if feasible:
+        ranks, crowding = ranks_and_crowding([losses[i] for i in feasible])
+        for i, rank, distance in zip(feasible, ranks, crowding, strict=True):
+            keys[i] = (0.0, float(rank), -float(distance))
     return keys
 
 
