@@ -55,7 +55,9 @@ def read(path: Path) -> Raw:
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not valid TOML: {_told(str(error), text)}") from error
     except RecursionError:
-        raise SpecError(f"{path}: too many lists or tables within each other") from None
+        raise SpecError(
+            f"{path}: not valid TOML: too many lists or tables within each other"
+        ) from None
 
 
 def _unreadable(error: OSError | ValueError) -> str:

@@ -295,7 +295,7 @@ def _plugin(where: str, table: str, raw: Mapping[str, Any], default: str | None)
     if not isinstance(name, str) or not name:
         raise SpecError(f"{place}: expected one of: {', '.join(known)}; got {shown(name)}")
     if "." not in name and name not in known:
-        raise SpecError(f'{place}: no {table} is called "{name}"; {did_you_mean(name, known)}')
+        raise SpecError(f"{place}: no {table} is called {shown(name)}; {did_you_mean(name, known)}")
     return Plugin(name, freeze({key: value for key, value in raw.items() if key != "name"}))
 
 

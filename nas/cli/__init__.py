@@ -12,6 +12,7 @@ import click
 from nas import __version__
 from nas.cli._boundary import boundary
 from nas.cli._lazy import Lazy
+from nas.cli._usage import in_one_line
 
 # Command: the module that defines it. `rename`, in `nas.cli.studies`, is there `rename_command`.
 COMMANDS: Mapping[str, str] = {
@@ -40,7 +41,7 @@ COMMANDS: Mapping[str, str] = {
 
 class _Main(Lazy):
     def invoke(self, ctx: click.Context) -> object:
-        with boundary(ctx):
+        with boundary(ctx), in_one_line("nas"):
             return super().invoke(ctx)
 
 

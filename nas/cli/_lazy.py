@@ -1,12 +1,40 @@
-"""A group of commands whose modules are imported when they are asked for."""
+"""Groups of commands; the modules of `Lazy` ones are imported when they are asked for."""
 
 import importlib
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
+from nas.cli._usage import in_one_line
 
-class Lazy(click.Group):
+
+class Group(click.Group):
+    """Says which command may have been meant."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **rest: Any,
+    ) -> click.Context:
+        with in_one_line(info_name, parent):
+            return super().make_context(info_name, args, parent, **rest)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in known:
+            from search_spaces.errors import did_you_mean
+
+            hint = did_you_mean(args[0], known)
+            raise click.UsageError(f'no command is called "{args[0]}"; {hint}', ctx)
+        return super().resolve_command(ctx, args)
+
+
+class Lazy(Group):
     """Has a mapping of commands to the modules that define them: `rename` is `rename_command`."""
 
     def __init__(self, *args: object, modules: Mapping[str, str], **kwargs: object) -> None:
@@ -22,13 +50,3 @@ class Lazy(click.Group):
         module = importlib.import_module(f"nas.cli.{self._modules[cmd_name]}")
         command = getattr(module, f"{cmd_name}_command")
         return command if isinstance(command, click.Command) else None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in self._modules:
-            from search_spaces.errors import did_you_mean
-
-            hint = did_you_mean(args[0], self._modules)
-            raise click.UsageError(f'no command is called "{args[0]}"; {hint}', ctx)
-        return super().resolve_command(ctx, args)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nas.cli._output import cell, duration, write_json, write_rows, write_table
+from nas.cli._types import File, Folder, Integer, OneOf
 
 if TYPE_CHECKING:
     from evaluators.latency.adapting import Probed
@@ -24,7 +25,7 @@ devices_option = click.option(
     "folder",
     metavar="DIR",
     envvar="NAS_DEVICES",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     default=Path("devices"),
     show_default=True,
     show_envvar=True,
@@ -36,13 +37,13 @@ device_option = click.option(
     metavar="NAME",
     help="What to call it (letters, digits, . - _); by default as its machine.",
 )
-runtime_option = click.option("--runtime", type=click.Choice(RUNTIMES), help="How networks run.")
+runtime_option = click.option("--runtime", type=OneOf(RUNTIMES), help="How networks run.")
 threads_option = click.option(
-    "--threads", metavar="N", type=click.IntRange(min=1), help="Threads that a network may use."
+    "--threads", metavar="N", type=Integer(min=1), help="Threads that a network may use."
 )
 kind_option = click.option(
     "--kind",
-    type=click.Choice(("cpu", "cuda")),
+    type=OneOf(("cpu", "cuda")),
     default="cpu",
     show_default=True,
     help="The processor, or a GPU.",
@@ -50,7 +51,7 @@ kind_option = click.option(
 set_option = click.option(
     "--set", "sets", metavar="TABLE.KEY=VALUE", multiple=True, help="Any key of the study file."
 )
-spec_argument = click.argument("spec", type=click.Path(path_type=Path), required=False)
+spec_argument = click.argument("spec", type=File(), required=False)
 
 
 def study_plan_of(

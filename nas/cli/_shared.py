@@ -6,6 +6,9 @@ from typing import Any, TypeVar
 
 import click
 
+from nas.cli._types import Folder, OneOf
+from nas.cli._usage import in_one_line
+
 F = TypeVar("F", bound=Callable[..., Any])
 DEBUG = "nas.debug"
 STORAGE = "sqlite:///nas.db"
@@ -38,7 +41,7 @@ data_root_option = click.option(
     "--data-root",
     metavar="DIR",
     envvar="NAS_DATA_ROOT",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     default=Path("data"),
     show_default=True,
     show_envvar=True,
@@ -47,7 +50,7 @@ data_root_option = click.option(
 format_option = click.option(
     "--format",
     "fmt",
-    type=click.Choice(FORMATS),
+    type=OneOf(FORMATS),
     default="text",
     show_default=True,
     help="Of the rows on stdout.",
@@ -55,10 +58,24 @@ format_option = click.option(
 name_argument = click.argument("name")
 
 
+class Command(click.Command):
+    """Says in one line what is wrong with its options."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **rest: Any,
+    ) -> click.Context:
+        with in_one_line(info_name, parent):
+            return super().make_context(info_name, args, parent, **rest)
+
+
 def command(name: str) -> Callable[[F], click.Command]:
     """A command of `nas`, with the options that all of them have."""
 
     def decorate(function: F) -> click.Command:
-        return click.command(name)(debug_option(function))
+        return click.command(name, cls=Command)(debug_option(function))
 
     return decorate

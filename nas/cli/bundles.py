@@ -7,6 +7,8 @@ import click
 
 from nas.cli._output import csv_text, json_text, write_json, write_rows
 from nas.cli._shared import command, data_root_option, format_option, name_argument, storage_option
+from nas.cli._types import File, Folder
+from nas.cli._usage import WrongUsage
 
 if TYPE_CHECKING:
     from search_spaces.plugins import Plugin
@@ -40,7 +42,7 @@ def _trial(ctx: click.Context, option: click.Parameter, value: str) -> Trial:
     "to",
     metavar="DIR",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     help="Folder of the bundle.",
 )
 @click.option(
@@ -99,12 +101,10 @@ def export_command(
     "--input",
     "input_file",
     metavar="NPZ",
-    type=click.Path(path_type=Path),
+    type=File(),
     help="A graph: x and edge_index, for a graph task graph_ids too.",
 )
-@click.option(
-    "--out", metavar="FILE", type=click.Path(path_type=Path), help="Write here: .csv or .json."
-)
+@click.option("--out", metavar="FILE", type=File(), help="Write here: .csv or .json.")
 @click.option(
     "--exporter",
     metavar="NAME",
@@ -171,4 +171,4 @@ def _write_file(out: Path, text: str) -> None:
         partial.replace(out)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise click.UsageError(f"{out} cannot be written: {error.strerror}") from error
+        raise WrongUsage(f"{out} cannot be written: {error.strerror}") from error

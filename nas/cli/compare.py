@@ -9,6 +9,7 @@ import click
 from nas.cli._output import write_rows, write_table
 from nas.cli._progress import Live
 from nas.cli._shared import command, data_root_option, format_option, storage_option
+from nas.cli._types import File, Integer
 from nas.cli.search import FAILED, INTERRUPTED
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @command("compare")
-@click.argument("spec", type=click.Path(path_type=Path))
+@click.argument("spec", type=File())
 @click.option(
     "--strategies",
     metavar="A,B,...",
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seeds",
     metavar="S",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     default=10,
     show_default=True,
     help="Runs of each strategy, on seeds from the study's own.",
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 @click.option(
     "--trials",
     metavar="N",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     help="Evaluations of each run; over [budget] trials.",
 )
 @click.option(
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 @click.option(
     "--workers",
     metavar="W",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     help="Processes, one run each at a time; by default the cores.",
 )
 @storage_option

@@ -9,6 +9,7 @@ import click
 from nas.cli._output import choices, write_rows, write_table
 from nas.cli._progress import Live
 from nas.cli._shared import command, data_root_option, format_option, name_argument, storage_option
+from nas.cli._types import Integer
 from nas.cli.resume import changed_executor
 from nas.cli.search import (
     INTERRUPTED,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--top",
     metavar="K",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     default=5,
     show_default=True,
     help="How many trials, the best of the front first.",
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seeds",
     metavar="S",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     default=10,
     show_default=True,
     help="Fresh seeds for each; their spread gives the standard error.",
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     "--trial",
     "trials",
     metavar="N",
-    type=click.IntRange(min=0),
+    type=Integer(min=0),
     multiple=True,
     help="A trial by its number, in place of the best; may be repeated.",
 )

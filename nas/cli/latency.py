@@ -11,6 +11,7 @@ import click
 from nas.cli._lazy import Lazy
 from nas.cli._output import write_rows
 from nas.cli._shared import command, data_root_option, debug_option, format_option, storage_option
+from nas.cli._types import Integer, Number, OneOf
 
 if TYPE_CHECKING:
     from evaluators.latency.values import Runtime
@@ -54,19 +55,17 @@ def latency_command() -> None:
 
 def _size_options(function: F) -> F:
     for option in (
-        click.option("--graphs", metavar="B", type=click.IntRange(min=1), help="Graphs at a time."),
+        click.option("--graphs", metavar="B", type=Integer(min=1), help="Graphs at a time."),
         click.option(
             "--skew",
             metavar="S",
-            type=click.FloatRange(min=0, max=1, max_open=True),
+            type=Number(min=0, max=1, max_open=True),
             help="Gini coefficient of the in-degrees.",
         ),
         click.option(
-            "--edges", metavar="E", type=click.IntRange(min=0), help="Directed; else as the nodes."
+            "--edges", metavar="E", type=Integer(min=0), help="Directed; else as the nodes."
         ),
-        click.option(
-            "--nodes", metavar="N", type=click.IntRange(min=1), help="Of a made-up graph."
-        ),
+        click.option("--nodes", metavar="N", type=Integer(min=1), help="Of a made-up graph."),
     ):
         function = option(function)
     return function
@@ -74,11 +73,11 @@ def _size_options(function: F) -> F:
 
 @command("measure")
 @click.argument("subject", metavar="NAME|BUNDLE")
-@click.argument("trial", metavar="[TRIAL]", required=False, type=click.IntRange(min=0))
+@click.argument("trial", metavar="[TRIAL]", required=False, type=Integer(min=0))
 @click.option(
     "--runtime",
     "runtimes",
-    type=click.Choice(RUNTIMES),
+    type=OneOf(RUNTIMES),
     multiple=True,
     default=("eager",),
     show_default=True,
@@ -87,16 +86,16 @@ def _size_options(function: F) -> F:
 @click.option(
     "--threads",
     metavar="T",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     default=1,
     show_default=True,
     help="Cores that it may use.",
 )
-@click.option("--kind", type=click.Choice(("cpu", "cuda")), default="cpu", show_default=True)
+@click.option("--kind", type=OneOf(("cpu", "cuda")), default="cpu", show_default=True)
 @click.option(
     "--rounds",
     metavar="R",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     default=9,
     show_default=True,
     help="Slow networks get fewer.",

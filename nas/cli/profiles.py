@@ -23,6 +23,7 @@ from nas.cli._profiling import (
     write_profile,
 )
 from nas.cli._shared import command, data_root_option, format_option
+from nas.cli._types import Integer, Number
 from nas.cli.search import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _LISTED = (
 @click.option(
     "--minutes",
     metavar="M",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=10.0,
     show_default=True,
     help="Of measuring; compiling takes its own.",
@@ -60,7 +61,7 @@ _LISTED = (
 @click.option(
     "--seed",
     metavar="N",
-    type=click.IntRange(min=0),
+    type=Integer(min=0),
     default=0,
     show_default=True,
     help="Of what is drawn to be timed.",
@@ -137,7 +138,7 @@ def profile_command(
 @click.option(
     "--probes",
     metavar="N",
-    type=click.IntRange(min=3),
+    type=Integer(min=3),
     default=10,
     show_default=True,
     help="Networks to time here.",
@@ -203,7 +204,7 @@ def adapt_command(
 @click.option(
     "--networks",
     metavar="N",
-    type=click.IntRange(min=3),
+    type=Integer(min=3),
     default=20,
     show_default=True,
     help="Networks that the profile has not seen.",
@@ -211,7 +212,7 @@ def adapt_command(
 @click.option(
     "--sizes",
     metavar="K",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     default=4,
     show_default=True,
     help="Graphs that it has not seen, on each of which all networks are timed.",

@@ -14,6 +14,7 @@ from nas.cli._shared import (
     storage_option,
 )
 from nas.cli._startup import load_for_stored
+from nas.cli._types import Integer, Number
 from nas.cli.search import (
     accept_device_option,
     executor_option,
@@ -31,11 +32,9 @@ if TYPE_CHECKING:
 @name_argument
 @storage_option
 @click.option(
-    "--trials", metavar="N", type=click.IntRange(min=1), help="Wanted in all; a done study is done."
+    "--trials", metavar="N", type=Integer(min=1), help="Wanted in all; a done study is done."
 )
-@click.option(
-    "--seconds", metavar="S", type=click.FloatRange(min=0, min_open=True), help="In all, likewise."
-)
+@click.option("--seconds", metavar="S", type=Number(min=0, min_open=True), help="In all, likewise.")
 @executor_option
 @workers_option
 @accept_device_option

@@ -20,6 +20,8 @@ from nas.cli._shared import (
     storage_option,
 )
 from nas.cli._startup import load_for
+from nas.cli._types import File, Integer
+from nas.cli._usage import WrongUsage
 
 if TYPE_CHECKING:
     from nas.record import StudyStatus, TrialRecord
@@ -36,7 +38,7 @@ executor_option = click.option(
     help="Where trials run: inline, processes, ray, ray_tune, or another plug-in.",
 )
 workers_option = click.option(
-    "--workers", metavar="W", type=click.IntRange(min=1), help="Trials that run at one time."
+    "--workers", metavar="W", type=Integer(min=1), help="Trials that run at one time."
 )
 accept_device_option = click.option(
     "--accept-device",
@@ -46,7 +48,7 @@ accept_device_option = click.option(
 
 
 @command("init")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default="study.toml")
+@click.argument("file", type=File(), default="study.toml")
 def init_command(file: Path) -> None:
     """Write a commented study file.
 
@@ -63,26 +65,26 @@ def init_command(file: Path) -> None:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(STUDY)
     except FileExistsError:
-        raise click.UsageError(f"{file} exists; it is left as it is, choose another name") from None
+        raise WrongUsage(f"{file} exists; it is left as it is, choose another name") from None
     except OSError as error:
-        raise click.UsageError(f"{file} cannot be written: {error.strerror}") from error
+        raise WrongUsage(f"{file} cannot be written: {error.strerror}") from error
     click.echo(f"{file} written; edit it, then: nas search {file}", err=True)
 
 
 @command("search")
-@click.argument("spec", type=click.Path(path_type=Path))
+@click.argument("spec", type=File())
 @click.option("--name", metavar="N", help="Of the study; over [study] name.")
 @storage_option
-@click.option("--trials", metavar="N", type=click.IntRange(min=1), help="Over [budget] trials.")
+@click.option("--trials", metavar="N", type=Integer(min=1), help="Over [budget] trials.")
 @executor_option
 @workers_option
 @click.option(
     "--batch",
     metavar="B",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     help="Over [study] batch: trials proposed and evaluated together.",
 )
-@click.option("--seed", metavar="S", type=click.IntRange(min=0), help="Over [study] seed.")
+@click.option("--seed", metavar="S", type=Integer(min=0), help="Over [study] seed.")
 @accept_device_option
 @data_root_option
 @click.option("--set", "sets", metavar="TABLE.KEY=VALUE", multiple=True, help="Any other key.")

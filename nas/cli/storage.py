@@ -9,11 +9,13 @@ from typing import TextIO
 
 import click
 
+from nas.cli._lazy import Group
 from nas.cli._output import write_rows
 from nas.cli._shared import command, debug_option, format_option, name_argument, storage_option
+from nas.cli._usage import WrongUsage
 
 
-@click.group("storage")
+@click.group("storage", cls=Group)
 @debug_option
 def storage_command() -> None:
     """Check and upgrade a database; move studies.
@@ -143,7 +145,7 @@ def _opened(file: str) -> Iterator[TextIO]:
         with Path(file).open(encoding="utf-8") as opened:
             yield opened
     except OSError as error:
-        raise click.UsageError(f"{file} cannot be read: {error.strerror}") from error
+        raise WrongUsage(f"{file} cannot be read: {error.strerror}") from error
 
 
 for _command in (check_command, upgrade_command, export_command, import_command):

@@ -7,6 +7,7 @@ import click
 
 from nas.cli._output import cell, duration, size, write_json, write_rows, write_table
 from nas.cli._shared import command, format_option, name_argument, storage_option
+from nas.cli._types import Number
 
 if TYPE_CHECKING:
     from nas.record import PreparationRecord, StudyStatus
@@ -159,7 +160,7 @@ def _confirmed(question: str) -> bool:
 @click.option(
     "--min-age",
     metavar="SECONDS",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=60.0,
     show_default=True,
     help="Younger files stay: a study may be about to begin with them.",

@@ -7,6 +7,7 @@ import click
 
 from nas.cli._output import cell, choices, write_json, write_rows, write_table
 from nas.cli._shared import command, format_option, name_argument, storage_option
+from nas.cli._types import Integer
 from nas.cli.search import MEASURED_LATENCY, front_row, measured_columns, write_front
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _row(
 
 @command("show")
 @name_argument
-@click.argument("trial", type=click.IntRange(min=0))
+@click.argument("trial", type=Integer(min=0))
 @storage_option
 @format_option
 def show_command(name: str, trial: int, storage: str, fmt: str) -> None:

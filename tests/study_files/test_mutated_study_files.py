@@ -21,13 +21,13 @@ IN_PROCESSES = range(7, ALL, 41)
 # Where in the file: `[table] key:`, a line, or what stands where nothing should.
 PLACE = re.compile(
     r"\[[^\]]+\]( [^:]{1,80})?: |not valid TOML: (line \d+, column|end of doc|too many)"
-    r"|expected UTF-8|no table is called \[|the key \"[^\"]*\" stands outside",
+    r"|\] decision \"|expected UTF-8|no table is called \[|the key \"[^\"]*\" stands outside",
     re.S,
 )
 REMEDY = re.compile(
-    r"[Ee]xpected|did you mean|leave|give |write it|choose|change |make one|use |loosen"
-    r"|put its keys|close the quotes|save it|\bhas it\b|has such a key|it has|is an option of"
-    r"|it takes no options|ask for fewer|\"\w+\" needs|name a profile|is it up|there is no file"
+    r"[Ee]xpected|did you mean|leave|give |writ|choose|change |make one|use |loosen"
+    r"|put its keys|close |save it|\bhas it\b|has such a key|it has|is an option of"
+    r"|it takes no options|ask for fewer|\"\w+\" needs|name a |is it up|there is no file"
     r"|with dots is|so it is no|build takes|profile the study's|Profile this one"
     r"|cannot be read: |holds no study|too many"
 )

@@ -1,0 +1,80 @@
+"""What the values of options may be; what does not fit is said as of a study file."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def _bounds(kind: click.IntRange | click.FloatRange) -> str:
+    low = "" if kind.min is None else f" {'>' if kind.min_open else '>='} {kind.min:g}"
+    high = "" if kind.max is None else f" {'<' if kind.max_open else '<='} {kind.max:g}"
+    return " and".join(filter(None, (low, high)))
+
+
+class Integer(click.IntRange):
+    """An integer within bounds."""
+
+    def _describe_range(self) -> str:  # in the help
+        return _bounds(self).strip()
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number: int = super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f'expected an integer{_bounds(self)}, got "{value}"', param, ctx)
+        return number
+
+
+class Number(click.FloatRange):
+    """A finite number within bounds."""
+
+    def _describe_range(self) -> str:  # in the help
+        return _bounds(self).strip()
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            number: float = super().convert(value, param, ctx)
+        except click.BadParameter:
+            number = math.nan
+        if not math.isfinite(number):
+            self.fail(f'expected a number{_bounds(self)}, got "{value}"', param, ctx)
+        return number
+
+
+class OneOf(click.Choice):  # type: ignore[type-arg]  # generic in later releases of click alone
+    """One of some words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.choices:
+            words = [f'"{choice}"' for choice in self.choices]
+            expected = f"{', '.join(words[:-1])} or {words[-1]}"
+            self.fail(f'expected {expected}, got "{value}"', param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Folder(click.Path):
+    """A folder, which need not be there."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if Path(value).exists() and not Path(value).is_dir():
+            self.fail(f'expected a folder, got the file "{value}"', param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class File(click.Path):
+    """A file, which need not be there."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if Path(value).is_dir():
+            self.fail(f'expected a file, got the folder "{value}"', param, ctx)
+        return super().convert(value, param, ctx)
