@@ -1,0 +1,80 @@
+"""The options `--plugin` and `--data-root`, and the parametrization over plug-ins."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nas.contracts import _selected
+from search_spaces import UsageError
+from search_spaces.plugins import PACKAGES, Plugin
+
+_CHOSEN = pytest.StashKey[dict[str, list[Plugin]]]()
+# They begin with a cluster of their own: what runs on them takes half a minute each.
+_SLOW = {"ray", "ray_tune"}
+
+
+def _kinds() -> list[str]:
+    """The kinds that have a module here."""
+    return [kind for kind in PACKAGES if (Path(__file__).parent / f"test_{kind}.py").exists()]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("contracts of plug-ins")
+    group.addoption(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="KIND=NAME[:OPTION=VALUE...]",
+        help=f"test this module, a {', '.join(_kinds())}; more than once for several",
+    )
+    group.addoption(
+        "--data-root",
+        default=os.environ.get("NAS_DATA_ROOT", "data"),
+        metavar="DIR",
+        help="folder of raw datasets, as of nas search (default: NAS_DATA_ROOT, or data)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes minutes")
+    try:
+        given = config.getoption("plugin", None) or []
+        config.stash[_CHOSEN] = _selected.named(given, _kinds())
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where plug-ins are named, other kinds are left out altogether."""
+    kind = collection_path.stem.removeprefix("test_")
+    chosen = config.stash.get(_CHOSEN, {})
+    return True if chosen and kind in PACKAGES and kind not in chosen else None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "plugin" not in metafunc.fixturenames:
+        return
+    kind = str(metafunc.module.KIND)
+    tested = metafunc.config.stash.get(_CHOSEN, {}).get(kind) or _selected.own(kind)
+    slow = _SLOW if "running" in metafunc.fixturenames else ()
+    params = [
+        pytest.param(p, id=p.name, marks=[pytest.mark.slow] if p.name in slow else [])
+        for p in tested
+    ]
+    metafunc.parametrize("plugin", params, scope="module")
+
+
+@pytest.fixture(scope="session")
+def data_root(request: pytest.FixtureRequest) -> Path:
+    """Raw files of public graphs, if there are any."""
+    return Path(request.config.getoption("data_root"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[str]:
+    """URL of an artifact store."""
+    from evaluators import artifacts
+
+    yield artifacts.store_url(tmp_path / "artifacts")
