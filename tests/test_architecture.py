@@ -23,6 +23,7 @@ FENCES = {
     "pydantic": ("nas/spec.py", "nas/_options.py", "nas/_tables.py", "nas/_toml.py", "nas/export/"),
     "sklearn": ("evaluators/",),
     "pandas": ("nas/api.py",),
+    "pytest": ("nas/contracts/",),
 }
 
 
@@ -45,6 +46,14 @@ def test_arrows_and_fences(path: Path) -> None:
         if package in FENCES:
             assert place.startswith(FENCES[package]), f"{place} imports {module}"
         assert not (own == 0 and package in FENCES), f"{place} imports {module}"
+
+
+def test_nothing_needs_the_contract_tests() -> None:
+    """They are shipped for authors of plug-ins, and import pytest."""
+    for path in FILES:
+        place = path.relative_to(ROOT).as_posix()
+        if not place.startswith("nas/contracts/"):
+            assert not any(m.startswith("nas.contracts") for m in imported(path)), place
 
 
 def test_only_the_study_joins_strategies_store_and_executors() -> None:

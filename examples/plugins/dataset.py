@@ -29,6 +29,16 @@ def build(
     signal: Annotated[float, Ge(0)] = 1.0,
     seed: Annotated[int, Ge(0)] = 0,
 ) -> RawDataset:
+    """The graph, made anew.
+
+    Args:
+        root: not used, nothing is read.
+        nodes, classes, features: how many.
+        degree: how many neighbors a node has, on average.
+        homophily: the share of them that is of its own class.
+        signal: how far classes are apart in their features, in deviations of the noise.
+        seed: of graph, features and splits.
+    """
     rng = torch.Generator().manual_seed(seed)
     y = torch.arange(nodes) % classes
     centers = torch.nn.functional.normalize(torch.randn(classes, features, generator=rng))

@@ -91,4 +91,11 @@ class Readout:
 def build(
     task: Task, *, ridge: Annotated[float, Gt(0)] = 1e-3, draws: Annotated[int, Ge(1)] = 3
 ) -> Readout:
+    """The evaluator.
+
+    Args:
+        task: every one is fitted alike.
+        ridge: the penalty on the fitted weights, relative to the features' own size.
+        draws: how many untrained networks of an architecture the metrics are means over.
+    """
     return Readout(ridge, draws)

@@ -32,8 +32,8 @@ class Annealing(Strategy[Walk]):
         super().__init__(problem)
         if len(problem.objectives) != 1:
             raise StrategyError(
-                f"strategy annealing expected one objective, got {len(problem.objectives)}; "
-                "give one, or choose nsga2"
+                f"annealing is for one objective, got {len(problem.objectives)}; give one, or "
+                "choose nsga2"
             )
         self.temperature, self.cooling = temperature, cooling
 

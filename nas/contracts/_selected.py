@@ -38,7 +38,10 @@ def named(texts: Sequence[str], kinds: Sequence[str]) -> dict[str, list[Plugin]]
         if kind not in kinds:
             hint = did_you_mean(kind, kinds)
             raise PluginError(f'--plugin {text}: no contract for the kind "{kind}"; {hint}')
-        known = plugins.options(kind, name)
+        try:
+            known = plugins.options(kind, name)
+        except PluginError as error:
+            raise PluginError(f"--plugin {text}: {error}") from error
         options = dict(_option(text, one) for one in given)
         for option in options:
             if option not in known:

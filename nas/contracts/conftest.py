@@ -1,7 +1,6 @@
 """The options `--plugin` and `--data-root`, and the parametrization over plug-ins."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,8 +72,8 @@ def data_root(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[str]:
+def store(tmp_path: Path) -> str:
     """URL of an artifact store."""
     from evaluators import artifacts
 
-    yield artifacts.store_url(tmp_path / "artifacts")
+    return artifacts.store_url(tmp_path / "artifacts")

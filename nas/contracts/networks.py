@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, global_mean_pool
 
-from search_spaces import Architecture, Decision, SearchSpace, Task
+from search_spaces import Architecture, Decision, SearchSpace, Task, gnn
 
 SOUND = ("gcn", "perceptron")
 # What is wrong with a network, and what its failure says.
@@ -63,6 +63,17 @@ SPACE = SearchSpace(
     (Decision("kind", (*SOUND, *FAULTS)), Decision("width", (8, 12), needs={"kind": ("gcn",)})),
     _make,
 )
+
+
+def architecture(kind: str) -> Architecture:
+    """The one of a kind."""
+    width = {"width": 8} if kind == "gcn" else {}
+    return SPACE.architecture({"kind": kind, **width})
+
+
+def small_space(task: Task) -> SearchSpace:
+    """One of ours, to extend and to prepare for."""
+    return gnn.build(task, depth=[1, 2], operators=["gcn", "linear"], width=[4, 8], pre_layers=[0])
 
 
 class Exported(nn.Module):

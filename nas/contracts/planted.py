@@ -46,7 +46,7 @@ def single() -> SearchSpace:
     return SearchSpace("single", 1, (Decision("only", ("one",)),), no_network)
 
 
-SPACES = {"flat": flat, "conditional": conditional, "single": single}
+SPACES = {space.name: space for space in (flat(), conditional(), single())}
 
 
 def build(

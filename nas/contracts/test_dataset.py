@@ -14,10 +14,10 @@ from evaluators.datasets import (
     DatasetError,
     RawDataset,
     load,
-    load_prepared,
-    prepare,
+    load_sealed,
+    preprocess,
     save_graph,
-    save_prepared,
+    save_sealed,
 )
 from nas.contracts import _offline, _signature, graphs
 from search_spaces import plugins
@@ -82,7 +82,7 @@ def test_it_is_what_the_program_takes(raw: RawDataset) -> None:
     assert raw.edge_index.size(0) == 2
     assert all(m.dtype == torch.bool and m.numel() == units for m in _masks(raw))
     assert (raw.graph_ids is None) == (raw.unit == "node")
-    prepare(raw)
+    preprocess(raw)
 
 
 def _masks(raw: RawDataset) -> tuple[torch.Tensor, ...]:
@@ -102,7 +102,7 @@ def test_splits_are_disjoint_and_labeled(raw: RawDataset) -> None:
 def test_the_fingerprint_is_of_the_content(chosen: Plugin, root: Path, raw: RawDataset) -> None:
     """Equal for two loads, another one when a label, an edge, a feature or a mask changes."""
     loaded = load(chosen, root)
-    assert loaded.fingerprint == prepare(raw).fingerprint
+    assert loaded.fingerprint == preprocess(raw).fingerprint
     unit = int(raw.train.nonzero()[0])
     for change in ("y", "x", "edge_index", "train"):
         changed = getattr(raw, change).clone()
@@ -114,12 +114,14 @@ def test_the_fingerprint_is_of_the_content(chosen: Plugin, root: Path, raw: RawD
             changed[-1, -1] += 1
         else:
             changed = changed[:, :-1]
-        assert prepare(replace(raw, **{change: changed})).fingerprint != loaded.fingerprint, change
+        assert preprocess(replace(raw, **{change: changed})).fingerprint != loaded.fingerprint, (
+            change
+        )
 
 
 def test_the_seal_takes_the_test_labels_and_nothing_else(raw: RawDataset) -> None:
     """After sealing the test labels are -1; all others, and the fingerprint, are as before."""
-    dataset = prepare(raw)
+    dataset = preprocess(raw)
     sealed = dataset.seal()
     assert (sealed.y[raw.test] == -1).all()
     assert torch.equal(sealed.y[~raw.test], raw.y[~raw.test])
@@ -129,18 +131,18 @@ def test_the_seal_takes_the_test_labels_and_nothing_else(raw: RawDataset) -> Non
 
 def test_a_prepared_file_holds_the_sealed_dataset(raw: RawDataset, store: str) -> None:
     """Reading gives what was written; test labels are neither in the file nor change its bytes."""
-    dataset = prepare(raw, normalize="standardize", class_weights=True)
+    dataset = preprocess(raw, normalize="standardize", class_weights=True)
     with pytest.raises(ValueError, match="sealed"):
-        save_prepared(dataset, store)
+        save_sealed(dataset, store)
     sealed = dataset.seal()
-    artifact = save_prepared(sealed, store)
-    read = load_prepared(artifact)
+    artifact = save_sealed(sealed, store)
+    read = load_sealed(artifact)
     for name in TENSORS:
         one, other = getattr(sealed, name), getattr(read, name)
         assert one is other is None or torch.equal(one, other), name
     for name in ("mean", "std"):
-        written = getattr(sealed.preparation, name)
-        assert torch.equal(getattr(read.preparation, name), written), name
+        written = getattr(sealed.preprocessing, name)
+        assert torch.equal(getattr(read.preprocessing, name), written), name
     assert read.task == sealed.task
     assert read.sealed
     assert (load_file(artifacts.path(artifact))["y"][raw.test] == -1).all()
@@ -148,7 +150,7 @@ def test_a_prepared_file_holds_the_sealed_dataset(raw: RawDataset, store: str) -
         return
     y = raw.y.clone()
     y[raw.test] = (y[raw.test] + 1) % raw.n_classes
-    other = prepare(replace(raw, y=y), normalize="standardize", class_weights=True)
+    other = preprocess(replace(raw, y=y), normalize="standardize", class_weights=True)
     assert other.fingerprint != sealed.fingerprint
     same_name = replace(other.seal(), fingerprint=sealed.fingerprint)
-    assert save_prepared(same_name, store).sha256 == artifact.sha256
+    assert save_sealed(same_name, store).sha256 == artifact.sha256

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from evaluators import Artifact, Evaluation, Evaluator, Job, Table, checkpoint, stopping
-from evaluators.datasets import Dataset, save_prepared
+from evaluators.datasets import Dataset, save_sealed
 from evaluators.metrics import split_metrics
 from evaluators.run import run
 from nas.contracts import _signature, graphs, networks
@@ -46,8 +46,7 @@ class Subject:
     def architectures(self) -> list[Architecture]:
         """Two that can be evaluated."""
         if self.dataset is not None:
-            sound = [{"kind": "gcn", "width": 8}, {"kind": "perceptron"}]
-            return [self.space.architecture(choices) for choices in sound]
+            return [networks.architecture(kind) for kind in networks.SOUND]
         return [self.space.sample(np.random.default_rng(i)) for i in (0, 1)]
 
     def job(self, architecture: Architecture | None = None, **fields: Any) -> Job:
@@ -59,14 +58,14 @@ class Subject:
     def faulty(self, kind: str) -> Job:
         if self.dataset is None:
             pytest.skip("its results are looked up: it builds no network")
-        return self.job(self.space.architecture({"kind": kind}))
+        return self.job(networks.architecture(kind))
 
 
 @pytest.fixture
 def subject(plugin: Plugin, store: str) -> Subject:
     module, options = plugins.load(KIND, plugin.name), dict(plugin.options)
     if not hasattr(module, "task"):
-        dataset = save_prepared(graphs.node_graph().seal(), store)
+        dataset = save_sealed(graphs.node_graph().seal(), store)
         evaluator = module.build(graphs.node_graph().task, **options)
         return Subject(plugin, evaluator, networks.SPACE, store, dataset)
     task = module.task(**options)
@@ -179,7 +178,7 @@ def test_the_test_split_is_as_if_it_were_not(
     whole = dataset()
     without = dataclasses.replace(whole, test=torch.zeros_like(whole.test))
     first, second = (
-        alone(subject.job(dataset=save_prepared(one.seal(), subject.store)))
+        alone(subject.job(dataset=save_sealed(one.seal(), subject.store)))
         for one in (whole, without)
     )
     if first.failure is not None and whole.graph_ids is not None:

@@ -34,5 +34,5 @@ class PredictThenPropagate(nn.Module):
 
 
 def build(in_features: int, out_features: int, *, hops: Annotated[int, Ge(1)] = 10) -> nn.Module:
-    """[N, in_features], [2, E] -> [N, out_features]."""
+    """[N, in_features], [2, E] -> [N, out_features], by `hops` steps of propagation."""
     return PredictThenPropagate(in_features, out_features, hops)

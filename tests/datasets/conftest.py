@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from evaluators.datasets import RawDataset
+from nas.contracts import graphs
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -24,18 +25,7 @@ def _no_internet():
 @pytest.fixture(scope="session")
 def node_raw() -> RawDataset:
     """Ten nodes in a path, two classes; the last node has no label and is in no split."""
-    ends = torch.arange(9)
-    return RawDataset(
-        name="path",
-        kind="node_classification",
-        x=torch.arange(20, dtype=torch.float32).reshape(10, 2),
-        edge_index=torch.stack([ends, ends + 1]),
-        y=torch.tensor([0, 1, 0, 1, 0, 1, 0, 1, 0, -1]),
-        train=_mask(10, 0, 1, 2, 3),
-        val=_mask(10, 4, 5),
-        test=_mask(10, 6, 7, 8),
-        n_classes=2,
-    )
+    return graphs.path()
 
 
 @pytest.fixture(scope="session")
@@ -48,9 +38,9 @@ def graph_raw() -> RawDataset:
         x=torch.arange(12, dtype=torch.float32)[:, None],
         edge_index=torch.stack([sources, sources + 1]),
         y=torch.tensor([0, 1, 0, 1, 0, 1]),
-        train=_mask(6, 0, 1),
-        val=_mask(6, 2, 3),
-        test=_mask(6, 4, 5),
+        train=graphs.mask(6, 0, 1),
+        val=graphs.mask(6, 2, 3),
+        test=graphs.mask(6, 4, 5),
         n_classes=2,
         graph_ids=torch.arange(6).repeat_interleave(2),
     )
@@ -64,9 +54,3 @@ def linked_root(data_root, tmp_path_factory) -> Path:
         if family.is_dir():
             (root / family.name).symlink_to(family)
     return root
-
-
-def _mask(size: int, *chosen: int) -> torch.Tensor:
-    mask = torch.zeros(size, dtype=torch.bool)
-    mask[list(chosen)] = True
-    return mask

@@ -15,10 +15,9 @@ from pathlib import Path
 import pytest
 import tiny
 
-from evaluators import Evaluation, Executor, InfrastructureError, Job, stopping
+from evaluators import Evaluation, Executor, InfrastructureError, Job
 from evaluators.artifacts import ArtifactError
 from evaluators.executors import inline, processes
-from search_spaces import plugins
 from search_spaces.plugins import Plugin
 
 MakeJob = Callable[..., Job]
@@ -43,22 +42,6 @@ def outcome(executor: Executor, job: Job) -> Evaluation:
 def numbers(evaluation: Evaluation) -> Mapping[str, float]:
     assert evaluation.failure is None
     return {k: v for k, v in evaluation.metrics.items() if k != "train_seconds"}
-
-
-@pytest.mark.parametrize("name", plugins.names("executor"))
-def test_an_executor_starts_nothing_before_it_is_asked(name: str):
-    """Whichever: it is made, interrupted and shut down, twice, without a batch; and at once."""
-    executor: Executor = plugins.load("executor", name).build()
-    before, started = multiprocessing.active_children(), time.monotonic()
-    assert executor.workers == 1
-    assert executor.in_process == (name == "inline")
-    assert executor.wait(10) == {}
-    executor.interrupt()
-    executor.shutdown()
-    executor.shutdown(wait=False)
-    assert not stopping.requested()
-    assert multiprocessing.active_children() == before
-    assert time.monotonic() - started < 5
 
 
 def faked(job: Job, name: str, **options: object) -> Job:

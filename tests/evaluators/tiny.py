@@ -6,15 +6,15 @@ A module of its own, so that worker processes can import it.
 import os
 import sys
 import time
-from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv, global_mean_pool
 
-from evaluators.datasets._base import Dataset
+from nas.contracts.graphs import graph_set, node_graph
 from search_spaces import Architecture, Decision, SearchSpace, Task
+
+__all__ = ["FAULTY", "RECIPE_SPACE", "SPACE", "graph_set", "node_graph"]
 
 FAULTY = (
     "raises",
@@ -104,59 +104,3 @@ def make_recipe(architecture: Architecture, task: Task) -> nn.Module:
 RECIPE_SPACE = SearchSpace(
     "tiny_recipe", 1, (Decision("train.lr", (0.0, 0.05), role="recipe"),), make_recipe
 )
-
-
-def node_graph(nodes: int = 90, classes: int = 3, seed: int = 0, **fields: Any) -> Dataset:
-    """A planted partition: most edges within a class, features that lean towards it."""
-    rng = torch.Generator().manual_seed(seed)
-    y = torch.arange(nodes) % classes
-    source = torch.randint(nodes, (nodes * 6,), generator=rng)
-    target = torch.randint(nodes, (nodes * 6,), generator=rng)
-    kept = (y[source] == y[target]) | (torch.rand(nodes * 6, generator=rng) < 0.1)
-    edges = torch.stack([source[kept], target[kept]])
-    x = torch.randn(nodes, 6, generator=rng)
-    x[torch.arange(nodes), y] += 1.5
-    third = torch.arange(nodes) // classes % 3
-    made = Dataset(
-        name="planted",
-        kind="node_classification",
-        x=x,
-        edge_index=torch.cat([edges, edges.flip(0)], 1),
-        y=y,
-        train=third == 0,
-        val=third == 1,
-        test=third == 2,
-        n_classes=classes,
-        fingerprint="planted",
-    )
-    return replace(made, **fields)
-
-
-def graph_set(graphs: int = 60, seed: int = 0, **fields: Any) -> Dataset:
-    """Many small graphs of two classes, of 1 to 6 nodes; the edges are not sorted by graph."""
-    rng = torch.Generator().manual_seed(seed)
-    sizes = torch.randint(1, 7, (graphs,), generator=rng)
-    graph_ids = torch.arange(graphs).repeat_interleave(sizes)
-    starts = sizes.cumsum(0) - sizes
-    nodes = int(sizes.sum())
-    source = torch.randperm(nodes, generator=rng)
-    step = torch.randint(6, (nodes,), generator=rng)
-    target = starts[graph_ids[source]] + step % sizes[graph_ids[source]]
-    y = torch.arange(graphs) % 2
-    x = torch.randn(nodes, 4, generator=rng)
-    x[:, 0] += 3.0 * y[graph_ids]
-    third = torch.arange(graphs) // 2 % 3
-    made = Dataset(
-        name="many",
-        kind="graph_classification",
-        x=x,
-        edge_index=torch.stack([source, target]),
-        y=y,
-        train=third == 0,
-        val=third == 1,
-        test=third == 2,
-        n_classes=2,
-        fingerprint="many",
-        graph_ids=graph_ids,
-    )
-    return replace(made, **fields)
