@@ -28,15 +28,16 @@ from numpy.typing import NDArray
 from reporting import Row, bounded, by_section, command_line, row, table, told
 from sklearn.ensemble import RandomForestRegressor
 
-from evaluators.latency.checking import Figures, figures, held_out
+from evaluators.latency.checking import Figures, figures
 from evaluators.latency.costs import sizes
 from evaluators.latency.device import this_device
+from evaluators.latency.held_out import Twice, held_out, timed_twice
 from evaluators.latency.plan import Plan, general_plan, plan_from_json
 from evaluators.latency.predictor import Predictor
 from evaluators.latency.profile import load_profile
 from evaluators.latency.profiled import Profile
-from evaluators.latency.rounds import BATCH, Bench
-from evaluators.latency.samples import Case, Sample, task_of
+from evaluators.latency.rounds import Bench
+from evaluators.latency.samples import Sample, task_of
 from evaluators.latency.values import Device, Workload
 from evaluators.latency.work import work_of
 from nas.latency.profiles import adapt_profile, make_profile
@@ -114,9 +115,9 @@ def _profile(minutes: float, folder: Path) -> Profile:
 def checked(source: Profile, size: Size) -> tuple[list[Row], str]:
     """Rows and a table: networks and graphs that are not in the profile."""
     plan = plan_from_json(source.plan)
-    first, second = _twice(source, plan, source.device, size.networks, size.sizes)
-    truth = np.sqrt(_times(first) * _times(second))
-    graphs = _graphs(first)
+    twice = _twice(source, plan, source.device, size.networks, size.sizes)
+    first, (once, again) = twice.first, twice.times
+    truth, graphs = np.sqrt(once * again), [place // size.networks for place in twice.places]
     guesses: dict[str, Guess] = {
         "predictor": lambda s: _predicted(source, s),
         "FLOPs": lambda s: _line(source, s, 0),
@@ -124,7 +125,7 @@ def checked(source: Profile, size: Size) -> tuple[list[Row], str]:
         "random forest on the same samples": lambda s: _forest(source, s),
     }
     found = {n: figures(n, guess(first), truth, graphs) for n, guess in guesses.items()}
-    repeated = figures("measured twice", _times(second), _times(first), graphs)
+    repeated = figures("measured twice", again, once, graphs)
     ours = found["predictor"]
     rest = [one for name, one in found.items() if name != "predictor"]
     # Not a rival but a part of it: what the correction adds.
@@ -133,10 +134,9 @@ def checked(source: Profile, size: Size) -> tuple[list[Row], str]:
     rows = _check_rows(case, ours, repeated, rest)
     quick, median = _speed(source)
     rows.append(bounded(row(case, "ms of a prediction, mean", quick), "<", 1))
-    noisy = np.mean([s.timing.noisy for s in (*first, *second)])
     title = (
         f"{case}: {len(source.samples)} samples; {len(first)} pairs of an unseen network and an "
-        f"unseen graph; {noisy:.0%} of measurements noisy"
+        f"unseen graph; {twice.noisy:.0%} of measurements noisy"
     )
     said = (
         f"A prediction takes {quick:.2f} ms (mean of {ASKED:,} random architectures on a graph of "
@@ -198,8 +198,9 @@ def transferred(source: Profile, size: Size, folder: Path) -> tuple[list[Row], s
         adapted = load_profile(path)
         plan = plan_from_json(source.plan)
         device = this_device(threads=adapted.device.threads)
-        first, second = _twice(adapted, plan, device, networks, min(size.sizes, 6))
-        truth, graphs = np.sqrt(_times(first) * _times(second)), _graphs(first)
+        twice = _twice(adapted, plan, device, networks, min(size.sizes, 6))
+        first, (once, again) = twice.first, twice.times
+        truth, graphs = np.sqrt(once * again), [place // networks for place in twice.places]
         guesses: dict[str, Guess] = {
             "10 probes, adapted": lambda s, p=adapted: _predicted(p, s),  # type: ignore[misc]
             "FLOPs, line through the probes": lambda s, p=adapted: _line(p, s, 0),  # type: ignore[misc]
@@ -207,7 +208,7 @@ def transferred(source: Profile, size: Size, folder: Path) -> tuple[list[Row], s
             "nearest device: the source as it is": lambda s: _predicted(source, s),
         }
         found = [figures(n, guess(first), truth, graphs) for n, guess in guesses.items()]
-        repeated = figures("measured twice", _times(second), _times(first), graphs)
+        repeated = figures("measured twice", again, once, graphs)
         rows += _transfer_rows(f"to {name}", *found)
         title = f"From 1 thread, eager to {name}: {len(first)} pairs, unseen"
         texts.append(_table(title, [found[0], repeated, *found[1:]]))
@@ -245,36 +246,11 @@ def _table(title: str, found: Sequence[Figures]) -> str:
     return table(title, COLUMNS, lines)
 
 
-def _twice(
-    profile: Profile, plan: Plan, device: Device, networks: int, n_sizes: int
-) -> tuple[list[Sample], list[Sample]]:
+def _twice(profile: Profile, plan: Plan, device: Device, networks: int, n_sizes: int) -> Twice:
     """Held-out cases timed once, and all of them once more."""
     cases = held_out(profile, plan, networks, n_sizes)
     with Bench(plan, device, profile.runtime, told) as bench:
-        first, second = (_pass(bench, cases) for _ in range(2))
-    both = [i for i in range(len(cases)) if i in first and i in second]
-    return [first[i] for i in both], [second[i] for i in both]
-
-
-def _pass(bench: Bench, cases: Sequence[Case]) -> dict[int, Sample]:
-    found: dict[int, Sample] = {}
-    for start in range(0, len(cases), BATCH):
-        batch = cases[start : start + BATCH]
-        place = {id(case): start + i for i, case in enumerate(batch)}
-        found |= {place[id(sample.case)]: sample for sample in bench.time(batch).samples}
-        told(f"{start + len(batch)} of {len(cases)} timed")
-    return found
-
-
-def _times(samples: Sequence[Sample]) -> Floats:
-    return np.array([sample.timing.latency_ms for sample in samples])
-
-
-def _graphs(samples: Sequence[Sample]) -> list[int]:
-    """A number for each size of graph."""
-    numbers: dict[tuple[Workload, int], int] = {}
-    keys = [(sample.case.workload, sample.case.task.n_features) for sample in samples]
-    return [numbers.setdefault(key, len(numbers)) for key in keys]
+        return timed_twice(bench, cases, lambda done, wanted: told(f"{done} of {wanted} timed"))
 
 
 def _works(samples: Sequence[Sample]) -> tuple[Floats, list[Workload]]:

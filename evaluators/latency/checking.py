@@ -1,7 +1,6 @@
 """How well latency is predicted: beside the device's own repeatability, and what else ranks."""
 
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -9,16 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from evaluators.latency.held_out import held_out, structures, timed_twice
 from evaluators.latency.plan import Plan
 from evaluators.latency.profiled import Profile
-from evaluators.latency.rounds import BATCH, Bench
+from evaluators.latency.rounds import Bench
 from evaluators.latency.samples import Array, Case, Sample
-from evaluators.latency.values import Device, LatencyError
+from evaluators.latency.values import Device
 from evaluators.latency.work import CandidateError
-from search_spaces import Architecture
-from search_spaces.task import TaskKind
-
-_LEAST_PAIRS = 3
 
 
 @dataclass(frozen=True)
@@ -150,28 +146,21 @@ def check(
     """
     cases = held_out(profile, plan, networks, sizes)
     _check_predicted(cases, plan, [profile] if nearest is None else [profile, nearest])
-    began = time.perf_counter()
     with Bench(plan, device, profile.runtime, say) as bench:
-        first = _passed(bench, cases, lambda done: report(done, 2 * len(cases)))
-        apart = time.perf_counter() - began
-        second = _passed(bench, cases, lambda done: report(len(cases) + done, 2 * len(cases)))
-    both = [index for index in first if index in second]
-    if len(both) < _LEAST_PAIRS:
-        raise LatencyError(
-            f"{len(both)} of {len(cases)} held-out networks could be timed, too few to compare"
-        )
-    kept = [first[index] for index in both]
-    times = np.array([[p[i].timing.latency_ms for i in both] for p in (first, second)])
-    graphs = [index // networks for index in both]
+        twice = timed_twice(bench, cases, report)
+    kept = twice.first
+    graphs = [place // networks for place in twice.places]
     return Checked(
-        rows=tuple(_rows(profile, nearest, kept, times, graphs)),
+        rows=tuple(_rows(profile, nearest, kept, twice.times, graphs)),
         networks=networks,
         sizes=sizes,
-        noisy=float(np.mean([p[i].timing.noisy for p in (first, second) for i in both])),
+        noisy=twice.noisy,
         foreign=not profile.fits(device),
         beyond=_share_beyond(profile, kept),
-        seen=float(np.mean([s.case.architecture.structure_key in _keys(profile) for s in kept])),
-        apart_seconds=apart,
+        seen=float(
+            np.mean([s.case.architecture.structure_key in structures(profile) for s in kept])
+        ),
+        apart_seconds=twice.apart_seconds,
     )
 
 
@@ -184,19 +173,6 @@ def _check_predicted(cases: Sequence[Case], plan: Plan, profiles: Sequence[Profi
             continue
         for profile in profiles:
             profile.predict(trace, case.workload)
-
-
-def _passed(
-    bench: Bench, cases: Sequence[Case], report: Callable[[int], None]
-) -> dict[int, Sample]:
-    """One pass: samples by the numbers of their cases."""
-    found: dict[int, Sample] = {}
-    for start in range(0, len(cases), BATCH):
-        batch = cases[start : start + BATCH]
-        numbers = {id(case): start + i for i, case in enumerate(batch)}
-        found |= {numbers[id(sample.case)]: sample for sample in bench.time(batch).samples}
-        report(start + len(batch))
-    return found
 
 
 def _rows(
@@ -237,48 +213,3 @@ def _share_inside(profile: Profile, samples: Sequence[Sample], measured: Array) 
     """The share within their intervals; 0.9 is what they promise."""
     intervals = [profile.predict(s.trace, s.case.workload) for s in samples]
     return float(np.mean([i.low <= m <= i.high for i, m in zip(intervals, measured, strict=True)]))
-
-
-def _keys(profile: Profile) -> frozenset[str]:
-    return frozenset(case["structure_key"] for case in profile.samples.cases)
-
-
-def held_out(profile: Profile, plan: Plan, networks: int, sizes: int) -> list[Case]:
-    """Networks and sizes of graph that the profile has not seen; graph by graph.
-
-    All networks of a kind of task run on each of its graphs. Compiled, all graphs are of one task,
-    so that each network is compiled once.
-
-    Raises:
-        LatencyError: the space has too few such networks.
-    """
-    graphs = [plan.case(index, "check") for index in range(sizes)]
-    if profile.runtime == "compiled":
-        graphs = [graphs[0], *(plan.resized(graphs[0], i, "check") for i in range(1, sizes))]
-    seen = _keys(profile)
-    found: list[Case] = []
-    for graph in graphs:
-        chosen = _unseen(plan, graph.task.kind, networks, seen)
-        cases = [plan.bounded(replace(graph, architecture=one)) for one in chosen]
-        smallest = min((case.workload for case in cases), key=lambda size: size.nodes)
-        found += [case.on(smallest) for case in cases]
-    return found
-
-
-def _unseen(plan: Plan, kind: TaskKind, networks: int, seen: Collection[str]) -> list[Architecture]:
-    """Networks that were not profiled; of a small space, of which all were, others too."""
-    new: dict[str, Architecture] = {}
-    old: dict[str, Architecture] = {}
-    for index in range(100 + 20 * networks):
-        architecture = plan.sample(kind, index, "check")
-        key = architecture.structure_key
-        (old if key in seen else new).setdefault(key, architecture)
-        if len(new) == networks:
-            break
-    chosen = [*new.values(), *old.values()][:networks]
-    if len(chosen) < networks:
-        raise LatencyError(
-            f"the space has {len(chosen)} different networks, expected {networks}; give fewer with "
-            "--networks"
-        )
-    return chosen

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from made_up import GRAPH, TASK, made_up_profile, small_plan
 
-from evaluators.latency.checking import check, figures, held_out
+from evaluators.latency.checking import check, figures
 from evaluators.latency.device import this_device
+from evaluators.latency.held_out import held_out
 from evaluators.latency.plan import plan_of
 from evaluators.latency.profiled import Profile
 from evaluators.latency.values import LatencyError, UnknownOperatorError, Workload
