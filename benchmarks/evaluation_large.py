@@ -12,7 +12,7 @@ from evaluation_measure import Line, Model, faster, missing, store, synthetic, t
 from reporting import Row, table, told
 
 from evaluators import Artifact
-from evaluators.datasets import load_prepared, save_prepared
+from evaluators.datasets import load_sealed, save_sealed
 
 MODELS = (Model("gcn", 128), Model("sage", 128))
 # Times faster than the naive loop, and times less memory added.
@@ -50,7 +50,7 @@ def measured(size: Size, naive: Line, ours: Line) -> tuple[str, list[Row]]:
     degrees = dataset.edge_index[0].bincount()
     graph = f"{size.nodes:,} nodes, {dataset.edge_index.size(1):,} entries of edge_index"
     told(f"large: {graph}, largest degree {int(degrees.max()):,}")
-    artifact = save_prepared(dataset.seal(), store())
+    artifact = save_sealed(dataset.seal(), store())
     del dataset
     lines, rows = {}, []
     for model in MODELS:
@@ -98,7 +98,7 @@ def _alone(artifact: Artifact, model: Model, line: Line) -> Cost | None:
 def _cost(artifact: Artifact, model: Model, line: Line) -> Cost | None:
     """In the fresh process. The first epoch, in which memory is got from the system, is no time."""
     torch.set_num_threads(1)
-    mapped = load_prepared(artifact)
+    mapped = load_sealed(artifact)
     # In memory before the base is taken, where it is read from the file as it is needed.
     dataset = replace(mapped, x=mapped.x.clone(), edge_index=mapped.edge_index.clone())
     base = _start_peak()

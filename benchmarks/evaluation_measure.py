@@ -19,7 +19,7 @@ import torch
 from reporting import Row, bounded, row
 
 from evaluators import Evaluation, Executor, Job, artifacts
-from evaluators.datasets import Dataset, RawDataset, load, prepare, save_prepared
+from evaluators.datasets import Dataset, RawDataset, load, preprocess, save_sealed
 from search_spaces import Architecture, SearchSpace, Task, plugins
 from search_spaces.plugins import Plugin
 
@@ -150,7 +150,7 @@ def jobs_of(
     **options: Any,
 ) -> list[Job]:
     """What a study hands to an executor, one of each (space, architecture, seed)."""
-    sealed = save_prepared(dataset.seal(), store())
+    sealed = save_sealed(dataset.seal(), store())
     evaluator = Plugin("training", {"epochs": epochs, **options})
     return [
         Job(architecture, space, evaluator, sealed, store(), seed, epochs)
@@ -197,7 +197,7 @@ def synthetic(nodes: int) -> Dataset:
         test=~(train | val),
         n_classes=40,
     )
-    return prepare(raw, undirected=True)
+    return preprocess(raw, undirected=True)
 
 
 def read(name: str, data_root: Path) -> Dataset:

@@ -28,10 +28,11 @@ from numpy.typing import NDArray
 from reporting import Row, bounded, command_line, put, report, row, table, told
 
 from evaluators import Evaluation, Executor, Job
-from evaluators.datasets import save_prepared
+from evaluators.datasets import save_sealed
 from evaluators.executors import processes
 from nas import rungs
-from nas.setup import Setup, prepare
+from nas.setting_up import set_up
+from nas.setup import Setup
 from nas.spec import load_spec
 
 DOCUMENT = Path(__file__).with_suffix(".md")
@@ -98,10 +99,10 @@ def train(size: Size, data_root: Path, workers: int) -> Pool:
     overrides += [f"evaluator.epochs={size.epochs[-1]}"]
     overrides += [f"space.{name}={json.dumps(OPERATORS)}" for name in ("operators", "output")]
     overrides += ["space.hops=[4, 8]"]
-    setup = prepare(load_spec(STUDY, overrides), data_root)
+    setup = set_up(load_spec(STUDY, overrides), data_root)
     if setup.dataset is None:
         raise SystemExit(f"expected a [dataset] in {STUDY}")
-    dataset = save_prepared(setup.dataset, store())
+    dataset = save_sealed(setup.dataset, store())
     rng = np.random.default_rng(0)
     sampled = {a.key: a for a in (setup.space.sample(rng) for _ in range(20 * size.architectures))}
     chosen = list(sampled.values())[: size.architectures]

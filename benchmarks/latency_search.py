@@ -22,7 +22,7 @@ from reporting import Row, bounded, row, table, told
 
 import nas
 from evaluators import Evaluation, Executor, Job
-from evaluators.datasets import save_prepared
+from evaluators.datasets import save_sealed
 from evaluators.executors import processes
 from evaluators.latency.measuring import measure
 from evaluators.latency.predictor import SIGMAS
@@ -34,7 +34,8 @@ from evaluators.latency.work import work_of
 from nas.compare import Bench, entrants, paired_interval, run_one
 from nas.constraints import parse
 from nas.pareto import hypervolume
-from nas.setup import Setup, prepare
+from nas.setting_up import set_up
+from nas.setup import Setup
 from nas.spec import spec_from_mapping
 from search_spaces import Architecture
 
@@ -118,7 +119,7 @@ def searched(
     rows: list[Row] = []
     lines: dict[str, Sequence[str]] = {}
     for name in size.datasets:
-        setup = prepare(_spec(name, size), data_root)
+        setup = set_up(_spec(name, size), data_root)
         entries = _pool(name, setup, profile, size, pools)
         rows += _replayed(name, setup, entries, size, lines)
         rows += _constrained(name, setup, entries, size, lines)
@@ -192,7 +193,7 @@ def _trained(
 ) -> list[list[float]]:
     if setup.dataset is None:
         raise SystemExit(f"expected a dataset for {name}")
-    dataset, metric = save_prepared(setup.dataset, store()), _metric(setup)
+    dataset, metric = save_sealed(setup.dataset, store()), _metric(setup)
     n_seeds = min(size.seeds, MOST[name][1])
     jobs = [
         replace(setup.job(one, dataset, store(), _epochs(name, size)), seed=seed)

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from trivial.evaluator import worth
 
-from nas.setup import Setup, prepare
+from nas.setting_up import set_up
+from nas.setup import Setup
 from nas.spec import StudySpec, spec_from_mapping
 from nas.store import Store
 from nas.store.engine import engine_options, harden
@@ -117,7 +118,7 @@ def spec(strategy: str, trials_wanted: int, executor: Plugin | None = None) -> S
 
 def filled(storage: str, strategy: str, count: int) -> float:
     """Make our study with so many ended trials; returns the seconds that its twins took."""
-    setup, store = prepare(spec(strategy, count), Path()), Store(storage)
+    setup, store = set_up(spec(strategy, count), Path()), Store(storage)
     new = NewStudy(
         name=NAME,
         spec=setup.spec.to_json(),
@@ -204,7 +205,7 @@ class Plain:
             harden(rdb.engine)
             rdb.engine.dispose()
         self._study = optuna.load_study(study_name=NAME, storage=rdb, sampler=sampler)
-        space = prepare(spec("random", 1), Path()).space
+        space = set_up(spec("random", 1), Path()).space
         self._offered: dict[str, BaseDistribution] = {
             d.name: CategoricalDistribution(d.choices) for d in space.decisions
         }

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from evaluators.datasets import Dataset, RawDataset, prepare
+from evaluators.datasets import Dataset, RawDataset, preprocess
 from search_spaces import SearchSpace, Task, plugins
 from search_spaces.decision import Choice
 from search_spaces.frozen import FrozenMapping
@@ -116,7 +116,7 @@ def ring(nodes: int = 300, classes: int = 4, features: int = 60, seed: int = 0) 
         test=torch.from_numpy(place >= 40),
         n_classes=classes,
     )
-    return prepare(raw, undirected=True)
+    return preprocess(raw, undirected=True)
 
 
 def with_few_words(dataset: Dataset, words: int = 200) -> Dataset:

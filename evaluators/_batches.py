@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from evaluators._dropout import SparseConstant
-from evaluators.datasets._base import Dataset, load_prepared
+from evaluators.datasets._base import Dataset, load_sealed
 from evaluators.engine.graph import Graph
 from evaluators.values import Artifact
 
@@ -112,5 +112,5 @@ def _ranges(starts: Tensor, counts: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4)
 def batches_of(artifact: Artifact) -> Batches:
-    """The prepared dataset of an artifact, kept by this process."""
-    return Batches(load_prepared(artifact))
+    """The sealed dataset of an artifact, kept by this process."""
+    return Batches(load_sealed(artifact))

@@ -1,9 +1,9 @@
 """Trains each candidate from scratch and reports its best validation epoch.
 
 Each epoch is one pass over the training units and one over the validation units; the epoch with
-the best value of the dataset's metric counts, with the weights it had. The learning rate is
-constant and nothing depends on the number of epochs asked for, so a run that stops early is a
-prefix of a longer one. Asked to stop (`evaluators.stopping`), all jobs of a batch end with their
+the best value of the dataset's metric counts (`best_epoch`), with the weights it had. The learning
+rate is constant and nothing depends on the number of epochs asked for, so a run that stops early is
+a prefix of a longer one. Asked to stop (`evaluators.stopping`), all jobs of a batch end with their
 present epoch, with a checkpoint from which they go on as if nothing had happened. With several
 seeds or folds the metrics are means over all runs. Optimizers: adam (Kingma & Ba, Adam: A Method
 for Stochastic Optimization, 2015), adamw (Loshchilov & Hutter, Decoupled Weight Decay
@@ -18,7 +18,7 @@ from statistics import fmean, stdev
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Le, Lt
 
 from evaluators import checkpoint
 from evaluators._batches import batches_of
@@ -53,7 +53,7 @@ def build(
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.5,
     optimizer: OptimizerName = "adam",
     patience: Annotated[int, Ge(1)] | None = None,
-    seeds: Annotated[int, Ge(1)] = 1,
+    seeds: Annotated[int, Ge(1), Le(1_000)] = 1,
     folds: Annotated[int, Ge(0)] = 0,
     batch_size: Annotated[int, Ge(1)] = 128,
     share_input_dropout: bool = False,

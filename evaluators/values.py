@@ -24,7 +24,7 @@ FailureKind: TypeAlias = Literal["out_of_memory", "divergence", "timeout", "cras
 
 @dataclass(frozen=True)
 class Artifact:
-    """A file in an artifact store: a checkpoint, a prepared dataset.
+    """A file in an artifact store: a checkpoint, a sealed dataset.
 
     Attributes:
         store: URL of the store, `file:///...`.
@@ -78,7 +78,7 @@ class Job:
         architecture: what to evaluate.
         space: the space that builds its network.
         evaluator: the plug-in and its options.
-        dataset: a prepared dataset without test labels (see `evaluators.datasets.prepared`); None
+        dataset: sealed, without test labels (see `evaluators.datasets.save_sealed`); None
             for an evaluator that brings its own task.
         store: URL of the artifact store that results are written to.
         seed: of the evaluation; equal for all candidates of a study.

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.binding import refuse_change
-from nas.setup import Setup, prepare
+from nas.setting_up import set_up
+from nas.setup import Setup
 from nas.spec import StudySpec
 from nas.store import Store
 from search_spaces import SearchSpace
@@ -61,6 +62,6 @@ def opened(
         row = store.row(connection, name)
     spec = changed(StudySpec.from_json(row["spec"]))
     where = f'study "{name}"'
-    setup = prepare(spec, data_root, space, where=where, with_latency=with_latency)
+    setup = set_up(spec, data_root, space, where=where, with_latency=with_latency)
     refuse_change(row, setup)
     return Opened(store, row, replace(setup, prepared=store.prepared(name)))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas._options import shown
-from nas.setup import named
+from nas.setting_up import named
 from nas.spec import SpecError, StudySpec
 from search_spaces import Architecture, SearchSpace, UsageError
 

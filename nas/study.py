@@ -17,7 +17,8 @@ from nas.latency.front import may_measure, measure_when_finished, on_any_device
 from nas.opening import opened
 from nas.preparing import Preparing, preparations
 from nas.record import StudyStatus
-from nas.setup import Setup, prepare, with_batch, with_budget, with_executor
+from nas.setting_up import set_up
+from nas.setup import Setup, with_batch, with_budget, with_executor
 from nas.spec import SpecError, StudySpec
 from nas.starting import start_architectures
 from nas.store import Store, StoreError, StoreFailedError
@@ -114,7 +115,7 @@ def _checked(
 ) -> tuple[_Equipment, list[Architecture]]:
     """What a new study needs, and begins with, in the order in which these can be refused."""
     refuse_existing(store, spec.study.name)
-    setup = with_batch(prepare(spec, data_root, space, where=where))
+    setup = with_batch(set_up(spec, data_root, space, where=where))
     start = start_architectures(spec, setup.space, _fronts(store, spec, where), where)
     run = _Equipment.of(setup, where)
     refuse_never_timed(setup, where)
@@ -242,10 +243,7 @@ def _drive(
                 book.set_budget(setup.spec.to_json()["budget"], budget.trials)
             if setup.dataset is not None:
                 teller.say(f"dataset: {setup.dataset.name}, {setup.task.n_nodes} nodes")
-            preparing = Preparing(setup, book, executor, dataset, teller)
-            setup = replace(setup, prepared=preparing.run(run.preparations, stop))
-            driver = Driver(setup, run.strategy, book, executor, dataset, teller)
-            state, reason = "finished", driver.run(stop)
+            state, reason = "finished", _driven(run, book, dataset, teller, stop)
     except KeyboardInterrupt:
         reason = "interrupted"
         raise
@@ -260,6 +258,17 @@ def _drive(
         _close(book, state, reason)
     measure_when_finished(store, setup, teller)
     return store.status(name)
+
+
+def _driven(
+    run: _Equipment, book: Ledger, dataset: Artifact | None, teller: Teller, stop: Stop
+) -> str:
+    """Prepare, then go through the trials; returns why it has ended."""
+    prepared = Preparing(run.setup, book, run.executor, dataset, teller).run(run.preparations, stop)
+    if prepared is None:
+        return f"{run.setup.spec.budget.seconds:g} seconds"
+    setup = replace(run.setup, prepared=prepared)
+    return Driver(setup, run.strategy, book, run.executor, dataset, teller).run(stop)
 
 
 def _close(book: Ledger, state: str, reason: str) -> None:

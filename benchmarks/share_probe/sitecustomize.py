@@ -29,14 +29,19 @@ PHASES: dict[str, dict[str, str]] = {
     "facts": {"evaluators.facts": "facts"},
     "data": {
         "evaluators.datasets._load": "load",
-        "evaluators.datasets._base": "Dataset.seal save_prepared load_prepared",
+        "evaluators.datasets._base": "Dataset.seal save_sealed load_sealed save_prepared load_prepared",
         "evaluators._batches": "Batches.__init__ Batches.graph",
     },
     "evaluation": {"evaluators.run": "run"},
     "record": {"nas.store.": "*", "nas.recording": "*"},
     "proposing": {"nas.proposing": "*", "nas.strategies.": "*", "nas.fold": "*"},
     "telling": {"nas.telling": "*", "nas.cli._progress": "*"},
-    "checking": {"nas.spec": "load_spec", "nas.setup": "prepare", "nas.feasible": "*"},
+    "checking": {
+        "nas.spec": "load_spec",
+        "nas.setup": "prepare",
+        "nas.setting_up": "set_up",
+        "nas.feasible": "*",
+    },
 }
 
 

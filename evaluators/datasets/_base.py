@@ -31,7 +31,7 @@ class DatasetError(UsageError):
 
 
 @dataclass(frozen=True)
-class Preparation:
+class Preprocessing:
     """What was done to the graph before training, and must be done to any graph predicted on.
 
     Attributes:
@@ -62,7 +62,7 @@ class Dataset:
         graph_ids: [N] int64, ascending, for a graph task; None for a node task.
         n_classes: C.
         metric: accuracy, roc_auc or macro_f1, of validation, chooses the epoch.
-        preparation: what was done to `x` and `edge_index`.
+        preprocessing: what was done to `x` and `edge_index`.
         class_weights: [C] float32 for the loss, or None.
         class_names: [C], what the classes are called, or None.
         sealed: whether the test labels have been taken out.
@@ -83,7 +83,7 @@ class Dataset:
     fingerprint: str
     metric: str = "accuracy"
     graph_ids: Tensor | None = None
-    preparation: Preparation = Preparation()
+    preprocessing: Preprocessing = Preprocessing()
     class_weights: Tensor | None = None
     class_names: tuple[str, ...] | None = None
     sealed: bool = False
@@ -117,7 +117,7 @@ _MATRICES = "matrices."
 _TENSORS = ("x", "edge_index", "y", "train", "val", "test", "graph_ids", "class_weights")
 
 
-def save_prepared(dataset: Dataset, store: str) -> Artifact:
+def save_sealed(dataset: Dataset, store: str) -> Artifact:
     """Write a sealed dataset into the store, with what every worker would make of it.
 
     Raises:
@@ -126,15 +126,15 @@ def save_prepared(dataset: Dataset, store: str) -> Artifact:
     if not dataset.sealed:
         raise ValueError("only a sealed dataset may be handed to workers; call seal() first")
     tensors = {name: getattr(dataset, name) for name in _TENSORS}
-    tensors |= {"mean": dataset.preparation.mean, "std": dataset.preparation.std}
+    tensors |= {"mean": dataset.preprocessing.mean, "std": dataset.preprocessing.std}
     header = {
         "name": dataset.name,
         "kind": dataset.kind,
         "n_classes": dataset.n_classes,
         "metric": dataset.metric,
         "fingerprint": dataset.fingerprint,
-        "features": dataset.preparation.features,
-        "undirected": dataset.preparation.undirected,
+        "features": dataset.preprocessing.features,
+        "undirected": dataset.preprocessing.undirected,
         "class_names": dataset.class_names,
     }
     needed = bytes_needed(dataset.x.size(0), dataset.edge_index.size(1), dataset.x.size(1))
@@ -145,11 +145,11 @@ def save_prepared(dataset: Dataset, store: str) -> Artifact:
     return artifacts.write(store, save(present, {"dataset": json.dumps(header)}))
 
 
-def load_prepared(artifact: Artifact) -> Dataset:
-    """Read what `save_prepared` wrote; the tensors are mapped from the file, not copied.
+def load_sealed(artifact: Artifact) -> Dataset:
+    """Read what `save_sealed` wrote; the tensors are mapped from the file, not copied.
 
     Raises:
-        ArtifactError: the file is missing, damaged, or no prepared dataset.
+        ArtifactError: the file is missing, damaged, or no sealed dataset.
     """
     place = artifacts.verified(artifact)
     try:
@@ -157,7 +157,7 @@ def load_prepared(artifact: Artifact) -> Dataset:
             header = json.loads((file.metadata() or {})["dataset"])
     except (SafetensorError, KeyError, ValueError) as error:
         raise ArtifactError(
-            f"the artifact {artifact.sha256[:12]} is not a prepared dataset: {error}"
+            f"the artifact {artifact.sha256[:12]} is not a sealed dataset: {error}"
         ) from error
     read = load_file(place)
     matrices = {
@@ -167,10 +167,10 @@ def load_prepared(artifact: Artifact) -> Dataset:
     }
     tensors: dict[str, Tensor | None] = dict.fromkeys((*_TENSORS, "mean", "std"))
     tensors |= read
-    preparation = Preparation(
+    preprocessing = Preprocessing(
         header.pop("features"), header.pop("undirected"), tensors.pop("mean"), tensors.pop("std")
     )
     names = header.pop("class_names")
     header["class_names"] = None if names is None else tuple(names)
-    header |= {"preparation": preparation, "sealed": True, "matrices": matrices}
+    header |= {"preprocessing": preprocessing, "sealed": True, "matrices": matrices}
     return Dataset(**header, **tensors)  # type: ignore[arg-type]

@@ -6,25 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.datasets._base import Dataset, DatasetError
-from evaluators.datasets._prepare import prepare
+from evaluators.datasets._preprocess import preprocess
 from evaluators.datasets._raw import RawDataset
 from search_spaces import plugins
 from search_spaces.errors import PluginError, did_you_mean
 from search_spaces.plugins import Plugin
 
-# The options that every dataset accepts, by name: keyword-only parameters of `prepare`.
+# The options that every dataset accepts, by name: keyword-only parameters of `preprocess`.
 COMMON: Mapping[str, inspect.Parameter] = {
     parameter.name: parameter
-    for parameter in inspect.signature(prepare, eval_str=True).parameters.values()
+    for parameter in inspect.signature(preprocess, eval_str=True).parameters.values()
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY
 }
 
 
 def load(plugin: Plugin, root: Path) -> Dataset:
-    """Read, check and prepare a dataset.
+    """Read, check and preprocess a dataset.
 
     Args:
-        plugin: a dataset by name; its options are the plug-in's own and those of `prepare`.
+        plugin: a dataset by name; its options are the plug-in's own and those of `preprocess`.
         root: the folder of public raw files; what is there is used and never written to, what is
             not is downloaded into it.
 
@@ -45,7 +45,7 @@ def load(plugin: Plugin, root: Path) -> Dataset:
             f'build of the dataset "{plugin.name}" must return a RawDataset, got '
             f"{type(raw).__name__}"
         )
-    return prepare(raw, **_only(COMMON, plugin.options))
+    return preprocess(raw, **_only(COMMON, plugin.options))
 
 
 def _only(names: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Preparation: the options that every dataset accepts, and the fingerprint."""
+"""Preprocessing: the options that every dataset accepts, and the fingerprint."""
 
 import hashlib
 from dataclasses import replace
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import to_undirected
 
-from evaluators.datasets._base import Dataset, DatasetError, Normalization, Preparation
+from evaluators.datasets._base import Dataset, DatasetError, Normalization, Preprocessing
 from evaluators.datasets._checks import check
 from evaluators.datasets._raw import Metric, RawDataset
 from search_spaces.canonical import canonical_json
@@ -16,7 +16,7 @@ from search_spaces.canonical import canonical_json
 _PREPARATION_VERSION = 1
 
 
-def prepare(
+def preprocess(
     raw: RawDataset,
     *,
     normalize: Normalization = "none",
@@ -42,33 +42,35 @@ def prepare(
     raw = replace(raw, metric=metric or raw.metric)
     check(raw)
     mean, std = _train_moments(raw) if normalize == "standardize" else (None, None)
-    preparation = Preparation(normalize, undirected, mean, std)
-    x, edge_index = prepare_graph(raw.x, raw.edge_index, preparation)
+    preprocessing = Preprocessing(normalize, undirected, mean, std)
+    x, edge_index = preprocess_graph(raw.x, raw.edge_index, preprocessing)
     return Dataset(
         **(vars(raw) | {"x": x, "edge_index": edge_index}),
         fingerprint=_fingerprint(raw, normalize, undirected, class_weights),
-        preparation=preparation,
+        preprocessing=preprocessing,
         class_weights=_balanced_weights(raw) if class_weights else None,
     )
 
 
-def prepare_graph(x: Tensor, edge_index: Tensor, preparation: Preparation) -> tuple[Tensor, Tensor]:
+def preprocess_graph(
+    x: Tensor, edge_index: Tensor, preprocessing: Preprocessing
+) -> tuple[Tensor, Tensor]:
     """Features [N, F] and edges [2, E] of any graph, prepared as the training graph was.
 
     Raises:
         DatasetError: row normalization of negative features, or another number of features.
     """
-    if preparation.features == "row":
+    if preprocessing.features == "row":
         x = _divided_by_row_sum(x)
-    elif preparation.features == "standardize":
-        if preparation.mean is None or preparation.std is None:
+    elif preprocessing.features == "standardize":
+        if preprocessing.mean is None or preprocessing.std is None:
             raise ValueError("standardize needs the mean and deviation of the training nodes")
-        if x.size(1) != preparation.mean.numel():
+        if x.size(1) != preprocessing.mean.numel():
             raise DatasetError(
-                f"expected {preparation.mean.numel()} features, got {x.size(1)} columns of x"
+                f"expected {preprocessing.mean.numel()} features, got {x.size(1)} columns of x"
             )
-        x = (x - preparation.mean) / preparation.std
-    if preparation.undirected:
+        x = (x - preprocessing.mean) / preprocessing.std
+    if preprocessing.undirected:
         edge_index = to_undirected(edge_index, num_nodes=x.size(0))
     return x, edge_index
 

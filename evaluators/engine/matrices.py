@@ -43,7 +43,7 @@ DENSITY = 0.25
 def prepare(x: Tensor, edge_index: Tensor) -> dict[str, Tensor]:
     """The tensors of all matrices: `all.crow`, `all.col`, ..., `gcn.values`, ..., `features.crow`.
 
-    They go into the file of a prepared dataset, which all workers map into their memory.
+    They go into the file of a sealed dataset, which all workers map into their memory.
 
     Args:
         x: [N, F]; its type is that of all values.

@@ -170,7 +170,7 @@ def _confirmed(question: str) -> bool:
 def gc_command(dry_run: bool, min_age: float, storage: str, fmt: str) -> None:
     """Remove files that no study needs.
 
-    Artifacts (checkpoints, prepared datasets) that no study of the database refers to.
+    Artifacts (checkpoints, sealed datasets) that no study of the database refers to.
 
     \b
     Examples:

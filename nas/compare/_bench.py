@@ -22,7 +22,8 @@ from nas.compare._run import ComparisonError
 from nas.constraints import Constraint
 from nas.fold import build_strategy
 from nas.preparing import preparations
-from nas.setup import Setup, opened_latency, with_batch
+from nas.setting_up import opened_latency
+from nas.setup import Setup, with_batch
 from nas.spec import StudySpec
 from nas.strategies import Objective
 from nas.strategies._base import AnyStrategy
@@ -191,9 +192,9 @@ class Parcel:
         """The bench, with a folder of its own for checkpoints."""
         dataset = None
         if self.dataset is not None:
-            from evaluators.datasets import load_prepared
+            from evaluators.datasets import load_sealed
 
-            dataset = load_prepared(self.dataset)
+            dataset = load_sealed(self.dataset)
         module = plugins.load("evaluator", self.spec.evaluator.name)
         setup = Setup(
             spec=self.spec,

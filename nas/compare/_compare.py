@@ -14,7 +14,8 @@ from nas.compare._run import Run
 from nas.compare._statistics import Row
 from nas.feasible import refuse_infeasible
 from nas.preparing import preparations
-from nas.setup import Setup, prepare
+from nas.setting_up import set_up
+from nas.setup import Setup
 from nas.spec import SpecError, StudySpec
 from nas.strategies import Objective
 from search_spaces import SearchSpace, UsageError
@@ -82,7 +83,7 @@ def compare(
     trials = _checked_trials(spec, trials, where)
     numbers = _checked_seeds(spec, seeds)
     _refuse_unequal(spec, where)
-    setup = prepare(spec, data_root, space, where=where)
+    setup = set_up(spec, data_root, space, where=where)
     bench = Bench(setup)
     found = entrants(strategies, spec)
     for entrant in found:

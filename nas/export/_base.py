@@ -7,7 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 
-from evaluators.datasets._base import Normalization, Preparation
+from evaluators.datasets._base import Normalization, Preprocessing
 from search_spaces import Task, UsageError
 from search_spaces.task import TaskKind
 
@@ -19,7 +19,7 @@ SMALLEST = {"N": 1, "E": 0, "B": 1}
 
 
 class ExportError(UsageError):
-    """An export that cannot begin: the place is taken, a preparation is incomplete."""
+    """An export that cannot begin: the place is taken, a preprocessing is incomplete."""
 
 
 class ExportFailedError(ExportError):
@@ -65,15 +65,15 @@ class Contract(Strict):
 
     @classmethod
     def of(
-        cls, task: Task, preparation: Preparation, class_names: tuple[str, ...] | None = None
+        cls, task: Task, preprocessing: Preprocessing, class_names: tuple[str, ...] | None = None
     ) -> "Contract":
         """The contract of a network that was trained on a task."""
         return cls(
             kind=task.kind,
             n_features=task.n_features,
             n_classes=task.n_classes,
-            features=preparation.features,
-            undirected=preparation.undirected,
+            features=preprocessing.features,
+            undirected=preprocessing.undirected,
             class_names=class_names,
         )
 

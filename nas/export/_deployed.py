@@ -1,15 +1,15 @@
-"""The module that is exported: preparation of raw features, then the network."""
+"""The module that is exported: preprocessing of raw features, then the network."""
 
 import copy
 
 import torch
 from torch import Tensor, nn
 
-from evaluators.datasets._base import Preparation
+from evaluators.datasets._base import Preprocessing
 from nas.export._base import Contract, ExportError
 
 
-class Prepare(nn.Module):
+class Preprocess(nn.Module):
     """Raw features [N, F] to what the network was trained on, [N, F].
 
     Raises:
@@ -19,15 +19,15 @@ class Prepare(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, preparation: Preparation) -> None:
+    def __init__(self, preprocessing: Preprocessing) -> None:
         super().__init__()
-        self.features = preparation.features
-        if preparation.features != "standardize":
+        self.features = preprocessing.features
+        if preprocessing.features != "standardize":
             return
-        if preparation.mean is None or preparation.std is None:
+        if preprocessing.mean is None or preprocessing.std is None:
             raise ExportError("features are standardized, but their mean or deviation is missing")
-        self.register_buffer("mean", preparation.mean.detach().clone())
-        self.register_buffer("std", preparation.std.detach().clone())
+        self.register_buffer("mean", preprocessing.mean.detach().clone())
+        self.register_buffer("std", preprocessing.std.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
         if self.features == "row":
@@ -44,32 +44,32 @@ def row_normalized(x: Tensor) -> Tensor:
 
 
 class _DeployedNodes(nn.Module):
-    def __init__(self, preparation: Prepare, network: nn.Module) -> None:
+    def __init__(self, preprocessing: Preprocess, network: nn.Module) -> None:
         super().__init__()
-        self.preparation = preparation
+        self.preprocessing = preprocessing
         self.network = network
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        logits: Tensor = self.network(self.preparation(x), edge_index)
+        logits: Tensor = self.network(self.preprocessing(x), edge_index)
         return logits
 
 
 class _DeployedGraphs(nn.Module):
-    def __init__(self, preparation: Prepare, network: nn.Module) -> None:
+    def __init__(self, preprocessing: Preprocess, network: nn.Module) -> None:
         super().__init__()
-        self.preparation = preparation
+        self.preprocessing = preprocessing
         self.network = network
 
     def forward(self, x: Tensor, edge_index: Tensor, graph_ids: Tensor, graphs: Tensor) -> Tensor:
-        logits: Tensor = self.network(self.preparation(x), edge_index, graph_ids, graphs)
+        logits: Tensor = self.network(self.preprocessing(x), edge_index, graph_ids, graphs)
         return logits
 
 
-def deployed(network: nn.Module, preparation: Preparation, contract: Contract) -> nn.Module:
-    """A copy of the network behind its preparation, for inference: on the CPU, without gradients.
+def deployed(network: nn.Module, preprocessing: Preprocessing, contract: Contract) -> nn.Module:
+    """A copy of the network behind its preprocessing, for inference: on the CPU, without gradients.
 
     Its inputs are the contract's. The network itself is left as it was.
     """
     kind = _DeployedGraphs if contract.is_graph_task else _DeployedNodes
-    module = kind(Prepare(preparation), copy.deepcopy(network).cpu())
+    module = kind(Preprocess(preprocessing), copy.deepcopy(network).cpu())
     return module.eval().requires_grad_(False)

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from evaluators.datasets._base import Dataset, Preparation
+from evaluators.datasets._base import Dataset, Preprocessing
 from nas import __version__
 from nas.export._base import Contract, Exporter, ExportError
 from nas.export._deployed import deployed
@@ -78,7 +78,7 @@ def export_trial(
         network=network,
         architecture=chosen.architecture,
         task=chosen.task,
-        preparation=chosen.dataset.preparation,
+        preprocessing=chosen.dataset.preprocessing,
         class_names=chosen.dataset.class_names,
         provenance=Provenance(
             study=chosen.study,
@@ -99,7 +99,7 @@ def write_bundle(
     network: nn.Module,
     architecture: Architecture,
     task: Task,
-    preparation: Preparation,
+    preprocessing: Preprocessing,
     class_names: tuple[str, ...] | None = None,
     provenance: Provenance,
     metrics: Mapping[str, float] | None = None,
@@ -115,7 +115,7 @@ def write_bundle(
         to: the folder to make; an empty one may be there.
         network: with its weights.
         architecture, task: what it is and what it was trained on.
-        preparation: what was done to the features and edges that it was trained on.
+        preprocessing: what was done to the features and edges that it was trained on.
         class_names: [C], what the classes are called, where they are not called 0, 1, 2, ...
         provenance: where it comes from.
         metrics: measured with these weights; `val_...`, `test_...` and `train_...` name the split.
@@ -128,8 +128,8 @@ def write_bundle(
         ExportError: `to` is there already; the network cannot be exported for all sizes of graph;
             or the exported program differs from it by more than 1e-5 * max(1, max|y|).
     """
-    contract = Contract.of(task, preparation, class_names)
-    module = deployed(network, preparation, contract)
+    contract = Contract.of(task, preprocessing, class_names)
+    module = deployed(network, preprocessing, contract)
     writer: Exporter = plugins.load("exporter", exporter).build()
     with _folder(to) as folder:
         files = writer.write(module, contract, folder)

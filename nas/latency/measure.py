@@ -18,7 +18,8 @@ from evaluators.latency.samples import task_of
 from evaluators.latency.values import Device, LatencyError, Runtime, Timing, Workload, random_skew
 from nas.binding import refuse_change
 from nas.record import TrialRecord
-from nas.setup import Setup, prepare
+from nas.setting_up import set_up
+from nas.setup import Setup
 from nas.spec import StudySpec
 from nas.store import Store
 from search_spaces import SearchSpace
@@ -137,7 +138,7 @@ def measure_trial(
     store = Store.open_existing(storage)
     record = store.trial(name, trial)
     device = this_device(threads=manner.threads, kind=manner.kind)
-    setup = prepare(StudySpec.from_json(store.spec(name)), data_root, space, with_latency=False)
+    setup = set_up(StudySpec.from_json(store.spec(name)), data_root, space, with_latency=False)
     with store.reading() as connection:
         refuse_change(store.row(connection, name), setup)
     edges = None if setup.dataset is None else setup.dataset.edge_index

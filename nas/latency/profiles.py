@@ -28,7 +28,7 @@ from evaluators.latency.values import (
     Workload,
     random_skew,
 )
-from nas.setup import prepare
+from nas.setting_up import set_up
 from nas.spec import StudySpec
 
 Kind: TypeAlias = Literal["cpu", "cuda"]
@@ -37,7 +37,7 @@ KINDS: tuple[Kind, ...] = ("cpu", "cuda")
 
 def study_plan(spec: StudySpec, data_root: Path, seed: int = 0, where: str = "the study") -> Plan:
     """What a study's networks do, on graphs around its own or around its `[latency] workload`."""
-    setup = prepare(spec, data_root, where=where, with_latency=False)
+    setup = set_up(spec, data_root, where=where, with_latency=False)
     given = spec.latency.workload if spec.latency else None
     if given is not None:
         skew = random_skew(given.edges / given.nodes) if given.skew is None else given.skew

@@ -8,7 +8,8 @@ import latency_search as searches
 import numpy as np
 import pytest
 
-from nas.setup import Setup, prepare
+from nas.setting_up import set_up
+from nas.setup import Setup
 
 SIZE = searches.Size(depth=(1, 2), trials=40, replays=12)
 
@@ -18,9 +19,7 @@ def setup() -> Setup:
     """Of the benchmark's space, on a graph that is always there."""
     tables = searches._spec("Cora", SIZE).to_json()
     tables["study"]["objectives"] = dict(tables["study"]["objectives"])
-    return prepare(
-        searches.spec_from_mapping({**tables, "dataset": {"name": "digits_knn"}}), Path()
-    )
+    return set_up(searches.spec_from_mapping({**tables, "dataset": {"name": "digits_knn"}}), Path())
 
 
 Predict = Callable[[float, np.random.Generator], float]

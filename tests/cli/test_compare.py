@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fakes.table import worth
 
-from nas.setup import prepare
+from nas.setting_up import set_up
 from nas.spec import load_spec
 
 from .conftest import run
@@ -209,7 +209,7 @@ def test_at_needs_a_number_of_trials(file: Path) -> None:
 @pytest.mark.parametrize("two", [(), ("--set", TWO)])
 def test_nothing_feasible_at_all_is_a_failure(file: Path, two: tuple[str, ...]) -> None:
     """A bound that one of 32 keeps, which three trials do not meet; with all of them they do."""
-    values = sorted(worth(a, "latency_ms") for a in prepare(load_spec(file), Path()).space)
+    values = sorted(worth(a, "latency_ms") for a in set_up(load_spec(file), Path()).space)
     bound = ("--set", f'study.constraints=["latency_ms <= {values[0]}"]', *two)
     arguments = ("--strategies", "nsga2", "--seeds", "1", *bound, "--trials")
     result = compared(file, *arguments, "1", code=1)

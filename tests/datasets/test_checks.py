@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from evaluators.datasets import DatasetError, prepare
+from evaluators.datasets import DatasetError, preprocess
 from evaluators.datasets._checks import DatasetWarning
 from search_spaces.errors import UsageError
 
@@ -115,7 +115,7 @@ def test_bad_node_tasks_are_refused(node_raw, case):
     """One message each, with the name of the dataset."""
     change, message = NODE[case]
     with pytest.raises(DatasetError, match=message) as caught:
-        prepare(replace(node_raw, **change(node_raw)))
+        preprocess(replace(node_raw, **change(node_raw)))
     assert str(caught.value).startswith("path: ")
     assert isinstance(caught.value, UsageError)
 
@@ -125,7 +125,7 @@ def test_bad_graph_tasks_are_refused(graph_raw, case):
     """One message each."""
     change, message = GRAPH[case]
     with pytest.raises(DatasetError, match=message):
-        prepare(replace(graph_raw, **change(graph_raw)))
+        preprocess(replace(graph_raw, **change(graph_raw)))
 
 
 def test_what_is_unusual_but_fine_passes(node_raw, graph_raw):
@@ -133,15 +133,15 @@ def test_what_is_unusual_but_fine_passes(node_raw, graph_raw):
     none = torch.empty(2, 0, dtype=torch.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        prepare(node_raw)
-        prepare(graph_raw)
-        prepare(replace(node_raw, edge_index=none, test=node_raw.test & False))
+        preprocess(node_raw)
+        preprocess(graph_raw)
+        preprocess(replace(node_raw, edge_index=none, test=node_raw.test & False))
         nodes = torch.empty(0, dtype=torch.int64)
-        prepare(replace(graph_raw, x=torch.empty(0, 1), edge_index=none, graph_ids=nodes))
+        preprocess(replace(graph_raw, x=torch.empty(0, 1), edge_index=none, graph_ids=nodes))
 
 
 def test_a_class_without_training_example_is_a_warning(node_raw):
     """The search can go on."""
     train = node_raw.train & (node_raw.y == 0)
     with pytest.warns(DatasetWarning, match="1 of 2 classes have no training example: 1"):
-        prepare(replace(node_raw, train=train))
+        preprocess(replace(node_raw, train=train))

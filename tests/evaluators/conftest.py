@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny
 
 from evaluators import artifacts
-from evaluators.datasets._base import Dataset, save_prepared
+from evaluators.datasets._base import Dataset, save_sealed
 from evaluators.values import Job
 from search_spaces.plugins import Plugin
 
@@ -35,7 +35,7 @@ def make_job(store: str) -> Callable[..., Job]:
         seed: int = 3,
         **fields: Any,
     ) -> Job:
-        sealed = save_prepared(dataset.seal(), store)
+        sealed = save_sealed(dataset.seal(), store)
         architecture = tiny.SPACE.architecture({"kind": kind, "width": 8})
         evaluator = Plugin("training", {"epochs": 6} | (options or {}))
         return Job(architecture, tiny.SPACE, evaluator, sealed, store, seed, until_epoch, **fields)

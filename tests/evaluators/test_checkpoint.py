@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 from evaluators import Artifact, Job, artifacts
 from evaluators.artifacts import ArtifactError
 from evaluators.checkpoint import best_weights, run_weights
-from evaluators.datasets import load_prepared
+from evaluators.datasets import load_sealed
 from evaluators.run import run
 
 MakeJob = Callable[..., Job]
@@ -82,14 +82,14 @@ def test_a_foreign_file_is_refused(make_job: MakeJob, store: str):
     with pytest.raises(ArtifactError):
         best_weights(job.dataset)
     for content in (b"nothing", save({"a": torch.ones(1)}), save({}, {"dataset": "no JSON"})):
-        with pytest.raises(ArtifactError, match="is not a prepared dataset"):
-            load_prepared(artifacts.write(store, content))
+        with pytest.raises(ArtifactError, match="is not a sealed dataset"):
+            load_sealed(artifacts.write(store, content))
     place = artifacts.path(job.dataset)
     content = bytearray(place.read_bytes())
     content[-10] ^= 1
     place.write_bytes(content)
     with pytest.raises(ArtifactError, match="damaged"):
-        load_prepared(job.dataset)
+        load_sealed(job.dataset)
 
 
 def test_only_the_same_job_goes_on(make_job: MakeJob):

@@ -12,7 +12,7 @@ from fakes import faulty_space, space
 from evaluators import Evaluation, Executor, Job
 from evaluators._faults import is_out_of_memory
 from evaluators.artifacts import ArtifactError, store_url
-from evaluators.datasets import load, save_prepared
+from evaluators.datasets import load, save_sealed
 from evaluators.datasets._base import Dataset
 from evaluators.executors import processes
 from evaluators.facts import facts
@@ -60,7 +60,7 @@ def test_a_fault_has_its_kind(fault: str, path_graph: Dataset, pool: Executor, s
     architecture = one_of_each(path_graph)[fault]
     made = faulty_space.build(path_graph.task)
     evaluator = Plugin("training", {"epochs": 2, "device": "cpu"})
-    sealed = save_prepared(path_graph.seal(), store)
+    sealed = save_sealed(path_graph.seal(), store)
     evaluation = evaluate(pool, Job(architecture, made, evaluator, sealed, store, 0, 2))
     failure = evaluation.failure
     assert (failure.kind if failure else "") == faulty_space.KINDS.get(fault, "")

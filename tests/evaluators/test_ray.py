@@ -242,9 +242,9 @@ def test_what_one_actor_writes_into_its_dataset_the_others_do_not_see(
 
 
 def _prepared(dataset: Any, store: str) -> bytes:
-    from evaluators.datasets import save_prepared
+    from evaluators.datasets import save_sealed
 
-    return artifacts.path(save_prepared(dataset.seal(), store)).read_bytes()
+    return artifacts.path(save_sealed(dataset.seal(), store)).read_bytes()
 
 
 def test_an_array_of_the_object_store_would_not_be_safe(pool: Executor, make_fake: MakeJob):

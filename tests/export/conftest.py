@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, global_mean_pool
 
-from evaluators.datasets._base import Preparation
+from evaluators.datasets._base import Preprocessing
 from nas.export._manifest import Provenance
 from nas.export.bundle import write_bundle
 from search_spaces import Architecture, Task
@@ -55,8 +55,8 @@ def made_network(kind: TaskKind) -> nn.Module:
     return network
 
 
-def standardized() -> Preparation:
-    return Preparation(
+def standardized() -> Preprocessing:
+    return Preprocessing(
         "standardize", True, torch.linspace(-1, 1, FEATURES), torch.linspace(0.5, 2, FEATURES)
     )
 
@@ -73,7 +73,7 @@ def write() -> Write:
             "network": made_network(kind),
             "architecture": Architecture("made", {"depth": 2, "operator": "gcn"}),
             "task": made_task(kind),
-            "preparation": standardized(),
+            "preprocessing": standardized(),
             "provenance": Provenance(study="a study", trial=7, seed=3),
             "metrics": {"val_accuracy": 0.75, "params": 123.0},
         }
@@ -105,8 +105,8 @@ def network() -> Callable[[TaskKind], nn.Module]:
 
 
 @pytest.fixture(scope="session")
-def preparation() -> Preparation:
-    """The preparation of the bundles: standardized and undirected."""
+def preprocessing() -> Preprocessing:
+    """The preprocessing of the bundles: standardized and undirected."""
     return standardized()
 
 

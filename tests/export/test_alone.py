@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import save_file
 from torch import nn
 
-from evaluators.datasets._base import Preparation
+from evaluators.datasets._base import Preprocessing
 from nas.export._base import Contract
 from nas.export._deployed import deployed
 from nas.export._sample import SIZES, made_up
@@ -71,14 +71,14 @@ def test_runs_with_torch_alone(
     node_bundle: Path,
     graph_bundle: Path,
     network: Callable[[TaskKind], nn.Module],
-    preparation: Preparation,
+    preprocessing: Preprocessing,
     task: Callable[..., Task],
     tmp_path: Path,
 ) -> None:
     """In a fresh process it agrees on all sizes, and the README's lines work as written."""
     folder = node_bundle if kind == "node_classification" else graph_bundle
-    contract = Contract.of(task(kind), preparation)
-    eager = deployed(network(kind), preparation, contract)
+    contract = Contract.of(task(kind), preprocessing)
+    eager = deployed(network(kind), preprocessing, contract)
     stored = {}
     for i, size in enumerate((*SIZES, (900, 4000, 70))):
         inputs = made_up(contract, size)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from evaluators.datasets._base import Preparation
+from evaluators.datasets._base import Preprocessing
 from nas.export._base import Contract, ExportError
 from nas.export._deployed import deployed
 from nas.export._sample import SIZES, made_up
@@ -30,26 +30,26 @@ def test_bundle_computes_what_its_network_does(
     node_bundle: Path,
     graph_bundle: Path,
     network: MakeNetwork,
-    preparation: Preparation,
+    preprocessing: Preprocessing,
     task: Callable[..., Task],
 ) -> None:
     """On every size of graph, one node without edges included, to the last bits."""
     bundle = load_bundle(node_bundle if kind == "node_classification" else graph_bundle)
-    contract = Contract.of(task(kind), preparation)
-    eager = deployed(network(kind), preparation, contract)
+    contract = Contract.of(task(kind), preprocessing)
+    eager = deployed(network(kind), preprocessing, contract)
     for size in (*SIZES, (1000, 5000, 90)):
         inputs = made_up(contract, size)
         torch.testing.assert_close(bundle.predict(*inputs[:3]), eager(*inputs), atol=1e-5, rtol=0)
 
 
 def test_preparing_inside_is_preparing_outside(
-    node_bundle: Path, network: MakeNetwork, preparation: Preparation, task: Callable[..., Task]
+    node_bundle: Path, network: MakeNetwork, preprocessing: Preprocessing, task: Callable[..., Task]
 ) -> None:
     """Raw features into the bundle give what prepared features into the network give."""
-    x, edge_index = made_up(Contract.of(task(), preparation), (30, 90, 1))
-    assert preparation.mean is not None
-    assert preparation.std is not None
-    prepared = (x - preparation.mean) / preparation.std
+    x, edge_index = made_up(Contract.of(task(), preprocessing), (30, 90, 1))
+    assert preprocessing.mean is not None
+    assert preprocessing.std is not None
+    prepared = (x - preprocessing.mean) / preprocessing.std
     eager = network("node_classification").eval()
     expected = eager(prepared, edge_index)
     got = load_bundle(node_bundle).predict(x, edge_index)
@@ -61,7 +61,7 @@ def test_row_normalization_keeps_rows_of_zeros(
     tmp_path: Path, write: Write, network: MakeNetwork
 ) -> None:
     """A row is divided by its sum; a row of zeros stays one."""
-    write(tmp_path / "b", preparation=Preparation("row"))
+    write(tmp_path / "b", preprocessing=Preprocessing("row"))
     x = torch.tensor([[2.0, 0, 0, 0, 2, 0], [0.0] * 6])
     edge_index = torch.tensor([[0, 1], [1, 0]])
     prepared = torch.tensor([[0.5, 0, 0, 0, 0.5, 0], [0.0] * 6])
@@ -108,7 +108,9 @@ def test_weights_are_those_of_the_network(node_bundle: Path, network: MakeNetwor
     expected = network("node_classification").state_dict()
     assert mine.keys() == expected.keys()
     assert all(torch.equal(mine[name], expected[name]) for name in mine)
-    assert {"preparation.mean", "preparation.std"} == stored.keys() - {f"network.{n}" for n in mine}
+    assert {"preprocessing.mean", "preprocessing.std"} == stored.keys() - {
+        f"network.{n}" for n in mine
+    }
 
 
 def test_exporting_twice_gives_the_same_bytes(
@@ -126,10 +128,10 @@ def test_exporting_twice_gives_the_same_bytes(
 
 
 def test_archive_holds_no_inputs_and_no_local_paths(
-    tmp_path: Path, write: Write, preparation: Preparation, task: Callable[..., Task]
+    tmp_path: Path, write: Write, preprocessing: Preprocessing, task: Callable[..., Task]
 ) -> None:
     """Neither the graph that it was compared on, nor where it was traced."""
-    contract = Contract.of(task(), preparation)
+    contract = Contract.of(task(), preprocessing)
     x, edge_index = made_up(contract, (17, 40, 1))
     write(tmp_path / "b", sample=(x * 1.2345, edge_index))
     with zipfile.ZipFile(tmp_path / "b" / "model.pt2") as archive:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from evaluators.datasets._base import Preparation
+from evaluators.datasets._base import Preprocessing
 from nas.export import pt2
 from nas.export._base import Contract
 from nas.export._deployed import deployed
@@ -49,10 +49,10 @@ class Summed(nn.Module):
         return logits.new_zeros(graphs.size(0), logits.size(1)).index_add(0, graph_ids, logits)
 
 
-def _exported(network: nn.Module, task: Task, preparation: Preparation, folder: Path) -> float:
+def _exported(network: nn.Module, task: Task, preprocessing: Preprocessing, folder: Path) -> float:
     """The largest difference between a network and its saved program."""
-    contract = Contract.of(task, preparation)
-    module = deployed(network, preparation, contract)
+    contract = Contract.of(task, preprocessing)
+    module = deployed(network, preprocessing, contract)
     exporter = pt2.build()
     exporter.write(module, contract, folder)
     graphs = [made_up(contract, size) for size in (*SIZES, (700, 3000, 50))]
@@ -65,7 +65,7 @@ def test_every_operator_can_be_exported(
     operator: str,
     kind: TaskKind,
     task: Callable[..., Task],
-    preparation: Preparation,
+    preprocessing: Preprocessing,
     tmp_path: Path,
 ) -> None:
     """For node and graph tasks; the program computes what the operator does."""
@@ -73,7 +73,7 @@ def test_every_operator_can_be_exported(
     wanted = task(kind)
     network = TwoLayers if kind == "node_classification" else Summed
     made = network(operator, wanted.n_features, wanted.n_classes)
-    assert _exported(made, wanted, preparation, tmp_path) <= 1e-5
+    assert _exported(made, wanted, preprocessing, tmp_path) <= 1e-5
 
 
 @pytest.mark.slow
@@ -93,5 +93,5 @@ def test_random_architectures_can_be_exported(
         network = space.network(architecture, wanted)
         folder = tmp_path / str(i)
         folder.mkdir()
-        difference = _exported(network, wanted, Preparation("row"), folder)
+        difference = _exported(network, wanted, Preprocessing("row"), folder)
         assert difference <= 1e-3, architecture

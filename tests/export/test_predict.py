@@ -96,7 +96,7 @@ def test_a_dataset_is_prepared_by_the_bundle_alone(normalize: str, tmp_path: Pat
         network=network,
         architecture=Architecture("made", {"depth": 1}),
         task=dataset.task,
-        preparation=dataset.preparation,
+        preprocessing=dataset.preprocessing,
         provenance=Provenance(),
     )
     expected = network(dataset.x, dataset.edge_index).softmax(1)

@@ -35,7 +35,7 @@ from nas.compare import (
     paired_interval,
     run_one,
 )
-from nas.setup import prepare
+from nas.setting_up import set_up
 from nas.spec import StudySpec, spec_from_mapping
 from nas.store import Store
 from nas.strategies import Finished, Objective
@@ -59,7 +59,7 @@ def table_spec(strategy: str = "random", **tables: Any) -> StudySpec:
 
 
 def bench_of(spec: StudySpec, folder: Path) -> Bench:
-    setup = prepare(spec, Path())
+    setup = set_up(spec, Path())
     dataset = setup.sealed((folder / "dataset").as_uri())
     return Bench(setup, dataset, (folder / "checkpoints").as_uri())
 
@@ -195,7 +195,7 @@ class TestSums:
     def test_random_has_the_mean_of_the_closed_form(self) -> None:
         """The best of n drawn without repetition from 32 values, over 300 seeds."""
         comparison = compare(table_spec(), ["random"], seeds=300, trials=12)
-        space = prepare(table_spec(), Path()).space
+        space = set_up(table_spec(), Path()).space
         values = sorted(worth(a, "val_accuracy") for a in space)
         assert len(values) == 32
         for row in comparison.rows([1, 4, 12]):
@@ -276,7 +276,7 @@ class TestSums:
         spec = table_spec(study={"objectives": PAIR})
         comparison = compare(spec, ["nsga2:population=6"], seeds=3, trials=32)
         assert comparison.reference == {"val_accuracy": 0.0, "latency_ms": 1.0}
-        space = prepare(spec, Path()).space
+        space = set_up(spec, Path()).space
         points = [(worth(a, "latency_ms"), worth(a, "val_accuracy")) for a in space]
         # Between one latency and the next larger one, the best accuracy at most as slow counts.
         exact, edge = 0.0, 1.0
@@ -295,7 +295,7 @@ class TestSums:
     def test_a_minimized_metric_keeps_its_direction(self) -> None:
         spec = table_spec(study={"objectives": {"latency_ms": "minimize"}})
         row = compare(spec, ["random"], seeds=2, trials=32).rows()[0]
-        space = prepare(spec, Path()).space
+        space = set_up(spec, Path()).space
         assert row.mean == min(worth(a, "latency_ms") for a in space)
 
 

@@ -78,12 +78,12 @@ def test_test_labels_change_nothing_until_confirm(tmp_path: Path) -> None:
 def test_no_file_of_a_search_holds_a_test_label(tmp_path: Path) -> None:
     study = run(tmp_path, graph())
     from evaluators import Artifact
-    from evaluators.datasets import load_prepared
+    from evaluators.datasets import load_sealed
 
     store = Store(study.storage)
     with store.reading() as connection:
         sha256 = store.row(connection, "s")["dataset"]
-    prepared = load_prepared(Artifact(store.artifacts("s"), sha256))
+    prepared = load_sealed(Artifact(store.artifacts("s"), sha256))
     assert (prepared.y[prepared.test] == -1).all()
     labels = torch.tensor([0, 1, 2]).repeat(60)
     assert (prepared.y[~prepared.test] == labels[~prepared.test]).all()
@@ -109,7 +109,7 @@ def test_test_is_what_an_independent_computation_gives(tmp_path: Path) -> None:
     """From the confirmed checkpoint, by hand."""
     from evaluators import Artifact
     from evaluators.checkpoint import best_weights
-    from nas.setup import prepare
+    from nas.setting_up import set_up
     from nas.spec import StudySpec
     from nas.store.confirmations import confirmation_artifact
 
@@ -117,7 +117,7 @@ def test_test_is_what_an_independent_computation_gives(tmp_path: Path) -> None:
     (confirmed,) = study.confirm(top=1, seeds=1)
     store = Store(study.storage)
     spec = StudySpec.from_json(store.spec("s"))
-    setup = prepare(spec, Path())
+    setup = set_up(spec, Path())
     architecture = store.trial("s", confirmed.trial).architecture
     assert architecture is not None
     network = setup.space.network(architecture, setup.task)

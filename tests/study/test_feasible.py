@@ -16,7 +16,8 @@ from torch import nn
 from nas.cli import main
 from nas.constraints import parse
 from nas.feasible import MOST_TRIED, Nearest, nearest, refuse_infeasible
-from nas.setup import Setup, prepare
+from nas.setting_up import set_up
+from nas.setup import Setup
 from nas.spec import SpecError, spec_from_mapping
 from nas.store import Store
 from search_spaces import Architecture, Decision, SearchSpace, Task
@@ -48,7 +49,7 @@ def look(bound: str, space: SearchSpace, seed: int = 0, **more: Any) -> Nearest:
 
 def setup_of(*constraints: str, **tables: Any) -> Setup:
     study = {"constraints": list(constraints)}
-    return prepare(fake_spec(3, study=study, **tables), Path())
+    return set_up(fake_spec(3, study=study, **tables), Path())
 
 
 class TestNearest:
@@ -163,7 +164,7 @@ class TestRefusal:
                 "evaluator": {"name": "fakes.table"},
                 "budget": {"trials": 3},
             }
-            return prepare(spec_from_mapping(tables), Path())
+            return set_up(spec_from_mapping(tables), Path())
 
         space = of_table(0).space
         best = max(worth(architecture, "val_accuracy") for architecture in space)
@@ -184,7 +185,7 @@ class TestRefusal:
             "evaluator": {"name": "fakes.table"},
             "budget": {"trials": 3},
         }
-        refuse_infeasible(prepare(spec_from_mapping(tables), Path()), "a.toml")
+        refuse_infeasible(set_up(spec_from_mapping(tables), Path()), "a.toml")
 
     def test_a_search_ends_with_status_2_and_stores_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

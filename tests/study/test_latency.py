@@ -17,7 +17,7 @@ from nas.cli import main
 from nas.compare import compare
 from nas.constraints import Constraint, parse
 from nas.feasible import refuse_infeasible, refuse_never_timed
-from nas.setup import prepare
+from nas.setting_up import set_up
 from nas.spec import SpecError, StudySpec, load_spec, spec_from_mapping
 from nas.store import Store, StoreError
 from nas.study import resume, search
@@ -124,7 +124,7 @@ class TestProfile:
 
     def test_without_one_latency_is_no_metric(self) -> None:
         with pytest.raises(SpecError, match=r'"latency_ms".*name a profile: \[latency\] device'):
-            prepare(fake_spec(1, study={"objectives": TWO}), Path())
+            set_up(fake_spec(1, study={"objectives": TWO}), Path())
 
     def test_a_table_that_has_latencies_of_its_own_is_left_alone(self, devices: Path) -> None:
         tables = {
@@ -135,14 +135,14 @@ class TestProfile:
             "latency": {"device": "here"},
         }
         with pytest.raises(SpecError, match=r"\[latency\].*leave the table out"):
-            prepare(spec_from_mapping(tables), Path())
+            set_up(spec_from_mapping(tables), Path())
 
     def test_what_was_never_timed_is_refused_by_name(self, devices: Path) -> None:
         """The control has the operator in its profile's place: it was timed."""
         spec = spec_of(space={"kinds": ["plain", "odd"]})
         with pytest.raises(SpecError, match=r"\[latency\] device: .*never timed"):
-            refuse_never_timed(prepare(spec, Path()), "a.toml")
-        refuse_never_timed(prepare(spec_of(), Path()), "a.toml")
+            refuse_never_timed(set_up(spec, Path()), "a.toml")
+        refuse_never_timed(set_up(spec_of(), Path()), "a.toml")
 
 
 class TestPrediction:
@@ -162,7 +162,7 @@ class TestPrediction:
 
     def test_the_workload_decides(self, devices: Path) -> None:
         def of(**latency: Any) -> float:
-            setup = prepare(spec_of(latency=latency), Path())
+            setup = set_up(spec_of(latency=latency), Path())
             wide = {"kind": "wide", "width": 16, "a": 0, "b": 0, "train.lr": 0.1}
             return setup.facts(setup.space.architecture(wide))["latency_ms"]
 
@@ -259,7 +259,7 @@ class TestConstraint:
         """One that is predicted within the bound, but not surely enough, is infeasible too."""
         log = tmp_path / "log"
         bound = 1.02 * planted_ms(
-            prepare(spec_of(), Path()).space.architecture(
+            set_up(spec_of(), Path()).space.architecture(
                 {"kind": "wide", "width": 8, "a": 0, "b": 0, "train.lr": 0.1}
             )
         )
@@ -284,7 +284,7 @@ class TestConstraint:
 
     def test_an_infeasible_one_is_refused_with_the_fastest(self, devices: Path) -> None:
         began = time.monotonic()
-        setup = prepare(spec_of(1, ["latency_ms <= 0.01", "params <= 1"]), Path())
+        setup = set_up(spec_of(1, ["latency_ms <= 0.01", "params <= 1"]), Path())
         with pytest.raises(SpecError) as error:
             refuse_infeasible(setup, "a.toml")
         assert time.monotonic() - began < 10
@@ -301,7 +301,7 @@ class TestConstraint:
     def test_where_another_bound_is_kept_by_none_the_prediction_is_short(
         self, devices: Path
     ) -> None:
-        setup = prepare(spec_of(1, ["latency_ms <= 1.5", "params <= 1"]), Path())
+        setup = set_up(spec_of(1, ["latency_ms <= 1.5", "params <= 1"]), Path())
         with pytest.raises(
             SpecError, match=r"has latency_ms = 0\.\d{1,4} \(predicted\), params = \d"
         ):
@@ -399,9 +399,9 @@ class TestBinding:
         search(spec_of(2), storage=storage, data_root=Path())
         (devices / "here.npz").unlink()
         spec = StudySpec.from_json(Store(storage).spec("fake"))
-        prepare(spec, Path(), with_latency=False)
+        set_up(spec, Path(), with_latency=False)
         with pytest.raises(SpecError, match="no profile of device"):
-            prepare(spec, Path())
+            set_up(spec, Path())
 
 
 def test_a_profile_may_be_made_for_a_study_that_asks_for_predictions_already() -> None:
@@ -409,12 +409,12 @@ def test_a_profile_may_be_made_for_a_study_that_asks_for_predictions_already() -
     spec = fake_spec(
         1, study={"objectives": {"val_accuracy": "maximize", "latency_ms": "minimize"}}
     )
-    prepare(spec, Path(), with_latency=False)
+    set_up(spec, Path(), with_latency=False)
     with pytest.raises(SpecError, match="to have it predicted, name a profile"):
-        prepare(spec, Path())
+        set_up(spec, Path())
     wrong = fake_spec(1, study={"constraints": ["latency_s <= 1"]})
     with pytest.raises(SpecError, match='did you mean "latency_ms"'):
-        prepare(wrong, Path(), with_latency=False)
+        set_up(wrong, Path(), with_latency=False)
 
 
 def test_a_device_is_accepted_or_not(tmp_path: Path, storage: str) -> None:
@@ -430,7 +430,7 @@ def test_a_device_is_accepted_or_not(tmp_path: Path, storage: str) -> None:
 def test_peak_memory_is_a_fact_with_or_without_a_device(storage: str) -> None:
     spec = fake_spec(6, study={"constraints": ["peak_memory_bytes <= 900"]})
     search(spec, storage=storage, data_root=Path())
-    setup = prepare(spec, Path())
+    setup = set_up(spec, Path())
     for trial in Store(storage).trials("fake"):
         assert trial.architecture is not None
         known = facts(setup.space, trial.architecture, setup.task)["peak_memory_bytes"]

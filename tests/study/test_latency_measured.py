@@ -22,7 +22,8 @@ from nas.cli import main
 from nas.latency import remeasure as module
 from nas.latency.remeasure import remeasure
 from nas.record import Progress, TrialRecord
-from nas.setup import Setup, prepare
+from nas.setting_up import set_up
+from nas.setup import Setup
 from nas.spec import SpecError, StudySpec
 from nas.store import Store
 from nas.store.checking import check
@@ -89,7 +90,7 @@ class Bench:
 def measured(store: Store, bench: Any) -> list[str]:
     """Measure the front of the study; returns what was said."""
     said: list[str] = []
-    setup = prepare(StudySpec.from_json(store.spec("fake")), Path())
+    setup = set_up(StudySpec.from_json(store.spec("fake")), Path())
     remeasure(store, setup, said.append, bench)
     return said
 
@@ -300,11 +301,11 @@ class TestRecord:
             "from pathlib import Path\n"
             "from fakes.device import timing\n"
             "from nas.latency import remeasure as module\n"
-            "from nas.setup import prepare\n"
+            "from nas.setting_up import set_up\n"
             "from nas.spec import StudySpec\n"
             "from nas.store import Store\n"
             "store = Store(sys.argv[1])\n"
-            "setup = prepare(StudySpec.from_json(store.spec('fake')), Path())\n"
+            "setup = set_up(StudySpec.from_json(store.spec('fake')), Path())\n"
             "module.TOGETHER = 1\n"
             "asked = []\n"
             "def bench(setup, architectures):\n"
@@ -431,9 +432,9 @@ class TestStudy:
 
 def test_networks_are_timed_on_this_machine(store: Store) -> None:
     """Untrained ones, in one go; how long they take is nobody's business here."""
-    setup = prepare(StudySpec.from_json(store.spec("fake")), Path())
+    setup = set_up(StudySpec.from_json(store.spec("fake")), Path())
     first, second = [t.architecture for t in store.front("fake") if t.architecture][:2]
-    broken = prepare(fake_spec(1, space={"kinds": ["broken"]}), Path()).space
+    broken = set_up(fake_spec(1, space={"kinds": ["broken"]}), Path()).space
     bad = next(iter(broken))
     found = module.measured(setup, [first, bad, second])
     assert [type(one) for one in found] == [Timing, str, Timing]

@@ -11,7 +11,8 @@ from fakes.studies import fake_spec
 from evaluators.facts import CandidateError
 from nas.binding import refuse_change
 from nas.latency.predicting import Latency
-from nas.setup import Setup, prepare
+from nas.setting_up import set_up
+from nas.setup import Setup
 from nas.store import StoreError
 
 
@@ -19,7 +20,7 @@ from nas.store import StoreError
 def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
     write_profile(tmp_path)
     monkeypatch.setenv("NAS_DEVICES", str(tmp_path))
-    return prepare(fake_spec(2, latency={"device": "here"}), Path())
+    return set_up(fake_spec(2, latency={"device": "here"}), Path())
 
 
 def latency_of(setup: Setup) -> Latency:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 
 from nas.budget import StudyFailedError
 from nas.record import Progress
-from nas.setup import prepare
+from nas.setting_up import set_up
 from nas.spec import SpecError, spec_from_mapping
 from nas.starting import start_architectures
 from nas.store import Store, StoreError
@@ -164,7 +164,7 @@ class TestRecord:
             "budget": {"trials": 1},
         }
         spec = spec_from_mapping(tables)
-        space = prepare(spec, Path()).space
+        space = set_up(spec, Path()).space
         first = {d.name: d.choices[0] for d in space.decisions}
         assert start_architectures(spec, space, {}) == [space.architecture({**first, **start})]
 

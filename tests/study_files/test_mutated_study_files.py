@@ -173,7 +173,7 @@ def refused_by_the_command(place: Place, content: bytes) -> int:
         text=True,
         check=False,
     )
-    assert (there.returncode, there.stdout) == (2, "")
+    assert (there.returncode, there.stdout) == (2, ""), there.stderr
     # How many architectures are tried within its seconds is another number each time.
     assert said_alike(there.stderr) == said_alike(here.stderr)
     return 1

@@ -14,7 +14,7 @@ from stops import Bell, in_parts
 
 from evaluators import Artifact, Evaluation, Inheritance, Job
 from evaluators.checkpoint import run_weights
-from evaluators.datasets import save_prepared
+from evaluators.datasets import save_sealed
 from evaluators.engine.reading import read
 from evaluators.run import run
 from search_spaces import Architecture, SearchSpace, plugins
@@ -94,7 +94,7 @@ def job(
     # All else has one choice, where it is decided at all.
     given = {d.name: wanted.get(d.name, d.choices[0]) for d in of.decisions}
     evaluator = Plugin("training", {"epochs": EPOCHS, "device": "cpu"} | dict(options or {}))
-    sealed = save_prepared(RING.seal(), store)
+    sealed = save_sealed(RING.seal(), store)
     return Job(of.architecture(given), of, evaluator, sealed, store, seed, until_epoch, **fields)
 
 

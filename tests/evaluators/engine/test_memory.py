@@ -17,7 +17,7 @@ from torch import Tensor
 
 from evaluators import Failure, Job
 from evaluators._memory import Bound, available_bytes, explained
-from evaluators.datasets import save_prepared
+from evaluators.datasets import save_sealed
 from evaluators.engine import groups
 from evaluators.engine.cohort import Cohort
 from evaluators.engine.graph import Graph, View
@@ -148,7 +148,7 @@ def test_short_of_memory_before_a_cohort_begins(
 def test_real_memory(store: str) -> None:
     """A worker's own limit: a wide network fails and says so, a narrow one trains there."""
     dataset = tiny.node_graph(nodes=100_000)
-    sealed = save_prepared(dataset.seal(), store)
+    sealed = save_sealed(dataset.seal(), store)
     evaluator = Plugin("training", {"epochs": 2, "device": "cpu"})
     executor = processes.build(memory_gb=0.5)
     ended = []

@@ -21,7 +21,7 @@ from torch import nn
 
 from evaluators import Evaluation, Job
 from evaluators._recipe import seed_torch
-from evaluators.datasets import save_prepared
+from evaluators.datasets import save_sealed
 from evaluators.engine import groups
 from evaluators.engine.cohort import Candidate
 from evaluators.engine.graph import Graph
@@ -37,7 +37,7 @@ MakeJob = Callable[..., Job]
 
 def job(kind: str, store: str, **options: Any) -> Job:
     given = {"epochs": EPOCHS, "dropout": 0.0, "lr": 0.02, "device": "cpu"} | options
-    sealed = save_prepared(RING.seal(), store)
+    sealed = save_sealed(RING.seal(), store)
     architecture = networks.SPACE.architecture({"kind": kind})
     evaluator = Plugin("training", given)
     return Job(architecture, networks.SPACE, evaluator, sealed, store, 3, EPOCHS)

@@ -35,8 +35,11 @@ def fake_spec(trials: int | None = 12, strategy: str = "random", **tables: Any) 
 
 
 def preparing_spec(trials: int | None = 4, name: str = "fake", **tables: Any) -> StudySpec:
-    """A study with the strategy `fakes.preparing`; the table `strategy` has its options."""
-    options = freeze({"epochs": 6, **tables.pop("strategy", {})})
+    """A study with the strategy `fakes.preparing`; the table `strategy` has its options.
+
+    `says` are the options of what it prepares.
+    """
+    options = {"epochs": 6, "says": tables.pop("says", {}), **tables.pop("strategy", {})}
     tables["study"] = {"name": name, **tables.get("study", {})}
     spec = fake_spec(trials, "fakes.preparing", **tables)
-    return spec.model_copy(update={"strategy": Plugin("fakes.preparing", options)})
+    return spec.model_copy(update={"strategy": Plugin("fakes.preparing", freeze(options))})
