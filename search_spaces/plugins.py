@@ -39,6 +39,19 @@ ENTRIES: Mapping[str, str] = dict.fromkeys(PACKAGES, "build") | {
     "preparation": "prepare",
     "inheritance": "inherit",
 }
+# What the program hands over to it, in order; all else that it takes are options, behind a `*`.
+HANDED: Mapping[str, tuple[str, ...]] = {
+    "space": ("task",),
+    "operator": ("in_features", "out_features"),
+    "extension": ("space", "task"),
+    "dataset": ("root",),
+    "evaluator": ("task",),
+    "preparation": ("space", "batches", "seed"),
+    "inheritance": ("network", "architecture", "parent"),
+    "executor": (),
+    "strategy": ("problem",),
+    "exporter": (),
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ def load(kind: str, name: str) -> ModuleType:
 
     Raises:
         PluginError: no such plug-in, a dotted module that does not import, or one without `build`
-            (of a preparation, `prepare`).
+            (of a preparation, `prepare`), or with one that cannot be called as the program does.
     """
     if "." not in name:
         if name not in names(kind):
@@ -91,7 +104,21 @@ def load(kind: str, name: str) -> ModuleType:
         raise PluginError(
             f'the module "{name}" has no function `{ENTRIES[kind]}`, so it is no {kind}'
         )
+    taken, wanted = handed(kind, module), HANDED[kind]
+    if len(taken) != len(wanted):
+        expected = ", ".join((*wanted, "*", "..."))
+        raise PluginError(
+            f'the {kind} "{name}": expected `def {ENTRIES[kind]}({expected})`, with its options '
+            f"behind the `*`, got ({', '.join(taken)}) before it"
+        )
     return module
+
+
+def handed(kind: str, module: ModuleType) -> tuple[str, ...]:
+    """The positional parameters of what makes a plug-in."""
+    parameters = inspect.signature(getattr(module, ENTRIES[kind])).parameters.values()
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(parameter.name for parameter in parameters if parameter.kind in positional)
 
 
 def options(kind: str, name: str) -> Mapping[str, inspect.Parameter]:

@@ -46,21 +46,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Where plug-ins are named, other kinds are left out altogether."""
+    """A kind of which nothing is tested is left out: none is named, or none comes with us."""
     kind = collection_path.stem.removeprefix("test_")
+    return True if kind in PACKAGES and not _tested(config, kind) else None
+
+
+def _tested(config: pytest.Config, kind: str) -> list[Plugin]:
     chosen = config.stash.get(_CHOSEN, {})
-    return True if chosen and kind in PACKAGES and kind not in chosen else None
+    return chosen.get(kind, []) if chosen else _selected.own(kind)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "plugin" not in metafunc.fixturenames:
         return
     kind = str(metafunc.module.KIND)
-    tested = metafunc.config.stash.get(_CHOSEN, {}).get(kind) or _selected.own(kind)
     slow = _SLOW if "running" in metafunc.fixturenames else ()
     params = [
         pytest.param(p, id=p.name, marks=[pytest.mark.slow] if p.name in slow else [])
-        for p in tested
+        for p in _tested(metafunc.config, kind)
     ]
     metafunc.parametrize("plugin", params, scope="module")
 

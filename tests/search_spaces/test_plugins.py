@@ -25,6 +25,7 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "twice.py").write_text(OUTSIDE)
+    (package / "open.py").write_text(OUTSIDE.replace("*, ", ""))
     (package / "empty.py").write_text('"""No build here."""\n')
     monkeypatch.syspath_prepend(str(tmp_path))
     return "outside_operators"
@@ -61,6 +62,7 @@ def test_a_dotted_name_is_any_module(outside: str) -> None:
         ("_heads", 'no operator is called "_heads"'),
         ("outside_operators.absent", "cannot be imported .* Python's path"),
         ("outside_operators.empty", "has no function `build`, so it is no operator"),
+        ("outside_operators.open", r"build\(in_features, out_features, \*, ...\)`.* behind the"),
     ],
 )
 def test_a_miss_says_what_was_meant(outside: str, name: str, message: str) -> None:
