@@ -8,8 +8,9 @@ def load_for(*, trains: bool) -> None:
         trains: whether it has a dataset; one that looks its results up needs far less.
     """
     from evaluators.loading import TRAINING, load
+    from nas.store.optuna_tables import LIBRARIES
 
-    load("nas.study", *(TRAINING if trains else ()))
+    load("nas.study", *LIBRARIES, *(TRAINING if trains else ()))
 
 
 def load_for_stored(storage: str, name: str) -> None:

@@ -13,6 +13,8 @@ from nas.store.read import OPTUNA_STUDIES
 REVISION = "v3.2.0.a"
 # Of PostgreSQL's advisory locks, which are numbers: ours for making what Optuna needs.
 _MAKING_LOCK = 0x6E6174
+# What the functions below import; whoever only reads does without.
+LIBRARIES = ("alembic.migration", "alembic.script", "optuna.storages._rdb.models")
 
 
 def optuna_tables() -> Mapping[str, sa.Table]:
