@@ -3,6 +3,7 @@
 Several drivers may come: one has the lease, the others wait, and take it over where it is gone.
 """
 
+import math
 import time
 from collections.abc import Mapping
 
@@ -49,7 +50,7 @@ def preparations(
                 f'and the evaluator "{setup.spec.evaluator.name}" brings its own results; use '
                 "another strategy"
             )
-        if preparation.epochs < 1 or preparation.passes <= 0:
+        if preparation.epochs < 1 or not 0 < preparation.passes < math.inf:
             raise SpecError(f"{where}: {preparation}: expected epochs >= 1 and passes > 0")
     return tuple({preparation.key: preparation for preparation in wanted}.values())
 
@@ -68,21 +69,26 @@ class Preparing:
         self._setup, self._book = setup, book
         self._executor, self._dataset, self._teller = executor, dataset, teller
 
-    def run(self, wanted: tuple[Preparation, ...], stop: Stop) -> Mapping[str, Prepared]:
-        """All of them, done.
+    def run(self, wanted: tuple[Preparation, ...], stop: Stop) -> Mapping[str, Prepared] | None:
+        """All of them, done; None where the study's time is over before.
 
         Raises:
             KeyboardInterrupt: it was asked to stop; what is done is recorded.
             StudyFailedError: one of them has failed.
         """
-        bound = self._setup.spec.budget.seconds
         for preparation in wanted:
             while not self._is_done(preparation, stop):
                 if stop.asked:
                     raise KeyboardInterrupt
-                if bound is not None and self._book.seconds >= bound:
-                    return {}  # the driver sees that too, and proposes nothing
+                if self._left <= 0:
+                    return None
         return self._book.store.prepared(self._book.name) if wanted else {}
+
+    @property
+    def _left(self) -> float:
+        """How many seconds the study has yet."""
+        bound = self._setup.spec.budget.seconds
+        return math.inf if bound is None else bound - self._book.seconds
 
     def _is_done(self, preparation: Preparation, stop: Stop) -> bool:
         """Go on with one, where that is this run's to do; else wait a moment."""
@@ -116,12 +122,13 @@ class Preparing:
             seed=self._setup.spec.study.seed,
             until_epoch=preparation.epochs,
             resume=checkpoint,
-            pause_seconds=max(_PAUSE_SECONDS, _SHARE * spent),
+            pause_seconds=min(max(_PAUSE_SECONDS, _SHARE * spent), self._left),
         )
         advance = self._done(job, stop)
         if advance.failure is not None:
             raise StudyFailedError(
-                f"{job.label} failed in epoch {advance.epoch + 1} ({advance.failure.kind}): "
+                f"{job.label} failed in epoch {max(since, advance.epoch) + 1} "
+                f"({advance.failure.kind}): "
                 f"{advance.failure.message}; what it had recorded is kept: mend the cause, then go "
                 f"on with: nas resume {self._book.name}"
             )

@@ -23,6 +23,10 @@ from search_spaces.plugins import Plugin
 State = Mapping[str, Sequence[float]] | None
 
 
+# What an epoch returns that must not return it.
+WRONG: Mapping[str, Any] = {"diverge": {"step": float("nan")}, "words": {"step": "a"}, "none": None}
+
+
 class Drifting:
     def __init__(self, space: SearchSpace, batches: Batches, seed: int, says: Mapping[str, Any]):
         self.space, self.batches, self.seed, self.says = space, batches, seed, says
@@ -35,12 +39,13 @@ class Drifting:
         if self.says["log"]:
             with Path(self.says["log"]).open("a") as file:
                 file.write(f"{os.getpid()} {number}\n")
-        metrics: Any = {"step": self._step(number)}
         trouble = Path(self.says["trouble"])
         kind, at = trouble.read_text().split() if trouble.is_file() else ("", "0")
         if number == int(at):
-            return self._in_trouble(kind, metrics)
-        return metrics
+            self._be_in_trouble(kind)
+            wrong: Mapping[str, float] = WRONG[kind]
+            return wrong
+        return {"step": self._step(number)}
 
     def _step(self, number: int) -> float:
         own = np.random.default_rng([self.seed, number]).standard_normal()
@@ -49,14 +54,14 @@ class Drifting:
             row += 0.3 * self.step * torch.randn(row.shape)
         return float(self.step)
 
-    def _in_trouble(self, kind: str, metrics: Any) -> Any:
+    @staticmethod
+    def _be_in_trouble(kind: str) -> None:
         if kind == "raise":
             raise ZeroDivisionError("a fault of the preparation")
         if kind == "exit":
             os._exit(1)
         if kind == "memory":
             raise MemoryError("no room")
-        return {"diverge": {"step": float("nan")}, "words": {"step": "large"}, "none": None}[kind]
 
     def distribution(self) -> Mapping[str, Sequence[float]]:
         rows = {name: row.softmax(0).tolist() for name, row in self.weights.items()}
@@ -135,28 +140,13 @@ class Drawing(Strategy[State]):
         return state
 
 
-def preparation(*, epochs: int = 6, passes: float = 20.0, **options: Any) -> Preparation:
-    """What the strategy, and an evaluator that wants the same, has done."""
-    return Preparation(Plugin(__name__, options), epochs, passes)
-
-
 def build(
     problem: Problem,
     *,
     epochs: int = 6,
     passes: float = 20.0,
     prepares: str = __name__,
-    wrong: Mapping[str, Any] | None = None,
-    seconds: float = 0.0,
-    trouble: str = "",
-    bad: str = "",
-    forget: bool = False,
-    log: str = "",
-    nested: Mapping[str, Any] | None = None,
+    says: Mapping[str, Any] | None = None,
 ) -> Drawing:
-    """`prepares` and `wrong` are the plug-in named, and options that it gets besides."""
-    given = {"seconds": seconds, "trouble": trouble, "bad": bad, "forget": forget, "log": log}
-    given |= {"nested": nested} if nested else {}
-    return Drawing(
-        problem, Preparation(Plugin(prepares, {**given, **(wrong or {})}), epochs, passes)
-    )
+    """`prepares` is the plug-in that does it, `says` its options."""
+    return Drawing(problem, Preparation(Plugin(prepares, says or {}), epochs, passes))
