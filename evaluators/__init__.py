@@ -34,6 +34,7 @@ from evaluators.values import (
 if TYPE_CHECKING:
     from evaluators._batches import Batch, Batches, batches_of
     from evaluators._faults import CandidateError, network_fault
+    from evaluators.inheritances._base import Parent
 
 __all__ = [
     "ALIKE",
@@ -51,6 +52,7 @@ __all__ = [
     "InfrastructureError",
     "Inheritance",
     "Job",
+    "Parent",
     "Preparation",
     "PreparationJob",
     "Prepared",
@@ -66,8 +68,9 @@ _HOME = {
     "Batch": "_batches",
     "Batches": "_batches",
     "CandidateError": "_faults",
-    "network_fault": "_faults",
+    "Parent": "inheritances._base",
     "batches_of": "_batches",
+    "network_fault": "_faults",
 }
 
 
