@@ -29,7 +29,7 @@ PHASES: dict[str, dict[str, str]] = {
     "facts": {"evaluators.facts": "facts"},
     "data": {
         "evaluators.datasets._load": "load",
-        "evaluators.datasets._base": "Dataset.seal save_sealed load_sealed save_prepared load_prepared",
+        "evaluators.datasets._base": "Dataset.seal save_sealed load_sealed",
         "evaluators._batches": "Batches.__init__ Batches.graph",
     },
     "evaluation": {"evaluators.run": "run"},
@@ -43,6 +43,9 @@ PHASES: dict[str, dict[str, str]] = {
         "nas.feasible": "*",
     },
 }
+
+# What functions of these were called in earlier revisions.
+FORMER = {"save_sealed": "save_prepared", "load_sealed": "load_prepared"}
 
 
 class Clock:
@@ -106,7 +109,8 @@ def watch(clock: Clock, module: ModuleType) -> None:
     for phase, (_, modules) in enumerate(PHASES.items()):
         for name, functions in modules.items():
             if module.__name__ == name or (name[-1] == "." and module.__name__.startswith(name)):
-                _watch(clock, phase, module, set(functions.split()))
+                meant = functions.split()
+                _watch(clock, phase, module, {*meant, *(FORMER.get(one, one) for one in meant)})
                 return
 
 
