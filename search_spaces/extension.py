@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from search_spaces.task import Task
 
 Transform: TypeAlias = "Callable[[nn.Module, Architecture, Task], nn.Module]"
+Deploy: TypeAlias = "Callable[[nn.Module, Architecture], nn.Module]"
 Fact: TypeAlias = "Callable[[nn.Module, Architecture], float]"
 
 
@@ -29,6 +30,8 @@ class SpaceExtension:
             parametrization, a module in place of another, a wrapper; see `ChangesInTraining` for
             what changes as it is trained.
         version: raise it when the same choices make another network.
+        deploy: what a trained network becomes when it leaves, with the same outputs: masked units
+            taken out, weights rounded for good; a module-level function that may change it.
         facts: {metric: a module-level function}: numbers known of a transformed network without
             training it, which may be objectives and constraints. They are called with the network
             on torch's meta device, where tensors have shapes and no values.
@@ -38,6 +41,7 @@ class SpaceExtension:
     decisions: tuple[Decision, ...]
     transform: Transform
     version: int = 1
+    deploy: "Deploy | None" = None
     facts: Mapping[str, Fact] = field(default_factory=FrozenMapping)
 
     def __post_init__(self) -> None:

@@ -1,5 +1,6 @@
 """A search space: decisions, and how to build a network from the answers."""
 
+import copy
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -328,6 +329,18 @@ class SearchSpace:
         network = self.build(architecture, task)
         for extension in self.extensions:
             network = extension.transform(network, architecture, task)
+        return network
+
+    def deployed(self, network: "nn.Module", architecture: Architecture) -> "nn.Module":
+        """A network as it leaves, which computes the same: what its extensions have for that.
+
+        The network itself is left as it was.
+        """
+        steps = [e.deploy for e in self.extensions if e.deploy is not None]
+        network = copy.deepcopy(network) if steps else network
+        # The transform that came last is undone first.
+        for deploy in reversed(steps):
+            network = deploy(network, architecture)
         return network
 
     def extended(self, extension: SpaceExtension) -> "SearchSpace":

@@ -191,10 +191,8 @@ def _note(graph: Graph, candidate: Candidate, means: Means) -> None:
     if stock:
         modules = ", ".join(f"{path}: {kind}" for path, kind in stock)
         candidate.run.notes["stock_modules"] = modules
-        kinds = ", ".join(sorted({kind for _, kind in stock}))
-        candidate.run.warn(
-            f"no fast path for {kinds} as it is used here; its own code was run: right, but slower"
-        )
+        for kind in sorted({kind for _, kind in stock}):
+            candidate.run.warn(f"{kind} has no fast path as it is used here: right, but slower")
 
 
 def _extent(view: View) -> str:

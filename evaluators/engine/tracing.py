@@ -114,4 +114,15 @@ class _Tracer(fx.Tracer):
         if isinstance(module, (nn.Sequential, nn.ModuleList)):
             return False
         known = kernel_of(module) is not None or isinstance(module, MessagePassing)
-        return known or super().is_leaf_module(module, name)
+        return known or super().is_leaf_module(module, name) or _is_closed(module)
+
+
+def _is_closed(module: nn.Module) -> bool:
+    """Whether a module does more than call others: it is then run as it is, on one value."""
+    if type(module).__module__.startswith(_KNOWN):
+        return False
+    try:
+        nodes = _Tracer().trace(module).nodes
+    except Exception:  # as in `_trace`
+        return True
+    return any(node.op == "get_attr" for node in nodes)

@@ -9,6 +9,7 @@ make a space that nobody can search.
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import Linear
@@ -25,11 +26,13 @@ class RoundedLinear(nn.Module):
         super().__init__()
         self.linear, self.bits = linear, bits
 
-    def forward(self, x: Tensor) -> Tensor:
+    def weight(self) -> Tensor:
         weight = self.linear.weight
         scale = weight.detach().abs().amax().clamp(min=1e-8) / (2 ** (self.bits - 1) - 1)
-        rounded = (weight / scale).round() * scale
-        return F.linear(x, weight + (rounded - weight).detach(), self.linear.bias)
+        return weight + ((weight / scale).round() * scale - weight).detach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight(), self.linear.bias)
 
 
 def rounded(network: nn.Module, architecture: Architecture, task: Task) -> nn.Module:
@@ -45,6 +48,18 @@ def rounded(network: nn.Module, architecture: Architecture, task: Task) -> nn.Mo
         for name, child in parent.named_children():
             if isinstance(child, nn.Linear | Linear):
                 setattr(parent, name, RoundedLinear(child, bits))
+    return network
+
+
+def plain(network: nn.Module, architecture: Architecture) -> nn.Module:
+    """The network as it leaves: with plain linear maps, whose weights are rounded for good."""
+    del architecture
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, RoundedLinear):
+                with torch.no_grad():
+                    child.linear.weight.copy_(child.weight())
+                setattr(parent, name, child.linear)
     return network
 
 
@@ -64,4 +79,5 @@ def build(space: SearchSpace, task: Task, *, bits: Sequence[int] = (FULL, 8, 4))
     """
     del space, task
     decision = Decision("weight_bits", tuple(bits), ordered=True, role="compression")
-    return SpaceExtension("rounded", (decision,), rounded, facts={"weight_bytes": weight_bytes})
+    facts = {"weight_bytes": weight_bytes}
+    return SpaceExtension("rounded", (decision,), rounded, deploy=plain, facts=facts)

@@ -76,6 +76,7 @@ def export_trial(
     return write_bundle(
         to,
         network=network,
+        leaving=chosen.space.deployed(network.eval(), chosen.architecture),
         architecture=chosen.architecture,
         task=chosen.task,
         preprocessing=chosen.dataset.preprocessing,
@@ -97,6 +98,7 @@ def write_bundle(
     to: Path,
     *,
     network: nn.Module,
+    leaving: nn.Module | None = None,
     architecture: Architecture,
     task: Task,
     preprocessing: Preprocessing,
@@ -114,6 +116,8 @@ def write_bundle(
     Args:
         to: the folder to make; an empty one may be there.
         network: with its weights.
+        leaving: what is written in its place, and must give the same outputs: where extensions of
+            the space make of it what they have for deployment.
         architecture, task: what it is and what it was trained on.
         preprocessing: what was done to the features and edges that it was trained on.
         class_names: [C], what the classes are called, where they are not called 0, 1, 2, ...
@@ -130,9 +134,10 @@ def write_bundle(
     """
     contract = Contract.of(task, preprocessing, class_names)
     module = deployed(network, preprocessing, contract)
+    leaves = module if leaving is None else deployed(leaving, preprocessing, contract)
     writer: Exporter = plugins.load("exporter", exporter).build()
     with _folder(to) as folder:
-        files = writer.write(module, contract, folder)
+        files = writer.write(leaves, contract, folder)
         description = Description(
             exporter=exporter,
             contract=contract,
@@ -145,7 +150,7 @@ def write_bundle(
             parity=_run_again(writer, folder, module, contract, task, sample),
             versions=_versions(),
         )
-        (folder / WEIGHTS).write_bytes(_weights(module))
+        (folder / WEIGHTS).write_bytes(_weights(leaves))
         (folder / ARCHITECTURE).write_text(_text(architecture.to_json()), "utf-8")
         (folder / README).write_text(readme(description, writer), "utf-8")
         return _completed(folder, files, description)

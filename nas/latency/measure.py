@@ -181,7 +181,8 @@ def _network(setup: Setup, record: TrialRecord) -> "nn.Module":
         )
     try:
         with network_fault("building the network"), torch.random.fork_rng(devices=[]):
-            return setup.space.network(record.architecture, setup.task).eval()
+            built = setup.space.network(record.architecture, setup.task).eval()
+            return setup.space.deployed(built, record.architecture)
     except CandidateError as error:
         raise LatencyError(f"trial {record.number}: {error}") from error
 

@@ -154,7 +154,8 @@ def measured(setup: Setup, architectures: Sequence[Architecture]) -> Sequence[Ti
             try:
                 with network_fault("preparing the network"), torch.random.fork_rng(devices=[]):
                     torch.manual_seed(setup.spec.study.seed)
-                    network = setup.space.network(architecture, setup.task)
+                    built = setup.space.network(architecture, setup.task)
+                    network = setup.space.deployed(built, architecture)
                     network = network.to(device.kind).eval()
                     runs.append(
                         runnable(network, graph, runtime, Path(folder), threads=device.threads)

@@ -191,7 +191,7 @@ def test_products_in_bfloat16(operator: str) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a GPU here")
 def test_no_gpu(store: str) -> None:
     """A GPU that is asked for and not there is an error that says what to do."""
-    with pytest.raises(PluginError, match='device = "auto"'):
+    with pytest.raises(PluginError, match='use "auto"'):
         run([job("two_layers", store, device="cuda")])
 
 
