@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluators import Evaluation, Job, artifacts
-from evaluators.preparation import Preparation
+import torch
+
+from evaluators import Artifact, Evaluation, Job, Preparation, batches_of, checkpoint
+from evaluators.checkpoint import RunState
 from evaluators.preparing import weights
 from search_spaces import Task
 from search_spaces.plugins import Plugin
@@ -33,8 +35,16 @@ class Weighing:
             for d in job.space.decisions
             if d.name in choices
         )
-        artifact = artifacts.write(job.store, job.architecture.key.encode())
-        return Evaluation(job.until_epoch, {"val_accuracy": worth}, artifact=artifact)
+        return Evaluation(job.until_epoch, {"val_accuracy": worth}, artifact=_kept(job, worth))
+
+
+def _kept(job: Job, worth: float) -> Artifact:
+    """The checkpoint of a network that nobody has trained."""
+    torch.manual_seed(job.seed)
+    network = job.space.network(job.architecture, batches_of(job.dataset).dataset.task)
+    measured = {"val_accuracy": worth}
+    state = RunState(job.until_epoch, best=dict(network.state_dict()), metrics=measured)
+    return checkpoint.write(job.store, {}, {}, [state], final=True)
 
 
 def build(
