@@ -136,9 +136,10 @@ def overridden(raw: Raw, overrides: Sequence[str], tables: Sequence[str]) -> Raw
 
 def _parse(text: str, tables: Sequence[str]) -> tuple[list[str], Any]:
     left, equals, right = text.partition("=")
-    keys = left.strip().split(".")
+    keys = _keys(left.strip())
     if not equals or len(keys) < 2 or not all(keys):
-        example = f"{keys[0]}.KEY=VALUE" if keys[0] in tables else "evaluator.epochs=50"
+        is_table = bool(keys) and keys[0] in tables
+        example = f"{keys[0]}.KEY=VALUE" if is_table else "evaluator.epochs=50"
         raise SpecError(f'--set: expected table.key=value, as {example}, got "{text}"')
     if keys[0] not in tables:
         raise SpecError(
@@ -150,6 +151,21 @@ def _parse(text: str, tables: Sequence[str]) -> tuple[list[str], Any]:
         return keys, right
     # More than one key means that the value had a line break: then it is text.
     return keys, parsed["value"] if len(parsed) == 1 else right
+
+
+def _keys(dotted: str) -> list[str]:
+    """`a.b."c.d"` as its keys, of which those in quotes may have dots."""
+    if not {'"', "'"} & {*dotted}:
+        return dotted.split(".")
+    try:
+        inner: Any = tomllib.loads(f"{dotted} = 0")
+    except tomllib.TOMLDecodeError:
+        return []
+    keys = []
+    while isinstance(inner, dict):
+        ((key, inner),) = inner.items()
+        keys.append(key)
+    return keys
 
 
 def _with(table: Any, keys: Sequence[str], value: Any) -> Any:
