@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from evaluators import Artifact, Table
 from evaluators.artifacts import intact
-from nas.opening import opened
+from nas.opening import Opened, opened
 from nas.record import Confirmation, TrialRecord
 from nas.retraining import ConfirmError, Retraining
 from nas.setup import Setup, with_executor
@@ -75,25 +75,19 @@ def confirm(
         k: v for k, v in confirmed_seeds(store, name).items() if v or _has_weights(store, name, *k)
     }
     if any((t.number, seed) not in done or not done[t.number, seed] for t, seed in wanted):
-        study = opened(
-            store,
-            name,
-            data_root,
-            space,
-            changed=lambda spec: with_executor(spec, executor),
-            with_latency=False,
-        )
-        setup = study.setup
+
+        def changed(spec: StudySpec) -> StudySpec:
+            return with_executor(spec, executor)
+
+        study = opened(store, name, data_root, space, changed=changed, with_latency=False)
         missing = [(t, seed) for t, seed in wanted if (t.number, seed) not in done]
         with driving(store, name):
-            if isinstance(setup.evaluator, Table):
-                _look_up(store, setup.evaluator, study.id, missing)
-                return confirmations(store, name)
-            if not setup.task.n_test:
-                raise UsageError(f'the dataset of study "{name}" has no test split to confirm on')
-            retraining = Retraining(store, setup, study.id, progress, warn)
-            retraining.run(missing, wanted=len(wanted))
-            _measure_test(store, setup, study.id, data_root)
+            if isinstance(study.setup.evaluator, Table):
+                _look_up(store, study.setup.evaluator, study.id, missing)
+            else:
+                retraining = Retraining(study, progress, warn)
+                retraining.run(missing, wanted=len(wanted))
+                _measure_test(study, data_root)
     return confirmations(store, name)
 
 
@@ -133,10 +127,11 @@ def _refuse_unmeasured(name: str, chosen: list[TrialRecord]) -> None:
             )
 
 
-def _measure_test(store: Store, setup: Setup, study: int, data_root: Path) -> None:
+def _measure_test(study: Opened, data_root: Path) -> None:
     """Measure test for the confirmations that have none yet, in this process, labels unsealed."""
     from evaluators.datasets import load
 
+    store, setup = study.store, study.setup
     if setup.spec.dataset is None:
         raise ConfirmError("a study without a dataset has nothing to measure test on")
     dataset = load(setup.spec.dataset, data_root)
@@ -148,7 +143,7 @@ def _measure_test(store: Store, setup: Setup, study: int, data_root: Path) -> No
             if sha256 is None:
                 continue
             artifact = Artifact(store.artifacts(name), sha256)
-            store_test(store, study, number, seed, test_metrics(setup, trial, artifact, dataset))
+            store_test(store, study.id, number, seed, test_metrics(setup, trial, artifact, dataset))
 
 
 def test_metrics(

@@ -7,10 +7,11 @@ from itertools import groupby, pairwise
 
 from evaluators import Artifact, Evaluation, Job
 from nas.executing import executed, made_executor
+from nas.opening import Opened
 from nas.record import TrialRecord
-from nas.setup import Setup
-from nas.store import Store
 from nas.store.confirmations import store_confirmation
+from nas.telling import Once
+from search_spaces import UsageError
 
 # Seeds of one trial that are retrained together, at most: what has ended of a batch is recorded, so
 # an interruption costs no more than that for each worker.
@@ -26,23 +27,23 @@ class Retraining:
 
     def __init__(
         self,
-        store: Store,
-        setup: Setup,
-        study: int,
+        study: Opened,
         progress: Callable[[int, int], None] | None,
         warn: Callable[[str], None] | None,
     ) -> None:
-        self._store, self._setup, self._study = store, setup, study
+        self._study, self._setup = study, study.setup
         self._progress = progress or (lambda *_: None)
-        self._warn = warn or (lambda _: None)
-        self._warned: set[str] = set()
+        self._warn = Once(warn or (lambda _: None))
         self._ended = self._wanted = 0
 
     def run(self, missing: Sequence[tuple[TrialRecord, int]], wanted: int) -> None:
         """Train trials on seeds, those of one trial together; `wanted` counts what is there too."""
         if not missing:
             return
-        artifacts = self._store.artifacts(self._setup.spec.study.name)
+        if not self._setup.task.n_test:
+            name = self._setup.spec.study.name
+            raise UsageError(f'the dataset of study "{name}" has no test split to confirm on')
+        artifacts = self._study.artifacts
         dataset = self._setup.sealed(artifacts)
         executor = made_executor(self._setup.spec)
         self._ended, self._wanted = wanted - len(missing), wanted
@@ -69,26 +70,21 @@ class Retraining:
         """Record a batch, seed by seed; a failure is raised when the others are recorded."""
         failures: list[str] = []
         for seed, evaluation in zip(seeds, evaluations, strict=True):
-            self._pass_on(evaluation.notes.get("warning", ""))
+            self._warn(evaluation.notes.get("warning", ""))
             if evaluation.failure is not None:
                 failures.append(f"{seed}: {evaluation.failure.kind}: {evaluation.failure.message}")
                 continue
             if evaluation.artifact is None:
                 raise ConfirmError("the evaluator keeps no checkpoint, so there is nothing to test")
             sha256, metrics = evaluation.artifact.sha256, evaluation.metrics
-            store_confirmation(self._store, self._study, trial.number, seed, metrics, sha256)
+            store, study = self._study.store, self._study.id
+            store_confirmation(store, study, trial.number, seed, metrics, sha256)
             self._ended += 1
             self._progress(self._ended, self._wanted)
         if failures:
             raise ConfirmError(
                 f"trial {trial.number} failed when it was retrained on seed {failures[0]}"
             )
-
-    def _pass_on(self, warning: str) -> None:
-        for text in warning.split("; "):
-            if text and text not in self._warned:
-                self._warned.add(text)
-                self._warn(text)
 
 
 def batches(

@@ -40,29 +40,58 @@ def set_up(
     Raises:
         UsageError: a plug-in's option, a metric, a profile or a graph that would fail later.
     """
-    from evaluators.datasets import load
+    _refuse_missing_space(spec, space)
+    check_plugins(spec, where, given={"space"} if space is not None else ())
+    dataset = _sealed_dataset(spec, data_root, where)
+    task, evaluator = _evaluator(spec, dataset, where)
+    space = _space(spec, task, evaluator, space, where)
+    constraints = constraints_of(spec)
+    latency = opened_latency(spec, task, dataset, where) if with_latency else None
+    known = latency.metrics if latency is not None else () if with_latency else PREDICTED
+    counted = () if dataset is None else (*FACTS, *space.facts)
+    _check_metrics(spec, evaluator, constraints, counted, known, where)
+    levels = _levels(spec, evaluator, where)
+    return Setup(spec, dataset, task, space, evaluator, constraints, levels, latency)
 
-    if space is None and spec.space.name == PYTHON_SPACE:
+
+def _refuse_missing_space(spec: StudySpec, given: SearchSpace | None) -> None:
+    if given is None and spec.space.name == PYTHON_SPACE:
         raise UsageError(
             f'the space of study "{spec.study.name}" was made in Python; hand it over again: '
             "Study(name, storage=..., space=...).resume()"
         )
-    check_plugins(spec, where, given={"space"} if space is not None else ())
-    dataset = None
-    if spec.dataset is not None:
-        with named(where, "dataset"):
-            dataset = load(spec.dataset, data_root).seal()
+
+
+def _sealed_dataset(spec: StudySpec, data_root: Path, where: str) -> "Dataset | None":
+    if spec.dataset is None:
+        return None
+    from evaluators.datasets import load
+
+    with named(where, "dataset"):
+        return load(spec.dataset, data_root).seal()
+
+
+def _evaluator(spec: StudySpec, dataset: "Dataset | None", where: str) -> tuple[Task, Evaluator]:
+    """The evaluator, and the task that it is for: its own, where there is no dataset."""
     module, options = plugins.load("evaluator", spec.evaluator.name), spec.evaluator.options
     with named(where, "evaluator"):
         task: Task = dataset.task if dataset is not None else module.task(**options)
         evaluator: Evaluator = module.build(task, **options)
         if not hasattr(evaluator, "evaluate"):
             raise UsageError(f"build: expected an evaluator of it, got {type(evaluator).__name__}")
+        return task, evaluator
+
+
+def _space(
+    spec: StudySpec, task: Task, evaluator: Evaluator, given: SearchSpace | None, where: str
+) -> SearchSpace:
+    """The space with its extensions, in the order of the study file."""
     with named(where, "space"):
-        if space is None:
+        if given is None:
             built = plugins.load("space", spec.space.name).build(task, **spec.space.options)
-            space = _of_type(SearchSpace, built)
-        space.size()  # goes through an equivalence, which may leave no architecture
+            given = _of_type(SearchSpace, built)
+        given.size()  # goes through an equivalence, which may leave no architecture
+    space = given
     for extension in spec.extension:
         with named(where, f"extension.{extension.name}"):
             build = plugins.load("extension", extension.name).build
@@ -73,19 +102,18 @@ def set_up(
     if isinstance(evaluator, Table):
         with named(where, "space"):
             evaluator.check(space)
-    constraints = constraints_of(spec)
-    latency = opened_latency(spec, task, dataset, where) if with_latency else None
-    known = latency.metrics if latency is not None else () if with_latency else PREDICTED
-    counted = () if dataset is None else (*FACTS, *space.facts)
-    _check_metrics(spec, evaluator, constraints, counted, known, where)
+    return space
+
+
+def _levels(spec: StudySpec, evaluator: Evaluator, where: str) -> tuple[int, ...]:
+    """The epochs at which a trial is measured."""
     rung_epochs = spec.halving.epochs if spec.halving else ()
     if rung_epochs and rung_epochs[-1] >= evaluator.epochs:
         raise SpecError(
             f"{where}: [halving] epochs: expected rungs below the {evaluator.epochs:,} epochs of "
             f"[evaluator], got {list(rung_epochs)}; lower them, or leave [halving] out"
         )
-    levels = rungs.levels(rung_epochs, evaluator.epochs)
-    return Setup(spec, dataset, task, space, evaluator, constraints, levels, latency)
+    return rungs.levels(rung_epochs, evaluator.epochs)
 
 
 def constraints_of(spec: StudySpec) -> tuple[Constraint, ...]:

@@ -11,6 +11,23 @@ from nas.record import Progress, StudyStatus, TrialCounts, TrialRecord
 Report = Callable[[Progress], None]
 
 
+class Once:
+    """Passes the warnings of evaluators on, each once; the record has them with every evaluation.
+
+    Args:
+        tell: called with one warning.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell, self._told = tell, set[str]()
+
+    def __call__(self, warnings_of_evaluator: str) -> None:
+        for warning in warnings_of_evaluator.split("; "):
+            if warning and warning not in self._told:
+                self._told.add(warning)
+                self._tell(warning)
+
+
 class Teller:
     """Reports the progress of one run.
 
@@ -28,7 +45,7 @@ class Teller:
         self._report = report or _in_python
         self._began = time.monotonic()
         self._ended_before = status.trials.ended
-        self._warned: set[str] = set()
+        self.warn = Once(lambda warning: self.say(f"warning: {warning}"))
         self._said = Progress(self._status)
 
     def __call__(
@@ -62,13 +79,6 @@ class Teller:
     def say(self, message: str) -> None:
         """Tell something once, with the standing as it was told last."""
         self._report(replace(self._said, last=None, message=message))
-
-    def warn(self, warnings_of_evaluator: str) -> None:
-        """Pass warnings on, each once in this run; the record has them with every evaluation."""
-        for warning in warnings_of_evaluator.split("; "):
-            if warning and warning not in self._warned:
-                self._warned.add(warning)
-                self.say(f"warning: {warning}")
 
 
 def _in_python(progress: Progress) -> None:
