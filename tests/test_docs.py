@@ -1,6 +1,5 @@
 """The code in the documents works as it is written there."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -8,36 +7,18 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).parent.parent / "docs"
-DOCUMENT = (DOCS / "plugins.md").read_text(encoding="utf-8")
 
 
-def test_the_documented_plug_ins(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    modules = re.findall(r"^```python\n(.*?# (mine/\w+\.py)\n.*?)^```", DOCUMENT, re.M | re.S)
-    assert len(modules) == 3
-    for code, place in modules:
-        (tmp_path / place).write_text(code)
-    (study,) = re.findall(r"^```toml\n(.*?)^```", DOCUMENT, re.M | re.S)
-    (tmp_path / "own.toml").write_text(study)
-    nas = [sys.executable, "-m", "nas"]
-    command = [*nas, "search", "own.toml", "--format", "json"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["trials"]["complete"] == 6
-    trials = subprocess.run(
-        [*nas, "trials", "own", "--format", "json"], cwd=tmp_path, capture_output=True, check=True
-    )
-    chosen = [trial["decisions"] for trial in json.loads(trials.stdout)]
-    mine = [d for d in chosen if d["layer0.operator"] == "mine.operator"]
-    assert mine
-    assert all("layer0.steps" in d for d in mine)
-    assert not any("layer0.steps" in d for d in chosen if d not in mine)
-    exported = [*nas, "export", "own", "--trial", str(chosen.index(mine[0])), "--to", "bundle"]
-    subprocess.run(exported, cwd=tmp_path, capture_output=True, check=True)
-    wrong = [*nas, "search", "own.toml", "--set", "strategy.random_shar=1.0", "--name", "b"]
-    refused = subprocess.run(wrong, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert refused.returncode == 2
-    assert 'did you mean "random_share"' in refused.stderr
+def test_what_is_shown_of_the_examples_is_in_them() -> None:
+    """Word for word: `tests/test_examples.py` runs them, so what is shown works."""
+    document = (DOCS / "plugins.md").read_text(encoding="utf-8")
+    shown = re.findall(r"\]\(\.\./(examples/\S+)\):\n\n```\w+\n(.*?)^```", document, re.M | re.S)
+    assert {Path(file).stem for file, _ in shown} == {
+        file.stem for file in (DOCS.parent / "examples" / "plugins").glob("*.py")
+    } | {"study"}
+    for file, code in shown:
+        assert code in (DOCS.parent / file).read_text(encoding="utf-8"), file
+    assert len(re.findall(r"^```(?:python|toml)", document, re.M)) == len(shown)
 
 
 def test_the_documented_keys_of_the_benchmark(tmp_path: Path) -> None:

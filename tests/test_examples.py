@@ -56,9 +56,13 @@ def test_the_study_of_the_examples(at: Path) -> None:
     trials = nas(at, "trials", "plugins", storage)
     mine = [t["decisions"] for t in trials if "layer0.residual" in t["decisions"]]
     assert all(d["layer0.operator"] == "examples.plugins.operator" for d in mine)
-    assert "temperature" in nas(at, "show", "plugins", "9", storage)["proposed"]["note"]
+    assert "temperature" in nas(at, "show", "plugins", "9", storage)["note"]
     (confirmed,) = nas(at, "confirm", "plugins", "--top", "1", "--seeds", "2", storage)
-    assert 0.2 < confirmed["test_accuracy"] <= 1
+    assert 0.2 < confirmed["metrics"]["test_accuracy"]["mean"] <= 1
+    mistaken = ["--name=other", "--set=strategy.coolin=1.0"]
+    wrong = run("nas", "search", str(PLUGINS / "study.toml"), storage, *mistaken)
+    assert wrong.returncode == 2
+    assert 'did you mean "cooling"' in wrong.stderr
     exporter = "--exporter=examples.plugins.exporter"
     nas(at, "export", "plugins", storage, exporter, "--to", str(at / "bundle"))
     assert (at / "bundle" / "model.py").read_text().count("torch.ops") > 3
@@ -78,4 +82,4 @@ def test_the_study_with_a_preparation(at: Path) -> None:
     assert ended["trials"]["complete"] == 5
     for trial in nas(at, "trials", "prepared", storage):
         assert trial["decisions"]["weight_bits"] in (32, 8, 4)
-        assert trial["weight_bytes"] > 0
+        assert trial["metrics"]["weight_bytes"] > 0

@@ -62,15 +62,14 @@ class Readout:
         torch.manual_seed(job.seed * self.draws + draw)
         with network_fault("fitting the read-out"):
             network = job.space.network(job.architecture, dataset.task).eval()
-            last = [m for m in network.modules() if isinstance(m, nn.Linear)][-1:]
-            inputs: list[Tensor] = []
-            for layer in last:
-                layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+            hidden: list[Tensor] = []
+            *_, last = nn.Linear(1, 1), *(m for m in network.modules() if isinstance(m, nn.Linear))
+            last.register_forward_pre_hook(lambda _, given: hidden.append(given[0]))
             logits = predict(network, whole)
-            if not last or not torch.equal(last[0](inputs[0]), logits):
+            if not hidden or not torch.equal(last(hidden[0]), logits):
                 raise ValueError('it ends in no linear layer; give [space] output = ["linear"]')
-            self._solve(last[0], inputs[0][dataset.train], dataset.y[dataset.train])
-            logits = last[0](inputs[0])[dataset.val]
+            self._solve(last, hidden[0][dataset.train], dataset.y[dataset.train])
+            logits = last(hidden[0])[dataset.val]
         measured = all_metrics(logits, dataset.y[dataset.val])
         metrics = {f"val_{name}": value for name, value in measured.items()}
         best = dict(network.state_dict())

@@ -16,8 +16,8 @@ from nas.cli._shared import command, format_option
 def plugins_command(kind: str | None, fmt: str) -> None:
     """List what a study file can name.
 
-    One line each, with options; of one KIND, or of all. Kinds: space, operator, dataset, evaluator,
-    executor, strategy, exporter.
+    One line each, with options; of one KIND, or of all. Kinds: space, operator, extension, dataset,
+    evaluator, preparation, inheritance, executor, strategy, exporter.
 
     \b
     Examples:
@@ -34,6 +34,11 @@ def plugins_command(kind: str | None, fmt: str) -> None:
     rows = [_row(one, name) for one in kinds for name in names(one)]
     if fmt != "text":
         write_rows(rows, fmt)
+        return
+    if not rows:
+        click.echo(
+            f"no {kind} comes with the program; one of your own is named with dots", err=True
+        )
         return
     lines = [row | {"options": _in_words(row["options"])} for row in rows]
     columns = ("kind", "name", "summary", "options")

@@ -18,6 +18,7 @@ from nas.cli._output import cell, csv_text, duration, flattened, size
 from nas.cli._progress import Live
 from nas.record import Progress, StudyStatus, TrialCounts, TrialRecord
 from search_spaces import UsageError
+from search_spaces.plugins import PACKAGES
 
 from .conftest import STUDY, run
 
@@ -97,6 +98,11 @@ def test_plugins_lists_each_with_options() -> None:
     planetoid = next(row for row in rows if row["name"] == "planetoid")
     assert planetoid["options"]["subset"]["default"] == "Cora"
     assert "normalize" in run("plugins", "dataset").stdout
+    told = run("plugins", "--help").stdout
+    assert all(kind in told for kind in PACKAGES)
+    none = run("plugins", "extension")
+    assert not none.stdout
+    assert none.stderr.startswith("no extension comes with the program")
 
 
 @pytest.mark.parametrize(
