@@ -164,7 +164,7 @@ MUTATIONS = (
         "features are standardized by the training nodes alone",
         "values = raw.x[chosen].double()",
         "values = raw.x.double()",
-        ("tests/datasets/test_preparation.py",),
+        ("tests/datasets/test_preprocessing.py",),
     ),
     Mutation(
         "what was never timed is predicted no latency",
