@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -38,14 +39,16 @@ PHASES: dict[str, dict[str, str]] = {
     "telling": {"nas.telling": "*", "nas.cli._progress": "*"},
     "checking": {
         "nas.spec": "load_spec",
-        "nas.setup": "prepare",
         "nas.setting_up": "set_up",
         "nas.feasible": "*",
     },
 }
 
-# What functions of these were called in earlier revisions.
-FORMER = {"save_sealed": "save_prepared", "load_sealed": "load_prepared"}
+# The same by the names that they had in earlier revisions.
+FORMER: dict[str, dict[str, str]] = {
+    "data": {"evaluators.datasets._base": "save_prepared load_prepared"},
+    "checking": {"nas.setup": "prepare"},
+}
 
 
 class Clock:
@@ -106,12 +109,18 @@ def watch(clock: Clock, module: ModuleType) -> None:
     if vars(module).get("_is_watched"):
         return
     vars(module)["_is_watched"] = True
-    for phase, (_, modules) in enumerate(PHASES.items()):
+    for table in (PHASES, FORMER):
+        for phase, functions in _meant(table, module.__name__):
+            _watch(clock, [*PHASES].index(phase), module, set(functions.split()))
+            break
+
+
+def _meant(table: dict[str, dict[str, str]], module: str) -> Iterator[tuple[str, str]]:
+    """(Phase, functions) of the entries of a table that mean a module."""
+    for phase, modules in table.items():
         for name, functions in modules.items():
-            if module.__name__ == name or (name[-1] == "." and module.__name__.startswith(name)):
-                meant = functions.split()
-                _watch(clock, phase, module, {*meant, *(FORMER.get(one, one) for one in meant)})
-                return
+            if module == name or (name[-1] == "." and module.startswith(name)):
+                yield phase, functions
 
 
 def _watch(clock: Clock, phase: int, module: ModuleType, names: set[str]) -> None:
