@@ -135,10 +135,14 @@ def _artifact(store: Store, setup: Setup, record: TrialRecord) -> tuple[Artifact
             by = record.inherit_by or ALIKE
             job = replace(job, inherit=Inheritance(artifact, parent.architecture, by))
     [(_, [evaluation])] = executed(inline.build(), [(None, [job])])
-    if evaluation.failure is not None or evaluation.artifact is None:
-        reason = evaluation.failure.message if evaluation.failure else "no checkpoint was written"
+    if evaluation.failure is not None:
         raise ConfirmError(
             f"the checkpoint of trial {record.number} is lost, and training it again failed: "
-            f"{reason}"
+            f"{evaluation.failure.message}"
+        )
+    if evaluation.artifact is None:
+        raise StoreError(
+            f'the evaluator "{setup.spec.evaluator.name}" leaves no checkpoints, so there are no '
+            'weights to export; search with one that does, as "training"'
         )
     return evaluation.artifact, True

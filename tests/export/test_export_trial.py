@@ -57,6 +57,23 @@ def test_the_best_trial_keeps_its_accuracy(storage: str, tmp_path: Path) -> None
     assert {"N": 1797, "E": load(DATASET, tmp_path).task.n_edges} in manifest["parity"]["graphs"]
 
 
+def test_an_evaluator_without_checkpoints_is_named(tmp_path: Path) -> None:
+    """Nothing was lost, and nothing can be exported: with what to do."""
+    spec = {
+        "study": {"name": "weightless"},
+        "space": {"name": "gnn", "depth": [1], "width": [8], "operators": ["gcn"]},
+        "dataset": {"name": DATASET.name, **DATASET.options},
+        "strategy": {"name": "random"},
+        "evaluator": {"name": "broken.evaluator"},
+        "budget": {"trials": 1},
+    }
+    storage = f"sqlite:///{tmp_path}/nas.db"
+    nas.search(spec, storage=storage, data_root=tmp_path)
+    with pytest.raises(UsageError, match=r'"broken\.evaluator" leaves no checkpoints.* "training"'):
+        export_trial("weightless", "best", tmp_path / "b", storage=storage, data_root=tmp_path)
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_lost_checkpoint_is_trained_again_and_said_so(storage: str, tmp_path: Path) -> None:
     """The same job gives the same network; the manifest and the README say what happened."""
     store = Store.open_existing(storage)
