@@ -1,7 +1,6 @@
 """A machine without internet, and small graphs to spoil."""
 
 import socket
-from pathlib import Path
 
 import pytest
 import torch
@@ -44,13 +43,3 @@ def graph_raw() -> RawDataset:
         n_classes=2,
         graph_ids=torch.arange(6).repeat_interleave(2),
     )
-
-
-@pytest.fixture(scope="session")
-def linked_root(data_root, tmp_path_factory) -> Path:
-    """A data root that links to the public graphs that are here, so that none can be changed."""
-    root = tmp_path_factory.mktemp("root")
-    for family in data_root.iterdir():
-        if family.is_dir():
-            (root / family.name).symlink_to(family)
-    return root
