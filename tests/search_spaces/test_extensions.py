@@ -7,7 +7,15 @@ import torch
 from fakes import shifting, space, stretching
 from torch import Tensor, nn
 
-from search_spaces import Architecture, Decision, SearchSpace, SpaceError, SpaceExtension, Task
+from search_spaces import (
+    Architecture,
+    Choice,
+    Decision,
+    SearchSpace,
+    SpaceError,
+    SpaceExtension,
+    Task,
+)
 from search_spaces.parts import Part
 
 TASK = Task("node_classification", 3, 2, 5, 8, 1, 2, 2, 1, "accuracy", "made up")
@@ -29,7 +37,7 @@ SHIFT = shifting.build(base(), TASK)
 
 
 def outputs(of: SearchSpace, stretch: int, shift: int) -> Tensor:
-    chosen = {"kind": "plain", "width": 4, "a": 0, "b": 0, "train.lr": 0.1}
+    chosen: dict[str, Choice] = {"kind": "plain", "width": 4, "a": 0, "b": 0, "train.lr": 0.1}
     architecture = of.architecture({**chosen, "stretch": stretch, "shift": shift})
     torch.manual_seed(0)
     network = of.network(architecture, TASK)

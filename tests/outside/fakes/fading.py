@@ -36,8 +36,8 @@ class Fading(nn.Module):
         self.begun[epoch] += 1
         self.losses[epoch] = value.detach()
 
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        out: Tensor = self.network(x * self.strength, edge_index)
+    def forward(self, x: Tensor, *rest: Tensor) -> Tensor:
+        out: Tensor = self.network(x * self.strength, *rest)
         return out
 
 
