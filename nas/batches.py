@@ -9,7 +9,7 @@ from search_spaces import Architecture
 
 
 @dataclass
-class Flying:
+class UnderWay:
     """A trial under way: what is known of it, and at which rung it is.
 
     Attributes:
@@ -48,15 +48,15 @@ class Ready:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._trials: list[Flying] = []
+        self._trials: list[UnderWay] = []
 
-    def __iter__(self) -> Iterator[Flying]:
+    def __iter__(self) -> Iterator[UnderWay]:
         return iter(self._trials)
 
     def __len__(self) -> int:
         return len(self._trials)
 
-    def add(self, trial: Flying) -> None:
+    def add(self, trial: UnderWay) -> None:
         self._trials.append(trial)
         self._trials.sort(key=lambda trial: (trial.level, trial.ordinal))
 
@@ -65,7 +65,7 @@ class Ready:
         """The lowest level that a trial waits for; None where none waits."""
         return self._trials[0].level if self._trials else None
 
-    def take(self, ahead: int | None = None, workers: int = 1) -> list[Flying]:
+    def take(self, ahead: int | None = None, workers: int = 1) -> list[UnderWay]:
         """The next batch: trials of one level, no architecture twice.
 
         An architecture that is there already ends the batch: it waits to be answered from the
@@ -77,7 +77,7 @@ class Ready:
             workers: who share what is left.
         """
         share = self._size if ahead is None else -(-(len(self._trials) + ahead) // workers)
-        taken: dict[str, Flying] = {}
+        taken: dict[str, UnderWay] = {}
         for trial in self._trials[: min(self._size, share)]:
             if trial.level != self.level or trial.architecture.key in taken:
                 break

@@ -14,7 +14,7 @@ from evaluators import Artifact, Evaluation, Executor
 from nas import budget as stopping
 from nas import judging
 from nas.apart import apart
-from nas.batches import Flying, Ready
+from nas.batches import Ready, UnderWay
 from nas.budget import StudyFailedError
 from nas.fold import RecordFold
 from nas.halving import Decision, Halving, Rival
@@ -49,21 +49,21 @@ class Driver:
         self,
         setup: Setup,
         strategy: AnyStrategy,
-        book: Ledger,
+        ledger: Ledger,
         executor: Executor,
         dataset: Artifact | None,
         tell: Teller,
     ) -> None:
-        self._setup, self._book, self._executor = setup, book, executor
+        self._setup, self._ledger, self._executor = setup, ledger, executor
         self._teller = tell
-        self._jobs = jobs = Jobs(setup, book, dataset)
+        self._jobs = jobs = Jobs(setup, ledger, dataset)
         self._fold = RecordFold(setup, strategy)
-        self._proposer = Proposer(setup, book, self._fold)
-        self._halving = Halving[Flying](setup, book)
+        self._proposer = Proposer(setup, ledger, self._fold)
+        self._halving = Halving[UnderWay](setup, ledger)
         self._ready = Ready(setup.batch)
-        self._recorder = Recorder(setup, book, jobs, tell.warn, self._ended)
+        self._recorder = Recorder(setup, ledger, jobs, tell.warn, self._ended)
         # By the executor's handle.
-        self._flying: dict[int, list[Flying]] = {}
+        self._sent: dict[int, list[UnderWay]] = {}
         self._looked = self._told = time.monotonic()
         self._is_told_of_others = False
 
@@ -76,13 +76,13 @@ class Driver:
             StudyFailedError: ten candidates in a row failed by their own fault.
             InfrastructureError: workers, or what they work with, kept failing.
         """
-        self._fold.advance(self._book, last=None)
+        self._fold.advance(self._ledger, last=None)
         self._fold.forgive()
         self._teller.start()
         self._look()
         while not stop.asked:
             reason = self._fill(stop)
-            if not self._flying and not stop.asked and not self._wait_for_others(reason):
+            if not self._sent and not stop.asked and not self._wait_for_others(reason):
                 return self._finish(reason)
             self._collect()
         self._stop()
@@ -95,7 +95,7 @@ class Driver:
         before new trials, and one that is not full closes when nothing else can be done.
         """
         reason = ""
-        while len(self._flying) < self._executor.workers and not stop.asked:
+        while len(self._sent) < self._executor.workers and not stop.asked:
             reason = self._stop_reason()
             if self._settle(closing=False):
                 continue
@@ -105,16 +105,16 @@ class Driver:
             fresh = [] if reason or self._proposer.exhausted else self._proposer.fresh()
             for reserved in fresh:
                 self._begin(reserved)
-            if not fresh and (self._flying or not self._settle(closing=True)):
+            if not fresh and (self._sent or not self._settle(closing=True)):
                 break
         return reason
 
     def _collect(self) -> None:
         """Record what has been evaluated, and look after the trials of others now and then."""
-        if self._flying:
+        if self._sent:
             ended = self._executor.wait(_TICK_SECONDS)
             for handle, evaluations in ended.items():
-                self._measured(self._flying.pop(handle), evaluations)
+                self._measured(self._sent.pop(handle), evaluations)
             if ended or time.monotonic() - self._told > 1.0:
                 self._tell()
         if time.monotonic() - self._looked > BEAT_SECONDS:
@@ -123,15 +123,15 @@ class Driver:
     def _stop(self) -> None:
         """Have what runs finished or checkpointed, and record it; the rest waits as it is."""
         self._executor.interrupt()
-        if self._flying:
+        if self._sent:
             self._teller.say(
                 "stopping: what runs is finished, or checkpointed at its next epoch; "
                 "Ctrl-C again stops at once, and loses no more than that"
             )
-        self._book.patience.hurry()
-        while self._flying:
+        self._ledger.patience.hurry()
+        while self._sent:
             for handle, evaluations in self._executor.wait(_TICK_SECONDS).items():
-                self._measured(self._flying.pop(handle), evaluations)
+                self._measured(self._sent.pop(handle), evaluations)
 
     def _wait_for_others(self, reason: str) -> bool:
         """Wait a moment for trials that other drivers have, which may be left to this one yet.
@@ -157,14 +157,14 @@ class Driver:
     def _look(self) -> Company:
         """See what other drivers have, and take over what they have left."""
         self._looked = time.monotonic()
-        company = self._book.company()
+        company = self._ledger.company()
         if company.has_orphans:
             self._take_over()
         return company
 
     def _take_over(self) -> None:
         """Go on with the trials that no live run owns, where the record has them."""
-        orphans = self._book.claim()
+        orphans = self._ledger.claim()
         # An ordinal that was reserved and not proposed for is proposed for now, from the record as
         # it was then; such orphans come first, in the order of what they had seen.
         begun = [orphan for orphan in orphans if orphan.architecture is not None]
@@ -174,21 +174,21 @@ class Driver:
             self._begin(orphan)
 
     def _stop_reason(self) -> str:
-        self._fold.advance(self._book, last=None)
+        self._fold.advance(self._ledger, last=None)
         standing = self._fold.standing
         if standing.faults_in_a_row >= stopping.FAULTS_IN_A_ROW:
             raise StudyFailedError(
                 f"{standing.faults_in_a_row} candidates in a row failed, the last one with: "
-                f"{standing.last_fault}; see `nas trials {self._book.name}`, mend the cause, then "
-                f"go on with: nas resume {self._book.name}"
+                f"{standing.last_fault}; see `nas trials {self._ledger.name}`, mend the cause, then "
+                f"go on with: nas resume {self._ledger.name}"
             )
-        return stopping.stop_reason(self._fold.budget, standing, self._book.seconds)
+        return stopping.stop_reason(self._fold.budget, standing, self._ledger.seconds)
 
     def _begin(self, reserved: Reserved) -> None:
         """Cheap facts first; then from the last rung, or checkpoint, that the record has."""
         if reserved.architecture is None:
             return
-        trial = Flying(
+        trial = UnderWay(
             reserved.ordinal,
             reserved.architecture,
             reserved.inherit,
@@ -196,7 +196,7 @@ class Driver:
             deaths=reserved.deaths,
         )
         trial.facts, trial.verdict = judging.before(self._setup, trial.architecture)
-        recorded = self._book.rungs(trial.ordinal) if reserved.is_orphan else []
+        recorded = self._ledger.rungs(trial.ordinal) if reserved.is_orphan else []
         self._jobs.restore(trial, recorded, reserved.checkpoint)
         if not recorded:
             self._ready.add(trial)
@@ -204,7 +204,7 @@ class Driver:
         trial.level = self._setup.levels.index(recorded[-1]["epoch"])
         self._follow(self._halving.measured(trial, recorded[-1]["id"]))
 
-    def _submit(self, batch: list[Flying]) -> None:
+    def _submit(self, batch: list[UnderWay]) -> None:
         """Send a batch to a worker, but for what is known of it; with nothing else, record that."""
         for trial in batch:
             trial.known = None if trial.verdict else self._jobs.known(trial)
@@ -219,9 +219,9 @@ class Driver:
             )
             self._measured(batch, apart(jobs))
         else:
-            self._flying[self._executor.submit(jobs)] = batch
+            self._sent[self._executor.submit(jobs)] = batch
 
-    def _measured(self, batch: Iterable[Flying], evaluations: Iterable[Evaluation]) -> None:
+    def _measured(self, batch: Iterable[UnderWay], evaluations: Iterable[Evaluation]) -> None:
         """Record a batch by its ordinals, so that a killed study has the first of them.
 
         Args:
@@ -237,7 +237,7 @@ class Driver:
                 trial.trained = True
                 self._record(trial, next(answers))
 
-    def _record(self, trial: Flying, evaluation: Evaluation) -> None:
+    def _record(self, trial: UnderWay, evaluation: Evaluation) -> None:
         row = self._recorder.record(trial, evaluation)
         if row is not None:
             self._follow(self._halving.measured(trial, row))
@@ -250,19 +250,19 @@ class Driver:
         """
         if not self._halving.is_waiting:
             return False
-        company = self._book.company()
+        company = self._ledger.company()
         others = [
             Rival(ordinal, self._setup.levels.index(epoch) + 1 if epoch else 0)
             for ordinal, epoch in company.measured.items()
         ]
-        under_way = [*chain.from_iterable(self._flying.values()), *self._ready, *others]
+        under_way = [*chain.from_iterable(self._sent.values()), *self._ready, *others]
         decisions = self._halving.settle(
             under_way, company.begun, closing=closing, below=self._ready.level
         )
         self._follow(decisions)
         return bool(decisions)
 
-    def _follow(self, decisions: Iterable[Decision[Flying]]) -> None:
+    def _follow(self, decisions: Iterable[Decision[UnderWay]]) -> None:
         """Prune trials, and line up those that go on."""
         for decision in decisions:
             if decision.goes_on:
@@ -272,13 +272,13 @@ class Driver:
                 self._recorder.prune(decision.trial, decision.metrics)
 
     def _finish(self, reason: str) -> str:
-        self._fold.advance(self._book, last=None)
+        self._fold.advance(self._ledger, last=None)
         self._tell()
         if self._proposer.exhausted and not reason:
             ended = self._fold.standing.ended
             reason = f"the space is exhausted: all {ended} architectures are evaluated"
         reason = reason or self._stop_reason() or "all trials are given out"
-        store, name = self._book.store, self._book.name
+        store, name = self._ledger.store, self._ledger.name
         counts = store.status(name).trials
         if counts.infeasible and not counts.complete:
             trials = [t for t in store.trials(name) if t.state == "infeasible"]
@@ -288,10 +288,10 @@ class Driver:
         return reason
 
     def _ended(self, record: TrialRecord) -> None:
-        self._fold.ended(self._book, record)
+        self._fold.ended(self._ledger, record)
         self._tell(record)
 
     def _tell(self, last: TrialRecord | None = None) -> None:
         self._told = time.monotonic()
-        under_way = len(self._ready) + sum(map(len, self._flying.values()))
-        self._teller(self._fold, self._book.seconds, under_way, last)
+        under_way = len(self._ready) + sum(map(len, self._sent.values()))
+        self._teller(self._fold, self._ledger.seconds, under_way, last)

@@ -103,10 +103,10 @@ class RecordFold:
         self.counts: Counter[str] = Counter()
         self.best: dict[str, float] = {}
 
-    def advance(self, book: Ledger, last: int | None) -> None:
+    def advance(self, ledger: Ledger, last: int | None) -> None:
         """Read what has ended; fold it into the standing, and into the strategy up to `last`."""
-        if book.last_seq > self._read:
-            for trial in book.ended_after(self._read):
+        if ledger.last_seq > self._read:
+            for trial in ledger.ended_after(self._read):
                 self._take(trial)
         while last is not None and self._waiting and (self._waiting[0].seq or 0) <= last:
             trial = self._waiting.popleft()
@@ -114,12 +114,12 @@ class RecordFold:
             if trial.architecture is not None:
                 self._seen.add(trial.architecture.key)
 
-    def ended(self, book: Ledger, trial: TrialRecord) -> None:
+    def ended(self, ledger: Ledger, trial: TrialRecord) -> None:
         """Take a trial that this driver has just ended, without reading it again if it can."""
         if trial.seq == self._read + 1:
             self._take(trial)
         else:
-            self.advance(book, last=None)
+            self.advance(ledger, last=None)
 
     def _take(self, trial: TrialRecord) -> None:
         self._read = trial.seq if trial.seq is not None else self._read
@@ -142,10 +142,10 @@ class RecordFold:
         self.standing = replace(self.standing, faults_in_a_row=0)
 
     def propose(
-        self, book: Ledger, reserved: Reserved, pending: list[Architecture]
+        self, ledger: Ledger, reserved: Reserved, pending: list[Architecture]
     ) -> Proposal | None:
         """The strategy's proposal for an ordinal, from what the ordinal was allowed to see."""
-        self.advance(book, reserved.last_seq)
+        self.advance(ledger, reserved.last_seq)
         return propose_distinct(self.strategy, self._state, reserved.ordinal, pending, self._seen)
 
     def _finished(self, trial: TrialRecord) -> Finished:

@@ -48,9 +48,9 @@ class Decision(Generic[M]):
 class Halving(Generic[M]):
     """The `[halving]` of a study; of one without, no trial ever comes to a rung."""
 
-    def __init__(self, setup: Setup, book: Ledger) -> None:
+    def __init__(self, setup: Setup, ledger: Ledger) -> None:
         self._setup = setup
-        self._book = book
+        self._ledger = ledger
         table = setup.spec.halving
         self._reduction = table.reduction if table else 1
         self._bracket = table.competing if table else 1
@@ -72,7 +72,7 @@ class Halving(Generic[M]):
         if self._successive:
             self._waiting[trial.ordinal] = trial
             return []
-        seen = self._book.rung_until(self._setup.levels[trial.level], row)
+        seen = self._ledger.rung_until(self._setup.levels[trial.level], row)
         goes_on = rungs.goes_on(*self._ranked_by(seen), self._reduction)
         return [Decision(trial, goes_on, seen[-1])]
 
@@ -94,7 +94,7 @@ class Halving(Generic[M]):
             return []
         if not trials:
             return []
-        rows = self._book.rung_of(self._setup.levels[trials[0].level], self._rivals(trials[0]))
+        rows = self._ledger.rung_of(self._setup.levels[trials[0].level], self._rivals(trials[0]))
         ordinals = list(rows)
         order = rungs.best(*self._ranked_by(list(rows.values())), self._reduction)
         chosen = {ordinals[index] for index in order}

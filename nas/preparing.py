@@ -61,12 +61,12 @@ class Preparing:
     def __init__(
         self,
         setup: Setup,
-        book: Ledger,
+        ledger: Ledger,
         executor: Executor,
         dataset: Artifact | None,
         teller: Teller,
     ) -> None:
-        self._setup, self._book = setup, book
+        self._setup, self._ledger = setup, ledger
         self._executor, self._dataset, self._teller = executor, dataset, teller
 
     def run(self, wanted: tuple[Preparation, ...], stop: Stop) -> Mapping[str, Prepared] | None:
@@ -82,18 +82,18 @@ class Preparing:
                     raise KeyboardInterrupt
                 if self._left <= 0:
                     return None
-        return self._book.store.prepared(self._book.name) if wanted else {}
+        return self._ledger.store.prepared(self._ledger.name) if wanted else {}
 
     @property
     def _left(self) -> float:
         """How many seconds the study has yet."""
         bound = self._setup.spec.budget.seconds
-        return math.inf if bound is None else bound - self._book.seconds
+        return math.inf if bound is None else bound - self._ledger.seconds
 
     def _is_done(self, preparation: Preparation, stop: Stop) -> bool:
         """Go on with one, where that is this run's to do; else wait a moment."""
-        leased = lease(self._book, preparation)
-        artifact = Artifact(self._book.artifacts, leased.artifact) if leased.artifact else None
+        leased = lease(self._ledger, preparation)
+        artifact = Artifact(self._ledger.artifacts, leased.artifact) if leased.artifact else None
         # A lost checkpoint costs time and nothing else.
         checkpoint = artifact if artifact is not None and intact(artifact) else None
         since = leased.epoch if checkpoint is not None else 0
@@ -118,7 +118,7 @@ class Preparing:
             preparation=preparation,
             space=self._setup.space,
             dataset=self._dataset,
-            store=self._book.artifacts,
+            store=self._ledger.artifacts,
             seed=self._setup.spec.study.seed,
             until_epoch=preparation.epochs,
             resume=checkpoint,
@@ -130,10 +130,10 @@ class Preparing:
                 f"{job.label} failed in epoch {max(since, advance.epoch) + 1} "
                 f"({advance.failure.kind}): "
                 f"{advance.failure.message}; what it had recorded is kept: mend the cause, then go "
-                f"on with: nas resume {self._book.name}"
+                f"on with: nas resume {self._ledger.name}"
             )
         if isinstance(advance, Advance) and advance.epochs:
-            record(self._book, preparation, advance, since)
+            record(self._ledger, preparation, advance, since)
             self._tell(preparation, advance, spent + advance.seconds)
 
     def _done(self, job: PreparationJob, stop: Stop) -> Evaluation:

@@ -25,12 +25,12 @@ class Proposer:
         exhausted: whether nothing is left to propose.
     """
 
-    def __init__(self, setup: Setup, book: Ledger, fold: RecordFold) -> None:
-        self._book = book
+    def __init__(self, setup: Setup, ledger: Ledger, fold: RecordFold) -> None:
+        self._ledger = ledger
         self._fold = fold
         self._trials = setup.spec.budget.trials
         self._batch = setup.batch
-        self.begun = book.begun
+        self.begun = ledger.begun
         self.exhausted = False
 
     @property
@@ -42,7 +42,7 @@ class Proposer:
 
     def fresh(self) -> list[Reserved]:
         """The next batch with its architectures, recorded; empty when there is nothing to start."""
-        reserved = self._book.reserve(self._batch, self._trials)
+        reserved = self._ledger.reserve(self._batch, self._trials)
         if reserved:
             self.begun = reserved[-1].ordinal + 1
         return self.proposed(reserved)
@@ -58,7 +58,7 @@ class Proposer:
             proposed = self._proposed(one)
             if proposed is None:
                 self.exhausted = True
-                self.begun = self._book.withdraw([r.ordinal for r in reserved[len(found) :]])
+                self.begun = self._ledger.withdraw([r.ordinal for r in reserved[len(found) :]])
                 break
             found.append(proposed)
         return found
@@ -70,7 +70,7 @@ class Proposer:
         knows of it. In the end a repetition is let through rather than asking for ever.
         """
         for conflicts in range(_CONFLICTS + 1):
-            pending = self._book.architectures(reserved.pending)
+            pending = self._ledger.architectures(reserved.pending)
             proposal = self._proposal(reserved, pending)
             if proposal is None:
                 return None
@@ -85,13 +85,13 @@ class Proposer:
             # What repeats a pending one knowingly has nothing else to offer.
             is_news = architecture.key not in {other.key for other in pending}
             unique = is_news and conflicts < _CONFLICTS
-            taken = self._book.propose(proposed, architecture, proposal.note, unique=unique)
+            taken = self._ledger.propose(proposed, architecture, proposal.note, unique=unique)
             if taken is None:
                 break
             reserved = replace(reserved, pending=(*reserved.pending, taken))
         return proposed
 
     def _proposal(self, reserved: Reserved, pending: list[Architecture]) -> Proposal | None:
-        if reserved.ordinal < len(self._book.start):
-            return Proposal(reserved.ordinal, self._book.start[reserved.ordinal])
-        return self._fold.propose(self._book, reserved, pending)
+        if reserved.ordinal < len(self._ledger.start):
+            return Proposal(reserved.ordinal, self._ledger.start[reserved.ordinal])
+        return self._fold.propose(self._ledger, reserved, pending)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from evaluators import Evaluation
 from nas import judging
-from nas.batches import Flying
+from nas.batches import UnderWay
 from nas.constraints import total_violation
 from nas.jobs import Jobs
 from nas.judging import Verdict
@@ -26,16 +26,16 @@ class Recorder:
     def __init__(
         self,
         setup: Setup,
-        book: Ledger,
+        ledger: Ledger,
         jobs: Jobs,
         warn: Callable[[str], None],
         ended: Callable[[TrialRecord], None],
     ) -> None:
-        self._setup, self._book, self._jobs = setup, book, jobs
+        self._setup, self._ledger, self._jobs = setup, ledger, jobs
         self._warn, self._ended = warn, ended
         self._told: set[str] = set()
 
-    def by_facts(self, trial: Flying, verdict: Verdict) -> None:
+    def by_facts(self, trial: UnderWay, verdict: Verdict) -> None:
         """End a trial that was not evaluated."""
         ending = Ending(
             state=verdict.outcome,
@@ -44,9 +44,9 @@ class Recorder:
             failure=verdict.failure,
             notes={} if verdict.failure else self._marks(trial),
         )
-        self._ended(self._book.end(trial.ordinal, ending))
+        self._ended(self._ledger.end(trial.ordinal, ending))
 
-    def record(self, trial: Flying, evaluation: Evaluation) -> int | None:
+    def record(self, trial: UnderWay, evaluation: Evaluation) -> int | None:
         """Record an evaluation; returns its row where it is a rung, and the trial has not ended."""
         self._warn(evaluation.notes.get("warning", ""))
         if evaluation.early == "stopped":
@@ -72,17 +72,17 @@ class Recorder:
             return None
         if trial.level + 1 < len(self._setup.levels):
             trial.checkpoint = evaluation.artifact
-            return self._book.append(trial.ordinal, evaluation, key)
+            return self._ledger.append(trial.ordinal, evaluation, key)
         self._end(trial, verdict.outcome, evaluation, verdict.violation, evaluation, key)
         return None
 
-    def prune(self, trial: Flying, metrics: Mapping[str, float]) -> None:
+    def prune(self, trial: UnderWay, metrics: Mapping[str, float]) -> None:
         """End a trial at its rung, where this was measured of it."""
         epoch = self._setup.levels[trial.level]
         last = Evaluation(epoch, metrics, artifact=trial.checkpoint)
         self._end(trial, "pruned", last, total_violation(self._setup.constraints, metrics))
 
-    def _marks(self, trial: Flying) -> Mapping[str, str]:
+    def _marks(self, trial: UnderWay) -> Mapping[str, str]:
         """The notes on its facts; of each kind the first is told."""
         marks = self._setup.marks(trial.architecture)
         for mark in "; ".join(marks.values()).split("; "):
@@ -92,15 +92,15 @@ class Recorder:
                 self._warn(mark)
         return marks
 
-    def _stopped(self, trial: Flying, evaluation: Evaluation) -> None:
+    def _stopped(self, trial: UnderWay, evaluation: Evaluation) -> None:
         """Keep where it was stopped, unless that is where it began."""
         if evaluation.artifact is not None:
             seconds = evaluation.seconds + trial.carried_seconds
-            self._book.keep(trial.ordinal, evaluation, seconds)
+            self._ledger.keep(trial.ordinal, evaluation, seconds)
 
     def _end(
         self,
-        trial: Flying,
+        trial: UnderWay,
         state: TrialState,
         last: Evaluation,
         violation: float = 0.0,
@@ -124,4 +124,4 @@ class Recorder:
             failure=last.failure,
             notes=last.notes if last.failure else {},
         )
-        self._ended(self._book.end(trial.ordinal, ending, appended, key))
+        self._ended(self._ledger.end(trial.ordinal, ending, appended, key))

@@ -235,15 +235,15 @@ def _drive(
     status = replace(store.status(name), target=budget.trials)
     teller = Teller(status, budget.seconds, progress)
     twin = Twin(store, name, setup.space, setup.objectives, setup.constraints)
-    book = Ledger(store, name, twin, Patience(teller.say), join=join)
+    ledger = Ledger(store, name, twin, Patience(teller.say), join=join)
     state, reason = "stopped", "failed"
     try:
-        with Stop().listening() as stop, heartbeat(book.beat):
+        with Stop().listening() as stop, heartbeat(ledger.beat):
             if not join:
-                book.set_budget(setup.spec.to_json()["budget"], budget.trials)
+                ledger.set_budget(setup.spec.to_json()["budget"], budget.trials)
             if setup.dataset is not None:
                 teller.say(f"dataset: {setup.dataset.name}, {setup.task.n_nodes} nodes")
-            state, reason = "finished", _driven(run, book, dataset, teller, stop)
+            state, reason = "finished", _driven(run, ledger, dataset, teller, stop)
     except KeyboardInterrupt:
         reason = "interrupted"
         raise
@@ -255,27 +255,29 @@ def _drive(
     finally:
         with uninterrupted():
             executor.shutdown(wait=False)
-        _close(book, state, reason)
+        _close(ledger, state, reason)
     measure_when_finished(store, setup, teller)
     return store.status(name)
 
 
 def _driven(
-    run: _Equipment, book: Ledger, dataset: Artifact | None, teller: Teller, stop: Stop
+    run: _Equipment, ledger: Ledger, dataset: Artifact | None, teller: Teller, stop: Stop
 ) -> str:
     """Prepare, then go through the trials; returns why it has ended."""
-    prepared = Preparing(run.setup, book, run.executor, dataset, teller).run(run.preparations, stop)
+    prepared = Preparing(run.setup, ledger, run.executor, dataset, teller).run(
+        run.preparations, stop
+    )
     if prepared is None:
         return f"{run.setup.spec.budget.seconds:g} seconds"
     setup = replace(run.setup, prepared=prepared)
-    return Driver(setup, run.strategy, book, run.executor, dataset, teller).run(stop)
+    return Driver(setup, run.strategy, ledger, run.executor, dataset, teller).run(stop)
 
 
-def _close(book: Ledger, state: str, reason: str) -> None:
+def _close(ledger: Ledger, state: str, reason: str) -> None:
     """End a run; where it has failed, what made it fail is what to hear of, not this."""
     if state == "finished":
-        book.close(state, reason)
+        ledger.close(state, reason)
         return
-    book.patience.hurry()
+    ledger.patience.hurry()
     with suppress(StoreFailedError):
-        book.close(state, reason)
+        ledger.close(state, reason)

@@ -30,26 +30,26 @@ class Lease:
     is_ours: bool
 
 
-def lease(book: Ledger, preparation: Preparation) -> Lease:
+def lease(ledger: Ledger, preparation: Preparation) -> Lease:
     """Take a preparation over, unless another live run is at it."""
 
     def body(connection: sa.Connection, _study: Mapping[str, Any]) -> Lease:
-        row = connection.execute(sa.select(table).where(*_which(book, preparation))).mappings()
+        row = connection.execute(sa.select(table).where(*_which(ledger, preparation))).mappings()
         found = row.first()
         if found is None:
-            connection.execute(sa.insert(table), _begun(book, preparation))
+            connection.execute(sa.insert(table), _begun(ledger, preparation))
             return Lease(0, None, 0.0, True)
-        others = {run for run in book.live_runs(connection) if run != book.run_id}
+        others = {run for run in ledger.live_runs(connection) if run != ledger.run_id}
         ours = found["run_id"] not in others
         if ours:
-            change = sa.update(table).where(*_which(book, preparation))
-            connection.execute(change.values(run_id=book.run_id))
+            change = sa.update(table).where(*_which(ledger, preparation))
+            connection.execute(change.values(run_id=ledger.run_id))
         return Lease(found["epoch"], found["artifact"], found["seconds"], ours)
 
-    return book.write(body)
+    return ledger.write(body)
 
 
-def record(book: Ledger, preparation: Preparation, advance: Advance, since: int) -> None:
+def record(ledger: Ledger, preparation: Preparation, advance: Advance, since: int) -> None:
     """Record a stretch of a preparation, unless another run has taken it over meanwhile.
 
     Args:
@@ -58,7 +58,9 @@ def record(book: Ledger, preparation: Preparation, advance: Advance, since: int)
     """
 
     def body(connection: sa.Connection, _study: Mapping[str, Any]) -> None:
-        change = sa.update(table).where(*_which(book, preparation), table.c.run_id == book.run_id)
+        change = sa.update(table).where(
+            *_which(ledger, preparation), table.c.run_id == ledger.run_id
+        )
         change = change.values(
             epoch=advance.epoch,
             artifact=advance.artifact.sha256 if advance.artifact else None,
@@ -66,11 +68,11 @@ def record(book: Ledger, preparation: Preparation, advance: Advance, since: int)
         )
         if not connection.execute(change).rowcount:
             return
-        of_it = (epochs.c.study_id == book.study, epochs.c.key == preparation.key)
+        of_it = (epochs.c.study_id == ledger.study, epochs.c.key == preparation.key)
         connection.execute(sa.delete(epochs).where(*of_it, epochs.c.epoch > since))
         rows = [
             {
-                "study_id": book.study,
+                "study_id": ledger.study,
                 "key": preparation.key,
                 "epoch": one.epoch,
                 "metrics": dict(one.metrics),
@@ -81,22 +83,22 @@ def record(book: Ledger, preparation: Preparation, advance: Advance, since: int)
         if rows:
             connection.execute(sa.insert(epochs), rows)
 
-    book.write(body)
+    ledger.write(body)
 
 
-def _which(book: Ledger, preparation: Preparation) -> "tuple[sa.ColumnElement[bool], ...]":
-    return table.c.study_id == book.study, table.c.key == preparation.key
+def _which(ledger: Ledger, preparation: Preparation) -> "tuple[sa.ColumnElement[bool], ...]":
+    return table.c.study_id == ledger.study, table.c.key == preparation.key
 
 
-def _begun(book: Ledger, preparation: Preparation) -> dict[str, Any]:
+def _begun(ledger: Ledger, preparation: Preparation) -> dict[str, Any]:
     plugin = preparation.plugin
     return {
-        "study_id": book.study,
+        "study_id": ledger.study,
         "key": preparation.key,
         "plugin": {"name": plugin.name, "options": thaw(plugin.options)},
         "epochs": preparation.epochs,
         "passes": float(preparation.passes),
         "epoch": 0,
         "seconds": 0.0,
-        "run_id": book.run_id,
+        "run_id": ledger.run_id,
     }

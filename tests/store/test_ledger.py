@@ -32,23 +32,23 @@ def ledger(store: Store, *, join: bool = False) -> Ledger:
     return Ledger(store, "fake", twin, Patience(print), join=join)
 
 
-def begun(book: Ledger, trials: int) -> list[int]:
+def begun(ledger: Ledger, trials: int) -> list[int]:
     """The ordinals of so many trials, proposed and under way."""
-    reserved = book.reserve(trials, None)
+    reserved = ledger.reserve(trials, None)
     for one in reserved:
         architecture = SPACE.sample(np.random.default_rng(one.ordinal))
-        assert book.propose(one, architecture, {}, unique=False) is None
+        assert ledger.propose(one, architecture, {}, unique=False) is None
     return [one.ordinal for one in reserved]
 
 
 def test_a_record_is_read_in_the_order_in_which_trials_ended(store: Store) -> None:
-    book = ledger(store)
-    first, *rest = begun(book, 4)
+    ledger = ledger(store)
+    first, *rest = begun(ledger, 4)
     order = [*reversed(rest), first]
-    seqs = [book.end(ordinal, ENDING).seq for ordinal in order]
+    seqs = [ledger.end(ordinal, ENDING).seq for ordinal in order]
     assert seqs == [4, 5, 6, 7]
-    assert [trial.number for trial in book.ended_after(3)] == order
-    assert [trial.number for trial in book.ended_after(5)] == order[2:]
+    assert [trial.number for trial in ledger.ended_after(3)] == order
+    assert [trial.number for trial in ledger.ended_after(5)] == order[2:]
 
 
 def test_a_trial_is_ended_by_its_owner_alone_and_once(store: Store) -> None:

@@ -17,7 +17,7 @@ from fakes.killed import go
 from fakes.studies import fake_spec
 
 from evaluators import Evaluation, Job
-from nas.batches import Flying, Ready
+from nas.batches import Ready, UnderWay
 from nas.budget import StudyFailedError
 from nas.cli import main
 from nas.driver import Driver
@@ -140,7 +140,7 @@ class TestReady:
     def of(size: int, *waiting: tuple[int, int, str]) -> Ready:
         ready = Ready(size)
         for ordinal, level, kind in waiting:
-            ready.add(Flying(ordinal, Architecture("fake", {"kind": kind}), level=level))
+            ready.add(UnderWay(ordinal, Architecture("fake", {"kind": kind}), level=level))
         return ready
 
     def test_the_lowest_level_first_and_then_by_ordinal(self) -> None:

@@ -204,8 +204,8 @@ class TestDrivers:
         assert told(database, "overtaken") == before
         record(books[0], preparation, late, since=2)
         assert told(database, "overtaken") != before
-        for book in books:
-            book.close("stopped", "over")
+        for ledger in books:
+            ledger.close("stopped", "over")
 
 
 def _work(name: str, storage: str) -> None:
