@@ -29,7 +29,7 @@ from evaluators._paths import DeviceName, Means, Precision, train
 from evaluators._recipe import OptimizerName, Recipe, seed_torch
 from evaluators._runs import Allowance, Run
 from evaluators.inheritances._base import Parent
-from evaluators.values import Artifact, Evaluation, Evaluator, Job
+from evaluators.values import ALIKE, Artifact, Evaluation, Evaluator, Inheritance, Job
 from search_spaces import PluginError, Task, plugins
 from search_spaces.errors import did_you_mean
 
@@ -199,7 +199,7 @@ class _Training:
             "recipe": dataclasses.asdict(self.recipe),
             "seeds": self.seeds,
             "folds": self.folds,
-            "inherit": [job.inherit.artifact.sha256, job.inherit.by] if job.inherit else None,
+            "inherit": job.inherit and _inherited(job.inherit),
         }
 
     def _average(self, runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -218,3 +218,9 @@ class _Training:
         return checkpoint.write(
             job.store, self._identity(job), runs[0].signatures, states, final=final
         )
+
+
+def _inherited(inherit: Inheritance) -> str | list[str]:
+    """Of the usual way the artifact alone, as in checkpoints of before there were others."""
+    sha256 = inherit.artifact.sha256
+    return sha256 if inherit.by == ALIKE else [sha256, inherit.by]

@@ -1,5 +1,6 @@
 """How weights are taken over: by a plug-in that a proposal names, wherever the trial is trained."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import pytest
 import torch
 from fakes.studies import fake_spec
+from safetensors import safe_open
 
 from evaluators import Artifact, Inheritance, artifacts
+from evaluators.artifacts import ArtifactError
 from evaluators.checkpoint import best_weights
 from evaluators.run import run
 from nas.candidate import candidate
@@ -131,6 +134,28 @@ def test_a_run_of_a_comparison_passes_it_on(by: str, storage: str, tmp_path: Pat
     assert [(f.architecture, f.losses and -f.losses[0]) for f in ended] == [
         (t.architecture, t.metrics["val_accuracy"]) for t in trials
     ]
+
+
+@pytest.mark.parametrize(("by", "named"), [(ALIKE, ""), (HALF, HALF)])
+def test_what_a_stopped_trial_goes_on_from_names_the_way(by: str, named: str, storage: str) -> None:
+    """The usual one has no name there, as before there were others."""
+    store = go(spec_with(trials=1), storage)
+    setup, place = set_up(spec_with(), Path()), store.artifacts("fake")
+    parent = store.trial("fake", 0)
+    assert parent.architecture is not None
+    artifact = Artifact(place, str(parent.artifact))
+    job = setup.job(parent.architecture, setup.sealed(place), place, 1)
+    job = replace(job, inherit=Inheritance(artifact, parent.architecture, by))
+    (half,) = run([job])
+    assert half.artifact is not None
+    with safe_open(artifacts.path(half.artifact), framework="pt") as file:
+        of = json.loads(file.metadata()["checkpoint"])["job"]["inherit"]
+    assert of == ([artifact.sha256, named] if named else artifact.sha256)
+    (on,) = run([replace(job, until_epoch=2, resume=half.artifact)])
+    assert (on.epoch, on.failure) == (2, None)
+    other = replace(job.inherit, by=HALF if by == ALIKE else ALIKE)  # type: ignore[type-var]
+    with pytest.raises(ArtifactError, match="is of another job: inherit differ"):
+        run([replace(job, until_epoch=2, resume=half.artifact, inherit=other)])
 
 
 def test_one_that_is_not_there_is_a_fault_of_the_program(storage: str) -> None:
