@@ -179,8 +179,8 @@ class Driver:
         if standing.faults_in_a_row >= stopping.FAULTS_IN_A_ROW:
             raise StudyFailedError(
                 f"{standing.faults_in_a_row} candidates in a row failed, the last one with: "
-                f"{standing.last_fault}; see `nas trials {self._ledger.name}`, mend the cause, then "
-                f"go on with: nas resume {self._ledger.name}"
+                f"{standing.last_fault}; see `nas trials {self._ledger.name}`, mend the cause, "
+                f"then go on with: nas resume {self._ledger.name}"
             )
         return stopping.stop_reason(self._fold.budget, standing, self._ledger.seconds)
 

@@ -89,7 +89,6 @@ class RecordFold:
         done = prepared_for(self.strategy, setup)
         # The hash of what it proposes from, besides the record.
         self.prepared = None if done is None else done.artifact.sha256
-        self._seq = -1
         self._waiting: deque[TrialRecord] = deque()
         self._seen: set[str] = set()
         self.standing = stopping.Standing()

@@ -169,7 +169,7 @@ class Ledger(StudyRun):
                     "pending": list(proposed.pending),
                     "twin": self.twin.begin(connection, proposed.ordinal, architecture),
                 }
-                connection.execute(_MINE, which | row)
+                self._refuse_lost(connection.execute(_MINE, which | row).rowcount, proposed.ordinal)
             return taken
 
         return self.write(body)
@@ -231,8 +231,9 @@ class Ledger(StudyRun):
                 "evaluated": dict(ending.notes) or None,
                 "checkpoint": None,
             }
-            found = connection.execute(_MINE_BACK, self._which(ordinal) | ended)
-            row = dict(found.mappings().one())
+            found = connection.execute(_MINE_BACK, self._which(ordinal) | ended).mappings().all()
+            self._refuse_lost(len(found), ordinal)
+            row = dict(found[0])
             row["last_notes"] = evaluation.notes if evaluation else None
             self.change(
                 connection,
@@ -292,6 +293,14 @@ class Ledger(StudyRun):
         """The runs of the study that may be alive."""
         excuse = self.patience.excuse_seconds
         return [r.id for r in open_runs(connection, self.study) if r.may_live(excuse)]
+
+    def _refuse_lost(self, rows: int, ordinal: int) -> None:
+        """Raise where a trial that was to be written to is not this run's, or has ended."""
+        if not rows:
+            raise TakenOverError(
+                f'trial {ordinal} of study "{self.name}" is not of this process any more; nothing '
+                "is lost, another one goes on with it"
+            )
 
     def _which(self, ordinal: int) -> dict[str, Any]:
         """The parameters of a statement on a trial of this run."""

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sqlalchemy as sa
 from fakes import space
 from fakes.studies import fake_spec
 
@@ -13,6 +12,7 @@ from nas.store import Store
 from nas.store.ledger import Ledger
 from nas.store.owned import Ending
 from nas.store.patience import Patience
+from nas.store.study_run import TakenOverError
 from nas.store.twin import Twin
 from nas.study import search
 
@@ -27,7 +27,7 @@ def store(storage: str) -> Store:
     return Store(storage)
 
 
-def ledger(store: Store, *, join: bool = False) -> Ledger:
+def ledger_of(store: Store, *, join: bool = False) -> Ledger:
     twin = Twin(store, "fake", SPACE, {"val_accuracy": "maximize"})
     return Ledger(store, "fake", twin, Patience(print), join=join)
 
@@ -42,7 +42,7 @@ def begun(ledger: Ledger, trials: int) -> list[int]:
 
 
 def test_a_record_is_read_in_the_order_in_which_trials_ended(store: Store) -> None:
-    ledger = ledger(store)
+    ledger = ledger_of(store)
     first, *rest = begun(ledger, 4)
     order = [*reversed(rest), first]
     seqs = [ledger.end(ordinal, ENDING).seq for ordinal in order]
@@ -52,15 +52,15 @@ def test_a_record_is_read_in_the_order_in_which_trials_ended(store: Store) -> No
 
 
 def test_a_trial_is_ended_by_its_owner_alone_and_once(store: Store) -> None:
-    mine, other = ledger(store), ledger(store, join=True)
+    mine, other = ledger_of(store), ledger_of(store, join=True)
     (ordinal,) = begun(mine, 2)[:1]
     before = store.trial("fake", ordinal)
-    with pytest.raises(sa.exc.NoResultFound):
+    with pytest.raises(TakenOverError):
         other.end(ordinal, ENDING, Evaluation(9, {"val_accuracy": 0.5}))
     other.keep(ordinal, Evaluation(3), 1.0)
     assert store.trial("fake", ordinal) == before
     assert store.evaluations("fake", ordinal) == []
     assert mine.end(ordinal, ENDING).state == "complete"
-    with pytest.raises(sa.exc.NoResultFound):
+    with pytest.raises(TakenOverError):
         mine.end(ordinal, ENDING)
     assert [trial.number for trial in mine.ended_after(3)] == [ordinal]
