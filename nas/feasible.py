@@ -15,7 +15,7 @@ from evaluators import PREDICTED, Table
 from evaluators.facts import CandidateError
 from evaluators.latency.values import UnknownOperatorError
 from nas.constraints import Constraint, total_violation
-from nas.fold import remembered_facts
+from nas.fold import facts_of
 from nas.setup import Setup
 from nas.spec import SpecError
 from nas.strategies._base import Facts
@@ -260,7 +260,7 @@ def refuse_infeasible(setup: Setup, where: str, first: Sequence[Architecture] = 
             return
     else:
         _refuse_too_slow(setup, where, first)
-        found = nearest(setup.space, bounds, remembered_facts(setup), seed, first, MOST_SECONDS)
+        found = nearest(setup.space, bounds, facts_of(setup), seed, first, MOST_SECONDS)
     if found.architecture is None or found.violation <= 0:
         return
     wanted = " and ".join(str(bound) for bound in bounds)

@@ -19,8 +19,6 @@ from nas.strategies._base import AnyStrategy, Facts
 from nas.strategies._distinct import propose_distinct
 from search_spaces import Architecture, UsageError, plugins
 
-MOST_REMEMBERED = 20_000
-
 
 def build_strategy(setup: Setup, where: str = "the study") -> AnyStrategy:
     """The strategy of a study, which may refuse its problem.
@@ -39,7 +37,7 @@ def build_strategy(setup: Setup, where: str = "the study") -> AnyStrategy:
         seed=spec.study.seed,
         constraints=setup.constraints,
         known=setup.known,
-        facts=remembered_facts(setup),
+        facts=facts_of(setup),
     )
     try:
         build = plugins.load("strategy", spec.strategy.name).build
@@ -49,20 +47,14 @@ def build_strategy(setup: Setup, where: str = "the study") -> AnyStrategy:
     return strategy
 
 
-def remembered_facts(setup: Setup) -> Facts:
-    """The facts of architectures, computed once a structure; None where there is no network."""
-    known: dict[str, Mapping[str, float] | None] = {}
+def facts_of(setup: Setup) -> Facts:
+    """The facts of architectures; None of one that has no network."""
 
     def facts(architecture: Architecture) -> Mapping[str, float] | None:
-        key = architecture.structure_key
-        if key not in known:
-            if len(known) >= MOST_REMEMBERED:
-                known.pop(next(iter(known)))
-            try:
-                known[key] = setup.facts(architecture)
-            except CandidateError:
-                known[key] = None
-        return known[key]
+        try:
+            return setup.facts(architecture)
+        except CandidateError:
+            return None
 
     return facts
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from evaluators import FACTS, PREDICTED, Evaluator, Job, Prepared, Prepares
@@ -23,6 +24,8 @@ LATENCY_NOTE = "latency"
 PYTHON_SPACE = "python.space"
 # Raise it when the same job gives other numbers than before; it is part of every cache key.
 NUMERICS_VERSION = 2
+# Architectures whose facts are kept, of some hundred bytes each.
+MOST_REMEMBERED = 20_000
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,25 @@ class Setup:
     def facts(self, architecture: Architecture) -> Mapping[str, float]:
         """What is known of an architecture before it is evaluated; nothing, of a table's.
 
+        It is remembered by structure: a strategy and the driver ask for the same.
+
         Raises:
             CandidateError: its network cannot be built or run, or its latency not predicted.
         """
         if self.dataset is None:
             return {}
+        known, key = self._known_facts, architecture.structure_key
+        if key not in known:
+            if len(known) >= MOST_REMEMBERED:
+                known.pop(next(iter(known)))
+            known[key] = self._computed_facts(architecture)
+        return known[key]
+
+    @cached_property
+    def _known_facts(self) -> dict[str, Mapping[str, float]]:
+        return {}
+
+    def _computed_facts(self, architecture: Architecture) -> Mapping[str, float]:
         from evaluators.facts import facts
 
         counted = facts(self.space, architecture, self.task)
