@@ -150,12 +150,14 @@ def test_it_trains_and_goes_on(space: SearchSpace, extension: SpaceExtension, st
 
 
 def test_it_can_be_exported(space: SearchSpace, extension: SpaceExtension, tmp_path: Path) -> None:
-    """For graphs of all sizes, as a program of torch."""
+    """As what it becomes when it leaves: the same outputs, for graphs of all sizes."""
     contract = Contract.of(TASK, Preprocessing())
     for number, architecture in enumerate(variants(space, extension)):
         folder = tmp_path / str(number)
         folder.mkdir()
-        module = deployed(built(space, architecture), Preprocessing(), contract)
-        Pt2().write(module, contract, folder)
+        network = built(space, architecture).eval()
+        module = deployed(network, Preprocessing(), contract)
+        leaves = space.deployed(network, architecture)
+        Pt2().write(deployed(leaves, Preprocessing(), contract), contract, folder)
         again = [made_up(contract, size) for size in SIZES]
         compare(Pt2().open(folder), module, contract, again)
