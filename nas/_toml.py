@@ -117,9 +117,13 @@ def overridden(raw: Raw, overrides: Sequence[str], tables: Sequence[str]) -> Raw
     old one's. Relative paths in overrides are taken from the current folder.
 
     Raises:
-        SpecError: an override without a table, a key or a value, or an unknown table.
+        SpecError: an override without a table, a key or a value, an unknown table, or two
+            overrides of one key.
     """
     parsed = [_parse(text, tables) for text in overrides]
+    for place, (keys, _) in enumerate(parsed):
+        if keys in [earlier for earlier, _ in parsed[:place]]:
+            raise SpecError(f"--set {'.'.join(keys)} is there twice; leave one out")
     result = {name: dict(t) if isinstance(t, dict) else t for name, t in raw.items()}
     for keys, value in parsed:
         table, old = keys[0], result.get(keys[0])

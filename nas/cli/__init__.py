@@ -46,7 +46,7 @@ class _Main(Lazy):
 
 
 @click.command(
-    cls=_Main, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+    "nas", cls=_Main, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.version_option(__version__, prog_name="nas")
 def main() -> None:

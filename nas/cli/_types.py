@@ -63,6 +63,8 @@ class Folder(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail('expected the path of a folder, got ""', param, ctx)
         if Path(value).exists() and not Path(value).is_dir():
             self.fail(f'expected a folder, got the file "{value}"', param, ctx)
         return super().convert(value, param, ctx)
@@ -75,6 +77,8 @@ class File(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail('expected the path of a file, got ""', param, ctx)
         if Path(value).is_dir():
             self.fail(f'expected a file, got the folder "{value}"', param, ctx)
         return super().convert(value, param, ctx)

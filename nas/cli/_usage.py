@@ -1,6 +1,6 @@
 """A command line that cannot be used: said in one line, as all other errors are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import click
@@ -32,6 +32,19 @@ def in_one_line(command: str | None, parent: click.Context | None = None) -> Ite
         raise WrongUsage(f"{joined}: {path} --help") from error
 
 
+def refuse_both(given: Mapping[str, str], sets: Sequence[str]) -> None:
+    """Raise where an option and a `--set` are of one key: one would be ignored.
+
+    Args:
+        given: {option: key} of the options that are there.
+        sets: "table.key=value", as they were given.
+    """
+    keys = {text.partition("=")[0].strip() for text in sets}
+    for option, key in given.items():
+        if key in keys:
+            raise click.UsageError(f"{option} and --set {key} are of one key; leave one out")
+
+
 def _said(error: click.UsageError) -> str:
     if isinstance(error, click.MissingParameter) and error.param is not None:
         return f"{_name(error.param)}: missing{_help_of(error.param)}"
@@ -49,7 +62,7 @@ def _said(error: click.UsageError) -> str:
 def _name(param: click.Parameter) -> str:
     if isinstance(param, click.Option):
         return param.opts[0]
-    return param.metavar or (param.name or "").upper()
+    return (param.metavar or (param.name or "").upper()).strip("[]")
 
 
 def _help_of(param: click.Parameter) -> str:

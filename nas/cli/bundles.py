@@ -112,7 +112,9 @@ def export_command(
 )
 @data_root_option
 @format_option
+@click.pass_context
 def predict_command(
+    ctx: click.Context,
     bundle: Path,
     dataset: str | None,
     input_file: Path | None,
@@ -132,9 +134,12 @@ def predict_command(
       nas predict bundle --input graph.npz
     """
     if (dataset is None) == (input_file is None):
-        raise click.UsageError("expected one of --dataset and --input")
+        raise click.UsageError("expected one of --dataset and --input, and not both")
     if out is not None and out.suffix not in (".csv", ".json"):
         raise click.UsageError(f"--out: expected a name ending in .csv or .json, got {out}")
+    source = ctx.get_parameter_source("fmt")
+    if out is not None and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--out says the format by its ending; leave --format out")
     plugin = None if dataset is None else _dataset(dataset)
     from nas.predict import predict
 

@@ -10,6 +10,7 @@ from nas.cli._output import write_rows, write_table
 from nas.cli._progress import Live
 from nas.cli._shared import command, data_root_option, format_option, storage_option
 from nas.cli._types import File, Integer
+from nas.cli._usage import refuse_both
 from nas.cli.search import FAILED, INTERRUPTED
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def compare_command(
     from nas.compare import compare, split
     from nas.spec import load_spec
 
+    refuse_both({"--trials": "budget.trials"} if trials is not None else {}, sets)
     study = load_spec(spec, sets)
     budgets = _budgets(at, trials or study.budget.trials)
     point = _point(reference)

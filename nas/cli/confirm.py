@@ -21,6 +21,9 @@ from nas.cli.search import (
 if TYPE_CHECKING:
     from nas.record import Confirmation
 
+# How many of the best are confirmed where nothing else is said.
+BEST = 5
+
 
 @command("confirm")
 @name_argument
@@ -28,9 +31,7 @@ if TYPE_CHECKING:
     "--top",
     metavar="K",
     type=Integer(min=1),
-    default=5,
-    show_default=True,
-    help="How many trials, the best of the front first.",
+    help="How many trials, the best of the front first; 5 unless --trial names them.",
 )
 @click.option(
     "--seeds",
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 def confirm_command(
     ctx: click.Context,
     name: str,
-    top: int,
+    top: int | None,
     seeds: int,
     trials: tuple[int, ...],
     executor: str | None,
@@ -80,6 +81,8 @@ def confirm_command(
     """
     from nas.store import Store, hidden_password
 
+    if trials and top is not None:
+        raise click.UsageError("--top and --trial both say which trials; leave one out")
     Store.open_existing(storage).status(name)
     from nas.confirm import confirm
 
@@ -89,7 +92,7 @@ def confirm_command(
                 name,
                 storage=storage,
                 data_root=data_root,
-                top=top,
+                top=BEST if top is None else top,
                 seeds=seeds,
                 trials=trials,
                 executor=changed_executor(storage, name, executor, workers),

@@ -21,7 +21,7 @@ from nas.cli._shared import (
 )
 from nas.cli._startup import load_for
 from nas.cli._types import File, Integer
-from nas.cli._usage import WrongUsage
+from nas.cli._usage import WrongUsage, refuse_both
 
 if TYPE_CHECKING:
     from nas.record import StudyStatus, TrialRecord
@@ -122,21 +122,20 @@ def search_command(
     """
     from nas.spec import load_spec
 
-    _refuse_both(accept_device, sets)
     options = {
-        "study.name": name,
-        "budget.trials": trials,
-        "executor.name": executor,
-        "executor.workers": workers,
-        "study.batch": batch,
-        "study.seed": seed,
-        "latency.accept_device": accept_device or None,
+        "--name": ("study.name", name),
+        "--trials": ("budget.trials", trials),
+        "--executor": ("executor.name", executor),
+        "--workers": ("executor.workers", workers),
+        "--batch": ("study.batch", batch),
+        "--seed": ("study.seed", seed),
+        "--accept-device": ("latency.accept_device", accept_device or None),
     }
+    given = {option: pair for option, pair in options.items() if pair[1] is not None}
+    refuse_both({option: key for option, (key, _) in given.items()}, sets)
     # JSON writes these strings and integers as TOML does.
-    given = [
-        f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in options.items() if v is not None
-    ]
-    study = load_spec(spec, [*sets, *given])
+    over = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.values()]
+    study = load_spec(spec, [*sets, *over])
     load_for(trains=study.dataset is not None)
     from nas.study import check, search
 
@@ -167,15 +166,6 @@ def _write_checked(setup: "Setup", fmt: str) -> None:
         write_rows([row], fmt)
     else:
         click.echo(f"{row['study']}: nothing is wrong; {row['architectures']:,} architectures")
-
-
-def _refuse_both(accept_device: bool, sets: Sequence[str]) -> None:
-    pairs = [[part.strip() for part in text.split("=", 1)] for text in sets]
-    if accept_device and ["latency.accept_device", "false"] in pairs:
-        raise click.UsageError(
-            "--accept-device and --set latency.accept_device=false contradict each other; leave "
-            "one of them out"
-        )
 
 
 @contextmanager

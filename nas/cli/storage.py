@@ -126,11 +126,14 @@ def import_command(file: str, name: str | None, storage: str) -> None:
       nas storage import quickstart.jsonl --name again --storage postgresql://me@host/nas
     """
     from nas.cli.search import storage_argument
+    from nas.spec import check_name
     from nas.store import Store, hidden_password
     from nas.store.importing import import_study
 
     with _opened(file) as lines:
-        taken = import_study(Store(storage), lines, "stdin" if file == "-" else file, name)
+        where = "stdin" if file == "-" else file
+        chosen = None if name is None else check_name(name)
+        taken = import_study(Store(storage), lines, where, chosen)
     click.echo(taken)
     place = storage_argument(hidden_password(storage))
     click.echo(f'study "{taken}" imported; go on with: nas resume {taken}{place}', err=True)
@@ -145,7 +148,7 @@ def _opened(file: str) -> Iterator[TextIO]:
         with Path(file).open(encoding="utf-8") as opened:
             yield opened
     except OSError as error:
-        raise WrongUsage(f"{file} cannot be read: {error.strerror}") from error
+        raise WrongUsage(f'"{file}" cannot be read: {error.strerror}') from error
 
 
 for _command in (check_command, upgrade_command, export_command, import_command):

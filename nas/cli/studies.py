@@ -152,6 +152,7 @@ def _confirmed(question: str) -> bool:
     except click.Abort:
         if sys.stdin.isatty():
             raise
+        click.echo(err=True)  # the question has no end of its line
         raise click.UsageError("nobody can answer here; --yes deletes without asking") from None
 
 

@@ -83,8 +83,17 @@ def may_measure(store: Store, spec: StudySpec) -> bool:
 
 
 def on_any_device(spec: StudySpec, accepted: bool) -> StudySpec:
-    """The specification, which accepts a profile of another machine where that is accepted."""
-    if spec.latency is None or not accepted:
+    """The specification, which accepts a profile of another machine where that is accepted.
+
+    Raises:
+        SpecError: there is no profile to be accepted.
+    """
+    if not accepted:
         return spec
+    if spec.latency is None:
+        raise SpecError(
+            f'accept_device: study "{spec.study.name}" has no [latency], so there is no profile to '
+            "accept; leave it out"
+        )
     latency = spec.latency.model_copy(update={"accept_device": True})
     return spec.model_copy(update={"latency": latency})

@@ -74,7 +74,7 @@ def test_options_win_over_the_file(tmp_path: Path) -> None:
     spec.write_text(STUDY)
     storage = f"sqlite:///{tmp_path / 'n.db'}"
     options = ["--name", "123", "--seed", "5", "--trials", "1", "--set", "evaluator.epochs=2"]
-    options += ["--set", "study.name=other", "--storage", storage]
+    options += ["--storage", storage]
     printed = json.loads(run("search", str(spec), *options, "--format", "json").stdout)
     assert printed["study"] == "123"
     assert printed["trials"]["complete"] == 1
