@@ -76,7 +76,7 @@ class Study:
         return self._store.prepared_epochs(self.name, key)
 
     def to_frame(self) -> "pd.DataFrame":
-        """One row a trial: number, state, epochs, seconds, cached, then decisions and metrics.
+        """One row a trial: its number, state, epochs, seconds, cached, then decisions and metrics.
 
         Where latency was measured on the device, `measured_latency_ms` has it.
         """

@@ -62,7 +62,7 @@ class TrialRecord:
     def to_json(self) -> dict[str, Any]:
         """The object of `nas trials --format json`."""
         return {
-            "number": self.number,
+            "trial": self.number,
             "state": self.state,
             "architecture": self.architecture.key if self.architecture else None,
             "decisions": dict(self.architecture.choices) if self.architecture else {},
@@ -160,6 +160,7 @@ class StudyStatus:
 
     def to_json(self) -> dict[str, Any]:
         value = asdict(replace(self, preparations=()))
+        value = {"study": value.pop("name"), **value}
         value["preparations"] = [one.to_json() for one in self.preparations]
         value["objectives"] = dict(self.objectives)
         value["best"] = dict(self.best)

@@ -39,7 +39,7 @@ device_option = click.option(
 )
 runtime_option = click.option("--runtime", type=OneOf(RUNTIMES), help="How networks run.")
 threads_option = click.option(
-    "--threads", metavar="N", type=Integer(min=1), help="Threads that a network may use."
+    "--threads", metavar="N", type=Integer(min=1), help="Threads that the network may use."
 )
 kind_option = click.option(
     "--kind",

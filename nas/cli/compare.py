@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--seeds",
-    metavar="S",
+    metavar="N",
     type=Integer(min=1),
     default=10,
     show_default=True,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--workers",
-    metavar="W",
+    metavar="N",
     type=Integer(min=1),
     help="Processes, one run each at a time; by default the cores.",
 )

@@ -29,13 +29,13 @@ BEST = 5
 @name_argument
 @click.option(
     "--top",
-    metavar="K",
+    metavar="N",
     type=Integer(min=1),
     help="How many trials, the best of the front first; 5 unless --trial names them.",
 )
 @click.option(
     "--seeds",
-    metavar="S",
+    metavar="N",
     type=Integer(min=1),
     default=10,
     show_default=True,

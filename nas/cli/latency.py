@@ -55,15 +55,15 @@ def latency_command() -> None:
 
 def _size_options(function: F) -> F:
     for option in (
-        click.option("--graphs", metavar="B", type=Integer(min=1), help="Graphs at a time."),
+        click.option("--graphs", metavar="N", type=Integer(min=1), help="Graphs at a time."),
         click.option(
             "--skew",
-            metavar="S",
+            metavar="GINI",
             type=Number(min=0, max=1, max_open=True),
             help="Gini coefficient of the in-degrees.",
         ),
         click.option(
-            "--edges", metavar="E", type=Integer(min=0), help="Directed; else as the nodes."
+            "--edges", metavar="N", type=Integer(min=0), help="Directed; else as the nodes."
         ),
         click.option("--nodes", metavar="N", type=Integer(min=1), help="Of a made-up graph."),
     ):
@@ -85,16 +85,22 @@ def _size_options(function: F) -> F:
 )
 @click.option(
     "--threads",
-    metavar="T",
+    metavar="N",
     type=Integer(min=1),
     default=1,
     show_default=True,
-    help="Cores that it may use.",
+    help="Threads that the network may use.",
 )
-@click.option("--kind", type=OneOf(("cpu", "cuda")), default="cpu", show_default=True)
+@click.option(
+    "--kind",
+    type=OneOf(("cpu", "cuda")),
+    default="cpu",
+    show_default=True,
+    help="The processor, or a GPU.",
+)
 @click.option(
     "--rounds",
-    metavar="R",
+    metavar="N",
     type=Integer(min=1),
     default=9,
     show_default=True,

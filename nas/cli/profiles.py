@@ -49,7 +49,7 @@ _LISTED = (
 @device_option
 @click.option(
     "--minutes",
-    metavar="M",
+    metavar="MINUTES",
     type=Number(min=0, min_open=True),
     default=10.0,
     show_default=True,
@@ -211,7 +211,7 @@ def adapt_command(
 )
 @click.option(
     "--sizes",
-    metavar="K",
+    metavar="N",
     type=Integer(min=1),
     default=4,
     show_default=True,

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 @click.option(
     "--trials", metavar="N", type=Integer(min=1), help="Wanted in all; a done study is done."
 )
-@click.option("--seconds", metavar="S", type=Number(min=0, min_open=True), help="In all, likewise.")
+@click.option(
+    "--seconds", metavar="SECONDS", type=Number(min=0, min_open=True), help="Of searching, in all."
+)
 @executor_option
 @workers_option
 @accept_device_option

@@ -34,11 +34,11 @@ _COUNTED = ("complete", "failed", "pruned", "infeasible", "cached", "running")
 
 executor_option = click.option(
     "--executor",
-    metavar="E",
+    metavar="NAME",
     help="Where trials run: inline, processes, ray, ray_tune, or another plug-in.",
 )
 workers_option = click.option(
-    "--workers", metavar="W", type=Integer(min=1), help="Trials that run at one time."
+    "--workers", metavar="N", type=Integer(min=1), help="Trials that run at one time."
 )
 accept_device_option = click.option(
     "--accept-device",
@@ -73,18 +73,18 @@ def init_command(file: Path) -> None:
 
 @command("search")
 @click.argument("spec", type=File())
-@click.option("--name", metavar="N", help="Of the study; over [study] name.")
+@click.option("--name", metavar="NAME", help="Of the study; over [study] name.")
 @storage_option
 @click.option("--trials", metavar="N", type=Integer(min=1), help="Over [budget] trials.")
 @executor_option
 @workers_option
 @click.option(
     "--batch",
-    metavar="B",
+    metavar="N",
     type=Integer(min=1),
     help="Over [study] batch: trials proposed and evaluated together.",
 )
-@click.option("--seed", metavar="S", type=Integer(min=0), help="Over [study] seed.")
+@click.option("--seed", metavar="N", type=Integer(min=0), help="Over [study] seed.")
 @accept_device_option
 @data_root_option
 @click.option("--set", "sets", metavar="TABLE.KEY=VALUE", multiple=True, help="Any other key.")
@@ -158,7 +158,7 @@ def _write_checked(setup: "Setup", fmt: str) -> None:
         "evaluator": setup.spec.evaluator.name,
         "executor": setup.spec.executor.name,
         "batch": setup.batch,
-        "epochs": list(setup.levels),
+        "rungs": list(setup.levels),
     }
     if fmt == "json":
         write_json(row)
@@ -265,7 +265,7 @@ def storage_argument(shown_storage: str) -> str:
 def front_row(trial: "TrialRecord") -> dict[str, Any]:
     """One object of a front; with what was measured on the device, where that was predicted."""
     value = trial.to_json()
-    row = {"trial": trial.number} | {k: value[k] for k in ("architecture", "decisions", "metrics")}
+    row = {k: value[k] for k in ("trial", "architecture", "decisions", "metrics")}
     if trial.measured or _is_predicted(trial):
         row |= measured_columns(trial)
     return row

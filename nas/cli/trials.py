@@ -82,7 +82,8 @@ def show_command(name: str, trial: int, storage: str, fmt: str) -> None:
     store = Store.open_existing(storage)
     record = store.trial(name, trial)
     rungs = [
-        {key: rung.get(key) for key in ("epoch", "metrics", "seconds", "notes")}
+        {key: rung.get(key) for key in ("epoch", "metrics", "seconds")}
+        | {"evaluated": rung.get("notes")}
         for rung in store.evaluations(name, trial)
     ]
     if fmt == "json":

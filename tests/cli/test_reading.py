@@ -43,10 +43,10 @@ def test_progress_goes_to_stderr(study: dict[str, Any]) -> None:
 def test_trials_have_the_promised_keys(nas: Nas) -> None:
     """`trials --format json` is a list of these objects, by number."""
     trials = json.loads(nas("trials", "tiny", "--format", "json").stdout)
-    assert [trial["number"] for trial in trials] == [0, 1, 2]
+    assert [trial["trial"] for trial in trials] == [0, 1, 2]
     for trial in trials:
         assert list(trial) == [
-            "number",
+            "trial",
             "state",
             "architecture",
             "decisions",
@@ -77,7 +77,7 @@ def test_status_and_list_agree(nas: Nas) -> None:
 def test_show_has_rungs(nas: Nas) -> None:
     """One trial with all that was measured, epoch by epoch."""
     shown = json.loads(nas("show", "tiny", "1", "--format", "json").stdout)
-    assert shown["number"] == 1
+    assert shown["trial"] == 1
     assert [rung["epoch"] for rung in shown["rungs"]] == [3]
     assert shown["rungs"][0]["metrics"]["val_accuracy"] == shown["metrics"]["val_accuracy"]
     text = nas("show", "tiny", "1").stdout
@@ -152,3 +152,18 @@ def test_gc_finds_nothing_to_remove(nas: Nas) -> None:
     assert counts["removed"] == 0
     assert counts["kept"] > 0
     assert "0 artifacts would be removed" in nas("gc", "--dry-run").stdout
+
+
+def test_one_thing_has_one_name_in_all_rows(study: dict[str, Any], nas: Nas) -> None:
+    """What prints the same trial, study or evaluation calls it and its parts the same."""
+
+    def keys(*line: str) -> set[str]:
+        value = json.loads(nas(*line, "--format", "json").stdout)
+        return set(value[0] if isinstance(value, list) else value)
+
+    trials, shown = keys("trials", "tiny"), keys("show", "tiny", "1")
+    assert keys("front", "tiny") <= trials <= shown
+    assert set(study["printed"]["front"][0]) == keys("front", "tiny")
+    assert set(study["printed"]) - {"front"} <= keys("status", "tiny") == keys("list")
+    rung = json.loads(nas("show", "tiny", "1", "--format", "json").stdout)["rungs"][0]
+    assert set(rung) - {"epoch"} <= trials

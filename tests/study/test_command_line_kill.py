@@ -91,7 +91,7 @@ def test_search_killed_and_resumed(kills: int, trials: int, tmp_path: Path) -> N
         assert _kill_during(nas("resume", "real"), 1, tmp_path)
     subprocess.run(nas("resume", "real"), cwd=tmp_path, check=True, capture_output=True)
     found = _json(tmp_path, "trials", "real")
-    assert [t["number"] for t in found] == list(range(trials))
+    assert [t["trial"] for t in found] == list(range(trials))
     assert {t["state"] for t in found} == {"complete"}
     assert len({t["architecture"] for t in found}) == trials
     status = _json(tmp_path, "status", "real")

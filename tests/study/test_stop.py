@@ -155,7 +155,7 @@ def _nas(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 def _trials(folder: Path) -> list[Any]:
     out, _ = _nas(folder, "trials", "real", "--format", "json").communicate()
-    kept = ("number", "state", "architecture", "metrics", "epochs")
+    kept = ("trial", "state", "architecture", "metrics", "epochs")
     rows = [{key: trial[key] for key in kept} for trial in json.loads(out)]
     for row in rows:
         row["metrics"].pop("train_seconds", None)
