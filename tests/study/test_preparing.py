@@ -203,6 +203,16 @@ class TestFaults:
         assert (status.state, status.trials.ended) == ("stopped", 0)
         assert "ZeroDivisionError: a fault of the preparation (at " in status.reason
 
+    @pytest.mark.slow
+    def test_a_worker_that_dies_of_it_stops_the_study(self, storage: str, tmp_path: Path) -> None:
+        place = tmp_path / "trouble"
+        place.write_text("exit 3")
+        spec = preparing_spec(says={"trouble": str(place)}, executor={"name": "processes"})
+        with pytest.raises(StudyFailedError, match=r"\(crash\): its process died 2 times"):
+            go(spec, storage)
+        place.unlink()
+        assert resume("fake", storage=storage, data_root=Path()).trials.ended == 4
+
     @pytest.mark.parametrize("kind", ["words", "none"])
     def test_metrics_that_are_no_numbers(self, kind: str, storage: str, tmp_path: Path) -> None:
         place = tmp_path / "trouble"

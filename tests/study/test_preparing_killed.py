@@ -99,22 +99,25 @@ def test_a_kill_at_any_commit_changes_nothing(database: str) -> None:
 def test_a_kill_at_any_moment_changes_nothing(database: str, tmp_path: Path) -> None:
     """In the middle of an epoch, again and again: each costs the epoch that was under way."""
     log = tmp_path / "log"
-    says = {"seconds": 0.03, "log": str(log)}
-    wanted = whole(database, preparing_spec(3, "never-killed", says=says))
+    tables: dict[str, Any] = {
+        "strategy": {"epochs": 12},
+        "says": {"seconds": 0.05, "log": str(log)},
+    }
+    wanted = whole(database, preparing_spec(3, "never-killed", **tables))
     log.unlink()
-    spec = preparing_spec(3, "killed-often", says=says)
-    kills = 0
-    for n_lines in (1, 2, 4, 6, 7):
+    spec = preparing_spec(3, "killed-often", **tables)
+    for begun in range(4):
+        before = len(lines(log))
         killed = child(go, spec, database, None)
-        until(lambda n=n_lines: len(lines(log)) >= n)  # type: ignore[misc]
+        until(lambda n=before + 1 + begun % 2: len(lines(log)) >= n)  # type: ignore[misc]
         killed.kill()
         killed.join()
-        kills += killed.exitcode == -signal.SIGKILL
+        assert killed.exitcode == -signal.SIGKILL
     last = child(go, spec, database, None)
     last.join()
-    assert (kills, last.exitcode) == (5, 0)
+    assert last.exitcode == 0
     assert told(database, "killed-often") == wanted
-    assert 6 < len(lines(log)) <= 6 + kills
+    assert 12 <= len(lines(log)) <= 12 + 4
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ def test_a_signal_ends_it_with_the_epoch(
     assert stopped.exitcode == 1  # KeyboardInterrupt
     status = Store(storage).status("fake")
     assert (status.state, status.reason, status.trials.ended) == ("stopped", "interrupted", 0)
-    assert 3 <= epochs_of(storage, "fake") <= 10
+    assert 3 <= epochs_of(storage, "fake") < 30
     assert len(lines(log)) == epochs_of(storage, "fake")
     inline = Plugin("inline")
     resume("fake", storage=storage, data_root=Path(), executor=inline)

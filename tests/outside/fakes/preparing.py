@@ -35,10 +35,10 @@ class Drifting:
         self.step = torch.zeros(())
 
     def epoch(self, number: int) -> Mapping[str, float]:
-        time.sleep(self.says["seconds"])
         if self.says["log"]:
             with Path(self.says["log"]).open("a") as file:
                 file.write(f"{os.getpid()} {number}\n")
+        time.sleep(self.says["seconds"])
         trouble = Path(self.says["trouble"])
         kind, at = trouble.read_text().split() if trouble.is_file() else ("", "0")
         if number == int(at):
