@@ -213,11 +213,15 @@ class _Tabular:
         """Refuse a space with architectures that the table lacks, or more decisions than it has."""
         known = {f"{digit}": name for digit, name in enumerate(OPERATORS)}
         present = {known[d] for key in self.results.keys.tolist() for d in f"{key:05d}"[1:]}
-        expected = {"links", *NODES}
-        if space.name != "nas_bench_graph" or set(space.by_name) != expected:
+        if space.name.partition("+")[0] != "nas_bench_graph":
             raise PluginError(
                 'name: the evaluator "tabular" has results of the space "nas_bench_graph" alone, '
-                f'without an extension, got "{space.name}"; write name = "nas_bench_graph"'
+                f'got "{space.name}"; write name = "nas_bench_graph"'
+            )
+        if more := sorted({*space.by_name} - {"links", *NODES}):
+            raise PluginError(
+                f'{more[0]}: the evaluator "tabular" has results without further decisions, got '
+                f"{', '.join(more)}; leave out the options or extensions that bring them"
             )
         offered = {str(choice) for name in NODES for choice in space.by_name[name].choices}
         if not offered <= present:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas._chosen import HANDED_OVER, options_of
 from nas.spec import SpecError, StudySpec, check_plugins, load_spec, spec_from_mapping
-from search_spaces import UsageError
+from search_spaces import UsageError, plugins
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
 SHIPPED = sorted(STUDIES.glob("*.toml"))
@@ -318,6 +319,13 @@ def test_anything_at_all_is_a_spec_or_a_usage_error(value: Any) -> None:
     ):
         with pytest.raises(UsageError):
             spec_from_mapping(mapping)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in HANDED_OVER if kind != "extension"])
+def test_no_option_is_called_name(kind: str) -> None:
+    """It would stand where a table chooses its plug-in: no study file could give it."""
+    for name in plugins.names(kind):
+        assert "name" not in options_of(kind, name)
 
 
 def test_reading_a_study_file_is_light() -> None:

@@ -56,7 +56,7 @@ def build(
     loggers: Sequence[Logger] = ("csv", "json", "tensorboard"),
     callbacks: Sequence[str] = (),
     results: str = "ray_results",
-    name: str = "nas",
+    experiment: str = "nas",
 ) -> Executor:
     """The executor.
 
@@ -76,7 +76,7 @@ def build(
         loggers: which of Tune's loggers write.
         callbacks: classes of Tune callbacks, "package.module.Class", made without arguments.
         results: folder of what Tune and its loggers write.
-        name: of the experiment; each run of a study adds the time, and is an experiment of its own.
+        experiment: its name; each run of a study adds the time, and is an experiment of its own.
 
     Raises:
         PluginError: options that contradict each other, or a callback that is none.
@@ -97,7 +97,7 @@ def build(
             loggers=tuple(loggers),
             callbacks=tuple(_callback(path) for path in callbacks),
             folder=Path(results),
-            name=name,
+            experiment=experiment,
         ),
     )
 
@@ -174,7 +174,7 @@ class _Wishes:
     loggers: tuple[Logger, ...]
     callbacks: tuple[Any, ...]
     folder: Path
-    name: str
+    experiment: str
 
 
 class _RayTune:
@@ -258,7 +258,7 @@ class _RayTune:
             resources={"cpu": wishes.num_cpus, "gpu": wishes.num_gpus},
             loggers=wishes.loggers,
             callbacks=wishes.callbacks,
-            folder=_experiment(wishes.folder, wishes.name),
+            folder=_experiment(wishes.folder, wishes.experiment),
         )
         # Tune puts handlers of signals in the place of the driver's, but in the main thread alone.
         self._fit = threading.Thread(target=self._run, args=(tuner,), name="tune", daemon=True)

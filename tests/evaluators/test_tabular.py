@@ -1,6 +1,7 @@
 """The tables of NAS-Bench-Graph, as the installed wheel has them."""
 
 import pickle
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -96,8 +97,10 @@ def test_spaces_that_a_table_does_not_cover() -> None:
     cora = tabular.build(tabular.task(table="cora"), table="cora")
     cora.check(space_of("cora"))
     wide = nas_bench_graph.build(tabular.task(table="cora"), width=[8, 16])
-    with pytest.raises(PluginError, match="without further decisions"):
+    with pytest.raises(PluginError, match="width: .* without further decisions, got width"):
         cora.check(wide)
+    with pytest.raises(PluginError, match=r'name: .*, got "other"; write name = "nas_bench_graph"'):
+        cora.check(replace(wide, name="other"))
     with pytest.raises(PluginError, match="no key 99999"):
         tabular.read("cora").architecture(99_999)
     with pytest.raises(PluginError, match='no table is called "corra"; did you mean "cora"'):
