@@ -97,7 +97,7 @@ def test_spaces_that_a_table_does_not_cover() -> None:
     cora = tabular.build(tabular.task(table="cora"), table="cora")
     cora.check(space_of("cora"))
     wide = nas_bench_graph.build(tabular.task(table="cora"), width=[8, 16])
-    with pytest.raises(PluginError, match="width: .* without further decisions, got width"):
+    with pytest.raises(PluginError, match=r"width: .* without further decisions, got width"):
         cora.check(wide)
     with pytest.raises(PluginError, match=r'name: .*, got "other"; write name = "nas_bench_graph"'):
         cora.check(replace(wide, name="other"))
