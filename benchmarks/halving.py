@@ -98,7 +98,7 @@ def train(size: Size, data_root: Path, workers: int) -> Pool:
     overrides = ["evaluator.seeds=1", f"evaluator.patience={size.epochs[-1]}"]
     overrides += [f"evaluator.epochs={size.epochs[-1]}"]
     overrides += [f"space.{name}={json.dumps(OPERATORS)}" for name in ("operators", "output")]
-    overrides += ["space.hops=[4, 8]"]
+    overrides += ["space.hops=[4, 8]", f"halving.epochs={list(size.epochs[:-1])}"]
     setup = set_up(load_spec(STUDY, overrides), data_root)
     if setup.dataset is None:
         raise SystemExit(f"expected a [dataset] in {STUDY}")
