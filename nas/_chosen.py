@@ -11,15 +11,8 @@ from search_spaces import plugins
 from search_spaces.errors import PluginError, did_you_mean
 from search_spaces.plugins import Plugin
 
-# What the program hands over to the `build` of each.
-HANDED_OVER: Mapping[str, tuple[str, ...]] = {
-    "space": ("task",),
-    "extension": ("space", "task"),
-    "dataset": ("root",),
-    "strategy": ("problem",),
-    "evaluator": ("task",),
-    "executor": (),
-}
+# The tables that choose a plug-in by their key `name`; each is called like its kind.
+PLUGIN_TABLES = ("space", "dataset", "strategy", "evaluator", "executor")
 
 
 def check_plugin(kind: str, plugin: Plugin, where: str) -> None:
@@ -46,20 +39,16 @@ def check_plugin(kind: str, plugin: Plugin, where: str) -> None:
 
 
 def _refuse_another_kind(kind: str, name: str) -> None:
-    """Raise where a module's `build` cannot be called as one of its kind is."""
-    if kind not in HANDED_OVER or "." not in name:
+    """Raise where a module is handed over what another kind is; other names are free."""
+    if "." not in name:
         return
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(plugins.load(kind, name).build).parameters.values()
-    has = [p.name for p in parameters if p.kind in positional]
-    wanted = HANDED_OVER[kind]
-    # Other names are free, but those that other kinds are handed over tell what it is.
-    another = {name for names in HANDED_OVER.values() for name in names} - {*wanted}
-    if len(has) != len(wanted) or another & {*has}:
+    taken, wanted = plugins.handed(kind, plugins.load(kind, name)), plugins.HANDED[kind]
+    another = {name for names in plugins.HANDED.values() for name in names} - {*wanted}
+    if another & {*taken}:
+        article = "an" if kind[0] in "aeiou" else "a"
         raise PluginError(
-            f'"{name}" is no {kind}: before its options its build takes '
-            f"{', '.join(has) or 'nothing'}, that of {'an' if kind[0] in 'aeiou' else 'a'} {kind} "
-            f"{', '.join(wanted) or 'nothing'}"
+            f'"{name}" is no {kind}: before its options its build takes {", ".join(taken)}, that '
+            f"of {article} {kind} {', '.join(wanted) or 'nothing'}"
         )
 
 
@@ -68,7 +57,7 @@ def _hint(kind: str, key: str, known: Collection[str]) -> str:
     if others := [name for name in plugins.names(kind) if key in options_of(kind, name)]:
         return f"it is an option of: {', '.join(others)}"
     # The kinds that are tables of their own are chosen by this key.
-    named = ("name",) if kind in HANDED_OVER and kind != "extension" else ()
+    named = ("name",) if kind in PLUGIN_TABLES else ()
     return did_you_mean(key, (*known, *named)) if known else "it takes no options"
 
 

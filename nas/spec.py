@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from pydantic import ValidationError
 
 from nas import _toml
-from nas._chosen import check_plugin, needs_dataset, options_of
+from nas._chosen import PLUGIN_TABLES, check_plugin, needs_dataset, options_of
 from nas._options import SpecError, describe, freeze, misfit, shown, thaw
 from nas._tables import (
     BudgetTable,
@@ -45,8 +45,6 @@ __all__ = [
     "spec_from_mapping",
 ]
 
-# The tables that choose a plug-in; each is called like the kind that it chooses.
-PLUGIN_TABLES = ("space", "dataset", "strategy", "evaluator", "executor")
 OPTIONAL_TABLES: Mapping[str, type[Table]] = {"halving": HalvingTable, "latency": LatencyTable}
 _DOTTED = 'name a Python module of your own, in quotes, as [extension."mine.extension"]'
 T = TypeVar("T", bound=Table)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas._chosen import HANDED_OVER, options_of
+from nas._chosen import PLUGIN_TABLES, options_of
 from nas.spec import SpecError, StudySpec, check_plugins, load_spec, spec_from_mapping
 from search_spaces import UsageError, plugins
 
@@ -321,7 +321,7 @@ def test_anything_at_all_is_a_spec_or_a_usage_error(value: Any) -> None:
             spec_from_mapping(mapping)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in HANDED_OVER if kind != "extension"])
+@pytest.mark.parametrize("kind", PLUGIN_TABLES)
 def test_no_option_is_called_name(kind: str) -> None:
     """It would stand where a table chooses its plug-in: no study file could give it."""
     for name in plugins.names(kind):

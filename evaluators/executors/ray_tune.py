@@ -124,7 +124,8 @@ def refuse(
     has = [{"metric": name, "mode": _DIRECTIONS[up]} for name, up in objectives.items()]
     if has != [wanted]:
         one = has[0] if len(has) == 1 else {}
-        remedy = ", ".join(f'{key} = "{value}"' for key, value in one.items()) or 'use "fifo"'
+        fitting = ", ".join(f'{key} = "{value}"' for key, value in one.items())
+        remedy = f"write {fitting}" if fitting else 'use "fifo"'
         raise UsageError(
             f'scheduler: "asha" is for one objective, its metric and mode; the '
             f"study has {', '.join(f'{n} ({up})' for n, up in objectives.items())}; {remedy}"
