@@ -15,6 +15,11 @@ from search_spaces.plugins import Plugin
 PLUGIN_TABLES = ("space", "dataset", "strategy", "evaluator", "executor")
 
 
+def extension_table(name: str) -> str:
+    """The table of an extension as a study file writes it: a name with dots in quotes."""
+    return f'extension."{name}"' if "." in name else f"extension.{name}"
+
+
 def check_plugin(kind: str, plugin: Plugin, where: str) -> None:
     """Check one plug-in's options against its `build`; `where` begins the message.
 
@@ -25,7 +30,9 @@ def check_plugin(kind: str, plugin: Plugin, where: str) -> None:
         known = options_of(kind, plugin.name)
         _refuse_another_kind(kind, plugin.name)
     except PluginError as error:
-        raise SpecError(f"{where} name: {error}") from error
+        # An extension's name is its table's.
+        place = f"{where} name:" if kind in PLUGIN_TABLES else where
+        raise SpecError(f"{place} {error}") from error
     for key, value in plugin.options.items():
         if key not in known:
             hint = _hint(kind, key, known)

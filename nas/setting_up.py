@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from evaluators import FACTS, PREDICTED, Evaluator, Table
 from nas import rungs
+from nas._chosen import extension_table
 from nas.constraints import Constraint, parse
 from nas.setup import PYTHON_SPACE, Setup
 from nas.spec import SpecError, StudySpec, check_plugins
@@ -93,7 +94,7 @@ def _space(
         given.size()  # goes through an equivalence, which may leave no architecture
     space = given
     for extension in spec.extension:
-        with named(where, f"extension.{extension.name}"):
+        with named(where, extension_table(extension.name)):
             build = plugins.load("extension", extension.name).build
             built = build(space, task, **extension.options)
             space = space.extended(_of_type(SpaceExtension, built))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from pydantic import ValidationError
 
 from nas import _toml
-from nas._chosen import PLUGIN_TABLES, check_plugin, needs_dataset, options_of
+from nas._chosen import PLUGIN_TABLES, check_plugin, extension_table, needs_dataset, options_of
 from nas._options import SpecError, describe, freeze, misfit, shown, thaw
 from nas._tables import (
     BudgetTable,
@@ -270,7 +270,7 @@ def _extensions(where: str, tables: Mapping[str, Any]) -> tuple[Plugin, ...]:
     """Those of `[extension.NAME]`, in the order of the file, which is that of their transforms."""
     known = _names("extension")
     for name, options in tables.items():
-        place = f"{where}: [extension.{name}]"
+        place = f"{where}: [{extension_table(name)}]"
         if not isinstance(options, Mapping):
             raise SpecError(
                 f"{where}: [extension] {name}: expected a table for each extension, as "
@@ -320,7 +320,7 @@ def check_plugins(spec: StudySpec, where: str = "the study", given: Container[st
         if table not in given and plugin is not None:
             check_plugin(table, plugin, f"{where}: [{table}]")
     for extension in spec.extension:
-        check_plugin("extension", extension, f"{where}: [extension.{extension.name}]")
+        check_plugin("extension", extension, f"{where}: [{extension_table(extension.name)}]")
     _check_dataset(spec, where)
 
 

@@ -8,9 +8,11 @@ make a space that nobody can search.
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
@@ -69,7 +71,9 @@ def weight_bytes(network: nn.Module, architecture: Architecture) -> float:
     return sum(m.weight.numel() for m in maps) * int(architecture.choices["weight_bits"]) / 8
 
 
-def build(space: SearchSpace, task: Task, *, bits: Sequence[int] = (FULL, 8, 4)) -> SpaceExtension:
+def build(
+    space: SearchSpace, task: Task, *, bits: Sequence[Annotated[int, Ge(2)]] = (FULL, 8, 4)
+) -> SpaceExtension:
     """Make the extension.
 
     Args:
