@@ -31,8 +31,8 @@ def check_plugin(kind: str, plugin: Plugin, where: str) -> None:
         _refuse_another_kind(kind, plugin.name)
     except PluginError as error:
         # An extension's name is its table's.
-        place = f"{where} name:" if kind in PLUGIN_TABLES else where
-        raise SpecError(f"{place} {error}") from error
+        named = where if kind == "extension" else f"{where} name"
+        raise SpecError(f"{named}: {error}") from error
     for key, value in plugin.options.items():
         if key not in known:
             hint = _hint(kind, key, known)
