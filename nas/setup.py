@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from evaluators import FACTS, PREDICTED, Evaluator, Job, Prepared, Prepares
@@ -53,6 +52,8 @@ class Setup:
     levels: tuple[int, ...]
     latency: "Latency | None" = None
     prepared: Mapping[str, Prepared] = field(default_factory=FrozenMapping)
+    # By structure. It goes along where a setup is replaced by one with another seed or budget.
+    _facts: dict[str, Mapping[str, float]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def objectives(self) -> Mapping[str, str]:
@@ -83,16 +84,12 @@ class Setup:
         """
         if self.dataset is None:
             return {}
-        known, key = self._known_facts, architecture.structure_key
+        known, key = self._facts, architecture.structure_key
         if key not in known:
             if len(known) >= MOST_REMEMBERED:
                 known.pop(next(iter(known)))
             known[key] = self._computed_facts(architecture)
         return known[key]
-
-    @cached_property
-    def _known_facts(self) -> dict[str, Mapping[str, float]]:
-        return {}
 
     def _computed_facts(self, architecture: Architecture) -> Mapping[str, float]:
         from evaluators.facts import facts

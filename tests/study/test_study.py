@@ -17,7 +17,7 @@ from nas.starting import start_architectures
 from nas.store import Store, StoreError
 from nas.store.housekeeping import delete_study, rename_study
 from nas.study import resume, search
-from search_spaces import UsageError
+from search_spaces import Architecture, SearchSpace, Task, UsageError
 
 
 def run(storage: str, *arguments: Any, **tables: Any) -> Store:
@@ -199,6 +199,29 @@ class TestRecord:
         run(storage, 4, "fakes.heir", **BUILT_IN)
         store = run(storage, 4, "fakes.heir", **{**BUILT_IN, "study": {"name": "again"}})
         assert [t.cached for t in store.trials("again")] == [True, False, False, False]
+
+
+class TestFacts:
+    def test_they_are_computed_once_a_structure(
+        self, storage: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A strategy that looks at them and the driver that holds bounds against them."""
+        import evaluators.facts
+
+        asked: list[str] = []
+        real = evaluators.facts.facts
+
+        def counted(space: SearchSpace, architecture: Architecture, task: Task) -> dict[str, float]:
+            asked.append(architecture.structure_key)
+            return real(space, architecture, task)
+
+        monkeypatch.setattr(evaluators.facts, "facts", counted)
+        bound = {"name": "fake", "constraints": ["params <= 100_000"]}
+        tables = {**BUILT_IN, "study": bound}
+        store = run(storage, 6, "linas", **tables)
+        keys = {t.architecture.structure_key for t in store.trials("fake") if t.architecture}
+        assert keys <= {*asked}
+        assert len(asked) == len({*asked})
 
 
 class TestFaults:
