@@ -75,7 +75,9 @@ def report(rows: Sequence[Mapping[str, Any]], file: Path | None) -> None:
             shown += f" ({one['ratio']:.3g} beside {one['baseline']:.3g})"
         print(f"missed: {one['case']}: {one['measure']}: {shown}, {one['target']}")
     if file:
-        file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        # NumPy's numbers are none that JSON has.
+        text = json.dumps(rows, indent=1, default=lambda number: number.item())
+        file.write_text(text, encoding="utf-8")
 
 
 def told(what: str) -> None:
