@@ -27,7 +27,8 @@ class Preparation:
         plugin: a module with a function `prepare`, and options for it (see `Preparer`).
         epochs: until when.
         passes: how many passes of a single network over the training units it takes in all. It is
-            charged as so many: a trial of E epochs is E.
+            charged as so many: a trial of E epochs is E, times its seeds and folds (`passes` of an
+            evaluator, where it has that).
     """
 
     plugin: Plugin

@@ -98,7 +98,10 @@ class _Training:
         self.epochs = epochs
         self.stderr = f"val_{metric}_stderr"
         self.recipe, self.seeds, self.folds, self.means = recipe, seeds, folds, means
-        several = seeds * max(1, folds) > 1
+        runs = seeds * max(1, folds)
+        # Of a network over the training units, in all its runs: what a preparation is weighed by.
+        self.passes = epochs * runs
+        several = runs > 1
         self.metrics = (*_METRICS, self.stderr) if several else _METRICS
 
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:

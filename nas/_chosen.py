@@ -28,7 +28,6 @@ def check_plugin(kind: str, plugin: Plugin, where: str) -> None:
     """
     try:
         known = options_of(kind, plugin.name)
-        _refuse_another_kind(kind, plugin.name)
     except PluginError as error:
         # An extension's name is its table's.
         named = where if kind == "extension" else f"{where} name"
@@ -43,20 +42,6 @@ def check_plugin(kind: str, plugin: Plugin, where: str) -> None:
         if parameter.default is inspect.Parameter.empty and key not in plugin.options:
             expected = describe(parameter.annotation)
             raise SpecError(f'{where} {key}: missing; "{plugin.name}" needs it: {expected}')
-
-
-def _refuse_another_kind(kind: str, name: str) -> None:
-    """Raise where a module is handed over what another kind is; other names are free."""
-    if "." not in name:
-        return
-    taken, wanted = plugins.handed(kind, plugins.load(kind, name)), plugins.HANDED[kind]
-    another = {name for names in plugins.HANDED.values() for name in names} - {*wanted}
-    if another & {*taken}:
-        article = "an" if kind[0] in "aeiou" else "a"
-        raise PluginError(
-            f'"{name}" is no {kind}: before its options its build takes {", ".join(taken)}, that '
-            f"of {article} {kind} {', '.join(wanted) or 'nothing'}"
-        )
 
 
 def _hint(kind: str, key: str, known: Collection[str]) -> str:

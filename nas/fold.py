@@ -83,6 +83,7 @@ class RecordFold:
         self.prepared = None if done is None else done.artifact.sha256
         self._waiting: deque[TrialRecord] = deque()
         self._seen: set[str] = set()
+        self._folded: set[int] = set()
         self.standing = stopping.Standing()
         bounds = setup.spec.budget
         self.budget = stopping.Budget(
@@ -104,6 +105,7 @@ class RecordFold:
             self._state = self.strategy.fold(self._state, self._finished(trial))
             if trial.architecture is not None:
                 self._seen.add(trial.architecture.key)
+            self._folded.add(trial.number)
 
     def ended(self, ledger: Ledger, trial: TrialRecord) -> None:
         """Take a trial that this driver has just ended, without reading it again if it can."""
@@ -137,7 +139,28 @@ class RecordFold:
     ) -> Proposal | None:
         """The strategy's proposal for an ordinal, from what the ordinal was allowed to see."""
         self.advance(ledger, reserved.last_seq)
-        return propose_distinct(self.strategy, self._state, reserved.ordinal, pending, self._seen)
+        proposal = propose_distinct(
+            self.strategy, self._state, reserved.ordinal, pending, self._seen
+        )
+        if proposal is not None:
+            self._check_inheritance(proposal)
+        return proposal
+
+    def _check_inheritance(self, proposal: Proposal) -> None:
+        """Raise where a strategy names a trial, or a way, that there is none of: its own fault."""
+        if proposal.inherit is None:
+            return
+        of = (
+            f'the strategy "{self._setup.spec.strategy.name}" proposes, as trial {proposal.ordinal}'
+        )
+        if proposal.inherit not in self._folded:
+            raise ValueError(
+                f"{of}, to inherit from trial {proposal.inherit}, which is none that it has folded"
+            )
+        try:
+            plugins.load("inheritance", proposal.inherit_by)
+        except UsageError as error:
+            raise ValueError(f"{of}, to inherit by {proposal.inherit_by}: {error}") from error
 
     def _finished(self, trial: TrialRecord) -> Finished:
         state = trial.state

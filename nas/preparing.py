@@ -26,6 +26,7 @@ from nas.store.ledger import Ledger
 from nas.store.preparations import lease, record
 from nas.strategies._base import AnyStrategy
 from nas.telling import Teller
+from search_spaces import UsageError
 
 _TICK_SECONDS, _LOOK_SECONDS = 0.2, 0.5
 # How often a long job is recorded: what a crash may cost, and no more than a twentieth of it all.
@@ -139,10 +140,14 @@ class Preparing:
     def _done(self, job: PreparationJob, stop: Stop) -> Evaluation:
         """What has become of a job, which ends early where the study is to stop."""
         handle, is_interrupted = self._executor.submit([job]), False
-        while not (ended := self._executor.wait(_TICK_SECONDS)):
-            if stop.asked and not is_interrupted:
-                self._executor.interrupt()
-                is_interrupted = True
+        try:
+            while not (ended := self._executor.wait(_TICK_SECONDS)):
+                if stop.asked and not is_interrupted:
+                    self._executor.interrupt()
+                    is_interrupted = True
+        except UsageError as error:
+            said = str(error).removeprefix(f"{job.label}: ")
+            raise SpecError(f'study "{self._ledger.name}": {job.label}: {said}') from error
         return ended[handle][0]
 
     def _tell(self, preparation: Preparation, advance: Advance, spent: float) -> None:

@@ -111,6 +111,13 @@ def load(kind: str, name: str) -> ModuleType:
             f'the {kind} "{name}": expected `def {ENTRIES[kind]}({expected})`, with its options '
             f"behind the `*`, got ({', '.join(taken)}) before it"
         )
+    # Names are free, but for those that other kinds are called with.
+    if {*taken} & ({name for names in HANDED.values() for name in names} - {*wanted}):
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise PluginError(
+            f'"{name}" is no {kind}: before its options its build takes {", ".join(taken)}, that '
+            f"of {article} {kind} {', '.join(wanted) or 'nothing'}"
+        )
     return module
 
 

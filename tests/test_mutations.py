@@ -65,6 +65,18 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "confirmation's seeds are none that the search has used",
+        "FRESH_SEEDS = 1_000_000",
+        "FRESH_SEEDS = 0",
+        ("tests/study/test_confirm.py::test_the_seeds_are_none_of_the_search",),
+    ),
+    Mutation(
+        "what leaves is undone from the last extension on",
+        "for deploy in reversed(steps):",
+        "for deploy in steps:",
+        ("tests/search_spaces/test_extensions.py",),
+    ),
+    Mutation(
         "no result answers for another dataset",
         '"task": self.task.fingerprint,',
         "",

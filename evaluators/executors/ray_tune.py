@@ -128,7 +128,7 @@ def refuse(
         remedy = f"write {fitting}" if fitting else 'use "fifo"'
         raise UsageError(
             f'scheduler: "asha" is for one objective, its metric and mode; the '
-            f"study has {', '.join(f'{n} ({up})' for n, up in objectives.items())}; {remedy}"
+            f"study has {', '.join(f'{n} ({up})' for n, up in objectives.items())}; give {remedy}"
         )
 
 

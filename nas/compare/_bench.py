@@ -90,7 +90,7 @@ class Bench:
         return build_strategy(self._setup_of(entrant), f'comparing "{entrant.label}"')
 
     def charge(self, strategy: AnyStrategy) -> int:
-        """How many evaluations a strategy's preparation is worth, by the passes that it takes.
+        """How many evaluations a strategy's preparation is worth, by the passes that both take.
 
         Nothing where the evaluator has the same: then every strategy has it.
         """
@@ -99,7 +99,8 @@ class Bench:
             return 0
         if isinstance(evaluator, Prepares) and evaluator.preparation.key == preparation.key:
             return 0
-        return math.ceil(preparation.passes / self.setup.evaluator.epochs)
+        of_a_trial = getattr(evaluator, "passes", evaluator.epochs)
+        return math.ceil(preparation.passes / of_a_trial)
 
     def prepare(self, strategy: AnyStrategy) -> None:
         """Do what a strategy and the evaluator have prepared, with this seed, once.

@@ -306,7 +306,7 @@ def test_what_can_never_be_had_is_refused(cluster: str, pool: Executor, make_fak
     job = make_fake("unsteady")
     assert outcome(pool, job).failure is None  # two workers on a core: half of it each
     for options, says in (
-        ({"workers": 3}, "3 workers .* each with 1 CPU; .* has 2 CPU, which is room for 2"),
+        ({"workers": 3}, "3 were asked for, each with 1 CPU; .* has 2 CPU, which is room for 2"),
         ({"num_gpus": 0.5}, "1 CPU, 0.5 GPU; .* has 2 CPU, 0 GPU, which is room for 0"),
         ({"num_cpus": 1.5}, "at most 1 or a whole number"),
         ({"memory_gb": 1e6}, "GiB"),
@@ -412,5 +412,5 @@ def test_a_cluster_of_its_own_ends_with_its_driver(make_fake: MakeJob, tmp_path:
 def test_what_can_never_be_had_is_refused_before_a_study_begins(options: dict[str, Any], says: str):
     """Without starting anything; what may be there is not refused."""
     with pytest.raises(UsageError, match=says):
-        ray_plugin.refuse({}, False, options)
-    ray_plugin.refuse({}, False, {"workers": 1})
+        ray_plugin.refuse({}, False, False, options)
+    ray_plugin.refuse({}, False, False, {"workers": 1})

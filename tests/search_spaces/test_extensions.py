@@ -114,3 +114,29 @@ def test_what_a_network_is_put_together_from_is_not_told_of_a_transformed_one() 
     with_parts = replace(base(), parts=no_parts)
     assert with_parts.parts is not None
     assert with_parts.extended(STRETCH).parts is None
+
+
+def _named(network: nn.Module, name: str) -> nn.Module:
+    network.left = (*getattr(network, "left", ()), name)  # type: ignore[assignment]
+    return network
+
+
+def _leaves_first(network: nn.Module, architecture: Architecture) -> nn.Module:
+    del architecture
+    return _named(network, "first")
+
+
+def _leaves_last(network: nn.Module, architecture: Architecture) -> nn.Module:
+    del architecture
+    return _named(network, "last")
+
+
+def test_what_leaves_is_undone_from_the_last_extension_on() -> None:
+    """In a copy: the network that was trained stays as it is; without any, it is the one itself."""
+    of = extended(replace(STRETCH, deploy=_leaves_first), replace(SHIFT, deploy=_leaves_last))
+    architecture = next(iter(of))
+    network = of.network(architecture, TASK)
+    left = of.deployed(network, architecture)
+    assert left.left == ("last", "first")
+    assert not hasattr(network, "left")
+    assert extended(STRETCH).deployed(network, architecture) is network

@@ -15,6 +15,7 @@ from nas.confirm import FRESH_SEEDS, confirm
 from nas.record import TrialRecord
 from nas.retraining import ConfirmError, batches
 from nas.store import Store
+from nas.store.confirmations import confirmed_seeds
 from search_spaces import UsageError
 from search_spaces.plugins import Plugin
 
@@ -87,6 +88,16 @@ def test_no_file_of_a_search_holds_a_test_label(tmp_path: Path) -> None:
     assert (prepared.y[prepared.test] == -1).all()
     labels = torch.tensor([0, 1, 2]).repeat(60)
     assert (prepared.y[~prepared.test] == labels[~prepared.test]).all()
+
+
+def test_the_seeds_are_none_of_the_search(tmp_path: Path) -> None:
+    """What chose a trial says nothing of it any more."""
+    study = run(tmp_path, graph())
+    study.confirm(top=1, seeds=2)
+    store = Store(study.storage)
+    seeds = {seed for _, seed in confirmed_seeds(store, "s")}
+    assert len(seeds) == 2
+    assert store.spec("s")["study"]["seed"] not in seeds
 
 
 def test_ranked_on_fresh_validation_and_repeated_from_the_record(tmp_path: Path) -> None:

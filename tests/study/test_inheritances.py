@@ -21,7 +21,6 @@ from nas.spec import StudySpec
 from nas.store import Store
 from nas.strategies import Finished
 from nas.study import resume, search
-from search_spaces import PluginError
 from search_spaces.plugins import Plugin
 
 HALF, ALIKE = "fakes.halving_heir", "alike"
@@ -158,9 +157,19 @@ def test_what_a_stopped_trial_goes_on_from_names_the_way(by: str, named: str, st
         run([replace(job, until_epoch=2, resume=half.artifact, inherit=other)])
 
 
-def test_one_that_is_not_there_is_a_fault_of_the_program(storage: str) -> None:
-    with pytest.raises(PluginError, match='no inheritance is called "half"; '):
+def test_one_that_is_not_there_is_a_fault_of_the_strategy(storage: str) -> None:
+    """Nothing that a user has written; before anything is trained with it."""
+    with pytest.raises(ValueError, match=r'strategy ".*" proposes, as trial 1, to inherit by half'):
         go(spec_with("half"), storage)
     store = Store(storage)
     assert "no inheritance is called" in store.status("fake").reason
     assert store.status("fake").trials.ended == 1
+
+
+def test_a_parent_that_has_not_ended_is_a_fault_of_the_strategy(storage: str) -> None:
+    """The control: its own trial, which nobody can begin from."""
+    spec = spec_with("alike")
+    tables = {**spec.to_json(), "strategy": {"name": "fakes.orphan"}}
+    with pytest.raises(ValueError, match="to inherit from trial 0, which is none that it has fold"):
+        go(StudySpec.from_json(tables), storage)
+    assert Store(storage).status("fake").trials.ended == 0

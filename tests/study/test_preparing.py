@@ -231,7 +231,8 @@ class TestFaults:
         ],
     )
     def test_a_distribution_that_is_none(self, bad: str, said: str, storage: str) -> None:
-        with pytest.raises(PluginError, match=f"the preparation fakes.preparing: {said}"):
+        where = 'study "fake": the preparation fakes.preparing'
+        with pytest.raises(SpecError, match=f"{where}: {said}"):
             go(preparing_spec(says={"bad": bad}), storage)
         assert Store(storage).status("fake").trials.ended == 0
 

@@ -180,6 +180,17 @@ class TestComparison:
         made = compare(spec, ["fakes.preparing"], seeds=1, data_root=Path())
         assert {run.charged for runs in made.runs.values() for run in runs} == {0}
 
+    def test_a_trial_of_several_runs_is_worth_more(self, tmp_path: Path) -> None:
+        """Each of its seeds goes over the training units; a training of few epochs is the control."""
+
+        def of(**options: int) -> int:
+            tables = preparing_spec(50).to_json()
+            spec = StudySpec.from_json({**tables, "evaluator": {"name": "training", **options}})
+            return self.charged(spec, tmp_path)
+
+        one, several = of(epochs=2, seeds=1), of(epochs=2, seeds=3)
+        assert one > several == -(-one // 3)
+
     @staticmethod
     def charged(spec: StudySpec, folder: Path) -> int:
         bench = bench_of(spec, folder)
