@@ -37,9 +37,8 @@ SECTIONS = {
 TESTS = ("tests", "nas/contracts")
 FOLDERS = {"source": imports.PACKAGES, "tests": TESTS, "benchmarks": ("benchmarks",)}
 PLUGINS = Path("examples", "plugins")
-KINDS = (
-    *("operator", "dataset", "strategy", "preparing_strategy", "evaluator", "exporter", "executor"),
-    *("space", "extension"),
+KINDS = tuple(
+    ["operator", "dataset", "strategy", "preparing_strategy", "evaluator", "exporter", "extension"]
 )
 LONG = f"functions over {code.MOST_LINES} lines"
 TWICE = f"runs of {code.WINDOW} lines or more in several places"

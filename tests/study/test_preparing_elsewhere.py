@@ -181,7 +181,7 @@ class TestComparison:
         assert {run.charged for runs in made.runs.values() for run in runs} == {0}
 
     def test_a_trial_of_several_runs_is_worth_more(self, tmp_path: Path) -> None:
-        """Each of its seeds goes over the training units; a training of few epochs is the control."""
+        """Each of its seeds goes over the training units; one seed is the control."""
 
         def of(**options: int) -> int:
             tables = preparing_spec(50).to_json()
