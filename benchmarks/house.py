@@ -37,8 +37,14 @@ SECTIONS = {
 TESTS = ("tests", "nas/contracts")
 FOLDERS = {"source": imports.PACKAGES, "tests": TESTS, "benchmarks": ("benchmarks",)}
 PLUGINS = Path("examples", "plugins")
-KINDS = tuple(
-    ["operator", "dataset", "strategy", "preparing_strategy", "evaluator", "exporter", "extension"]
+KINDS = (
+    "operator",
+    "dataset",
+    "strategy",
+    "preparing_strategy",
+    "evaluator",
+    "exporter",
+    "extension",
 )
 LONG = f"functions over {code.MOST_LINES} lines"
 TWICE = f"runs of {code.WINDOW} lines or more in several places"
