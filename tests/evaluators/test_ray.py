@@ -308,7 +308,7 @@ def test_what_can_never_be_had_is_refused(cluster: str, pool: Executor, make_fak
     for options, says in (
         ({"workers": 3}, "3 were asked for, each with 1 CPU; .* has 2 CPU, which is room for 2"),
         ({"num_gpus": 0.5}, "1 CPU, 0.5 GPU; .* has 2 CPU, 0 GPU, which is room for 0"),
-        ({"num_cpus": 1.5}, "at most 1 or a whole number"),
+        ({"num_cpus": 1.5}, "at most 1, or a whole number"),
         ({"memory_gb": 1e6}, "GiB"),
     ):
         executor = ray_plugin.build(address=cluster, **options)
