@@ -81,7 +81,7 @@ class TestNotesOfEvaluations:
         notes = {"path": "planted", "until": "epoch 9"}
         shown = json.loads(said("show", "fake", "0", "--format", "json"))
         assert shown["evaluated"] == notes
-        assert [rung["notes"] for rung in shown["rungs"]] == [notes]
+        assert [rung["evaluated"] for rung in shown["rungs"]] == [notes]
         assert "\nevaluated\n  path   planted\n" in said("show", "fake", "0")
         assert "evaluated.path" in said("trials", "fake", "--format", "csv").splitlines()[0]
 
