@@ -5,9 +5,9 @@ torch_geometric: good for reading what was found, for porting it to another lang
 two networks. The weights lie in `model.safetensors`, which every language can read.
 """
 
-import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from safetensors.torch import save_file
@@ -61,14 +61,14 @@ class Source:
         return [folder / self.file, weights]
 
     def open(self, folder: Path) -> Runnable:
-        spec = importlib.util.spec_from_file_location("model", folder / self.file)
-        if spec is None or spec.loader is None:
-            raise BundleError(f"{folder / self.file} cannot be read as Python")
-        module = importlib.util.module_from_spec(spec)
+        file = folder / self.file
+        # Not imported: that would leave a __pycache__ in the bundle.
+        module = ModuleType("model")
+        module.__file__ = str(file)
         try:
-            spec.loader.exec_module(module)
-        except (OSError, SyntaxError, ImportError) as error:
-            raise BundleError(f"{folder / self.file} cannot be run: {error}") from error
+            exec(compile(file.read_text("utf-8"), str(file), "exec"), vars(module))  # noqa: S102
+        except (OSError, SyntaxError, ImportError, ValueError) as error:
+            raise BundleError(f"{file} cannot be run: {error}") from error
         program: Runnable = torch.no_grad()(module.network)
         return program
 
