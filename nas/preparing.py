@@ -41,19 +41,27 @@ def preparations(
     Raises:
         SpecError: a preparation that does not exist, or takes other options, or has no dataset.
     """
-    wanted = [setup.evaluator.preparation] if isinstance(setup.evaluator, Prepares) else []
-    wanted += [strategy.preparation] if strategy.preparation is not None else []
-    for preparation in wanted:
-        check_plugin("preparation", preparation.plugin, f"{where}: the preparation")
+    evaluator = setup.evaluator.preparation if isinstance(setup.evaluator, Prepares) else None
+    wanted: dict[str, Preparation] = {}
+    for table, preparation in (("evaluator", evaluator), ("strategy", strategy.preparation)):
+        if preparation is None:
+            continue
+        name = preparation.plugin.name
+        place = f"{where}: [{table}] its preparation {name}:"
+        check_plugin("preparation", preparation.plugin, place)
         if setup.dataset is None:
             raise SpecError(
-                f'{where}: [strategy] name: "{preparation.plugin.name}" is prepared on a dataset, '
-                f'and the evaluator "{setup.spec.evaluator.name}" brings its own results; use '
-                "another strategy"
+                f'{where}: [{table}] name: "{name}" is prepared on a dataset, and the evaluator '
+                f'"{setup.spec.evaluator.name}" brings its own results; use another {table}'
             )
-        if preparation.epochs < 1 or not 0 < preparation.passes < math.inf:
-            raise SpecError(f"{where}: {preparation}: expected epochs >= 1 and passes > 0")
-    return tuple({preparation.key: preparation for preparation in wanted}.values())
+        epochs, passes = preparation.epochs, preparation.passes
+        if epochs < 1 or not 0 < passes < math.inf:
+            raise SpecError(
+                f"{place} expected epochs >= 1 and passes > 0, got {epochs} and {passes}; give the "
+                f"{table} other options, or mend it"
+            )
+        wanted[preparation.key] = preparation
+    return tuple(wanted.values())
 
 
 class Preparing:
@@ -69,6 +77,7 @@ class Preparing:
     ) -> None:
         self._setup, self._ledger = setup, ledger
         self._executor, self._dataset, self._teller = executor, dataset, teller
+        self._is_told_of_others = False
 
     def run(self, wanted: tuple[Preparation, ...], stop: Stop) -> Mapping[str, Prepared] | None:
         """All of them, done; None where the study's time is over before.
@@ -103,8 +112,14 @@ class Preparing:
         if leased.is_ours:
             self._advance(preparation, since, checkpoint, leased.seconds, stop)
         else:
-            time.sleep(_LOOK_SECONDS)
+            self._wait(preparation)
         return False
+
+    def _wait(self, preparation: Preparation) -> None:
+        if not self._is_told_of_others:
+            self._is_told_of_others = True
+            self._teller.say(f"{preparation.plugin.name} is under way in another process")
+        time.sleep(_LOOK_SECONDS)
 
     def _advance(
         self,
