@@ -8,17 +8,14 @@ not begun when its job was stopped has no best weights yet, and the current ones
 with.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from evaluators import artifacts
+from evaluators import tensors
 from evaluators.artifacts import ArtifactError
 from evaluators.inheritances._base import Parent
 from evaluators.values import Artifact
@@ -75,13 +72,13 @@ def write(
     final: bool,
 ) -> Artifact:
     """Store a checkpoint; a final one keeps the best weights alone."""
-    tensors: Weights = {}
+    kept: Weights = {}
     for index, run in enumerate(runs):
         for group in _GROUPS[:1] if final else _GROUPS:
             for name, tensor in getattr(run, group).items():
-                tensors[f"run{index}/{group}/{name}"] = tensor.contiguous()
+                kept[f"run{index}/{group}/{name}"] = tensor
         if not final:
-            tensors[f"run{index}/best_logits"] = run.best_logits
+            kept[f"run{index}/best_logits"] = run.best_logits
     header = {
         "format": _FORMAT,
         "final": final,
@@ -89,7 +86,7 @@ def write(
         "signatures": dict(signatures),
         "runs": [{name: getattr(run, name) for name in _NUMBERS} for run in runs],
     }
-    return artifacts.write(store, save(tensors, {"checkpoint": json.dumps(header)}))
+    return tensors.write(store, "checkpoint", header, kept)
 
 
 def resume(artifact: Artifact, job: Mapping[str, Any]) -> list[RunState]:
@@ -150,22 +147,15 @@ def _best_run(artifact: Artifact) -> RunState:
 
 
 def _read(artifact: Artifact) -> tuple[dict[str, Any], list[RunState]]:
-    place = artifacts.verified(artifact)
+    what = "a checkpoint of training"
+    header, found = tensors.read(artifact, "checkpoint", what, _FORMAT)
     try:
-        with safe_open(place, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["checkpoint"])
-            if header["format"] != _FORMAT:
-                raise ArtifactError(
-                    f'{_what(artifact)}: expected format "{_FORMAT}", got "{header["format"]}"'
-                )
-            runs = [RunState(**{name: run[name] for name in _NUMBERS}) for run in header["runs"]]
-            for name in file.keys():  # noqa: SIM118 - not a mapping
-                _put(runs, name, file.get_tensor(name))
-            return header, runs
-    except (SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise ArtifactError(
-            f"{_what(artifact)} is not a checkpoint of training: {error}"
-        ) from error
+        runs = [RunState(**{name: run[name] for name in _NUMBERS}) for run in header["runs"]]
+        for name, tensor in found.items():
+            _put(runs, name, tensor)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{_what(artifact)} is not {what}: {error}") from error
+    return header, runs
 
 
 def _put(runs: list[RunState], full_name: str, tensor: Tensor) -> None:

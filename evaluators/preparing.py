@@ -5,18 +5,15 @@ preparation it belongs to, and how many epochs are complete. Stopped or killed a
 preparation goes on from its last checkpoint as if nothing had happened.
 """
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from evaluators import artifacts, stopping
+from evaluators import stopping, tensors
 from evaluators._batches import batches_of
 from evaluators._faults import CandidateError, memory_fault
 from evaluators._recipe import seed_torch
@@ -97,11 +94,11 @@ class _Run:
         }
         if job.resume is None:
             return
-        header, tensors = _read(job.resume)
+        header, state = _read(job.resume)
         if header["of"] != self.identity:
             raise ArtifactError(f"the artifact {job.resume.sha256[:12]} is of another preparation")
         self.epoch = int(header["epoch"])
-        self.preparer.load_state_dict(tensors)
+        self.preparer.load_state_dict(state)
 
     def advance(self) -> None:
         """One epoch more."""
@@ -117,9 +114,9 @@ class _Run:
     def save(self) -> Artifact:
         # Cloned: two names of one tensor are two in the file.
         state = self.preparer.state_dict().items()
-        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state}
+        copied = {name: tensor.detach().cpu().clone() for name, tensor in state}
         header = {"format": _FORMAT, "of": self.identity, "epoch": self.epoch}
-        return artifacts.write(self.job.store, save(tensors, {"preparation": json.dumps(header)}))
+        return tensors.write(self.job.store, "preparation", header, copied)
 
 
 def _failed(kind: Any, message: str) -> CandidateError:
@@ -156,17 +153,4 @@ def _checked(
 
 
 def _read(artifact: Artifact) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    place = artifacts.verified(artifact)
-    try:
-        with safe_open(place, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["preparation"])
-            if header["format"] != _FORMAT:
-                raise ArtifactError(
-                    f'the artifact {artifact.sha256[:12]}: expected format "{_FORMAT}", got '
-                    f'"{header["format"]}"'
-                )
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(
-            f"the artifact {artifact.sha256[:12]} is no preparation's: {error}"
-        ) from error
+    return tensors.read(artifact, "preparation", "of a preparation", _FORMAT)

@@ -4,19 +4,15 @@ A study loads its dataset once, takes the test labels out, and writes what is le
 that file is all that a worker of a search ever sees.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor
 
-from evaluators import artifacts
+from evaluators import tensors as files
 from evaluators._memory import available_bytes
-from evaluators.artifacts import ArtifactError
 from evaluators.engine.matrices import bytes_needed, prepare
 from evaluators.values import Artifact
 from search_spaces import Task, UsageError
@@ -141,8 +137,8 @@ def save_sealed(dataset: Dataset, store: str) -> Artifact:
     if dataset.graph_ids is None and needed < available_bytes():
         made = prepare(dataset.x, dataset.edge_index)
         tensors |= {f"{_MATRICES}{name}": tensor for name, tensor in made.items()}
-    present = {k: v.contiguous() for k, v in tensors.items() if v is not None}
-    return artifacts.write(store, save(present, {"dataset": json.dumps(header)}))
+    present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    return files.write(store, "dataset", header, present)
 
 
 def load_sealed(artifact: Artifact) -> Dataset:
@@ -151,15 +147,7 @@ def load_sealed(artifact: Artifact) -> Dataset:
     Raises:
         ArtifactError: the file is missing, damaged, or no sealed dataset.
     """
-    place = artifacts.verified(artifact)
-    try:
-        with safe_open(place, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["dataset"])
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ArtifactError(
-            f"the artifact {artifact.sha256[:12]} is not a sealed dataset: {error}"
-        ) from error
-    read = load_file(place)
+    header, read = files.read(artifact, "dataset", "a sealed dataset")
     matrices = {
         name.removeprefix(_MATRICES): read.pop(name)
         for name in tuple(read)

@@ -140,7 +140,7 @@ class TestStretches:
             prepare(replace(job, resume=artifact, seed=1))
         assert prepare(replace(job, resume=artifact)).epoch == 6
         foreign = artifacts.write(job.store, b"a picture of a cat")
-        with pytest.raises(ArtifactError, match="is no preparation's"):
+        with pytest.raises(ArtifactError, match="is not of a preparation"):
             prepare(replace(job, resume=foreign))
 
     def test_a_limit_of_time_ends_a_stretch_and_not_the_preparation(self, storage: str) -> None:
