@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nas.compare import Comparison, Standing
+    from nas.scaling import Scaling
 
 DEFAULT_STORAGE = "sqlite:///nas.db"
 DEFAULT_DATA_ROOT = Path("data")
@@ -144,6 +145,36 @@ class Study:
             seeds=seeds,
             trials=trials,
             space=self._space,
+        )
+
+    def scale(
+        self,
+        *,
+        macs: Sequence[float] = (),
+        ratios: Sequence[float] = (),
+        trial: int | None = None,
+    ) -> "Scaling":
+        """Networks like the front's best, or like `trial`, at budgets of macs.
+
+        >>> scaling = study.scale(macs=[5e6], ratios=[0.1, 0.25])           # doctest: +SKIP
+        >>> scaling.rows[0].architecture, scaling.rows[0].depth_sd          # doctest: +SKIP
+
+        Args:
+            macs: budgets; `ratios`: further ones, in macs of the base.
+            trial: whose network is scaled.
+
+        Raises:
+            UsageError: the study has no rule, or no network comes near a budget.
+        """
+        from nas.scaling import scale
+
+        return scale(
+            self.name,
+            storage=self.storage,
+            data_root=self.data_root,
+            macs=macs,
+            ratios=ratios,
+            trial=trial,
         )
 
     def export(

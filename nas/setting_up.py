@@ -45,7 +45,7 @@ def set_up(
     check_plugins(spec, where, given={"space"} if space is not None else ())
     dataset = _sealed_dataset(spec, data_root, where)
     task, evaluator = _evaluator(spec, dataset, where)
-    space = _space(spec, task, evaluator, space, where)
+    space = space_of(spec, task, evaluator, space, where)
     constraints = constraints_of(spec)
     latency = opened_latency(spec, task, dataset, where) if with_latency else None
     known = latency.metrics if latency is not None else () if with_latency else PREDICTED
@@ -83,10 +83,21 @@ def _evaluator(spec: StudySpec, dataset: "Dataset | None", where: str) -> tuple[
         return task, evaluator
 
 
-def _space(
-    spec: StudySpec, task: Task, evaluator: Evaluator, given: SearchSpace | None, where: str
+def space_of(
+    spec: StudySpec,
+    task: Task,
+    evaluator: Evaluator,
+    given: SearchSpace | None = None,
+    where: str = "the study",
 ) -> SearchSpace:
-    """The space with its extensions, in the order of the study file."""
+    """The space with its extensions, in the order of the study file.
+
+    Args:
+        given: from Python, in place of the study file's.
+
+    Raises:
+        SpecError: it cannot be built so, or the evaluator is not for it.
+    """
     with named(where, "space"):
         if given is None:
             built = plugins.load("space", spec.space.name).build(task, **spec.space.options)

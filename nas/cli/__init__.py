@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "latency": "latency",
     "confirm": "confirm",
     "compare": "compare",
+    "scale": "scale",
     "export": "bundles",
     "predict": "bundles",
     "plugins": "plugins",

@@ -1,0 +1,133 @@
+"""`nas scale`: a study's front, told as a rule for networks of any size."""
+
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nas.cli._output import cell, choices, write_rows, write_table
+from nas.cli._shared import (
+    command,
+    data_root_option,
+    format_option,
+    name_argument,
+    storage_option,
+)
+from nas.cli._types import File, Integer, Number
+
+if TYPE_CHECKING:
+    from nas.scaling import Scaled, Scaling
+
+# Seconds without a word.
+_PATIENCE = 2.0
+
+
+class _Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in later releases alone
+    """Positive numbers with commas between them."""
+
+    name = "numbers"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        one = Number(min=0, min_open=True)
+        return tuple(one.convert(text.strip(), param, ctx) for text in str(value).split(","))
+
+
+@command("scale")
+@name_argument
+@click.option("--macs", metavar="N,...", type=_Numbers(), help="Budgets, as 5e6 or 5e6,1e7.")
+@click.option(
+    "--ratio",
+    metavar="C,...",
+    type=_Numbers(),
+    help="Budgets in macs of the base, as 0.1,0.25.",
+)
+@click.option(
+    "--trial",
+    metavar="N",
+    type=Integer(min=0),
+    help="The base, whose network is scaled; else the front's best.",
+)
+@click.option(
+    "--write-study",
+    metavar="FILE",
+    type=File(),
+    help="Write a study file that trains the scaled networks.",
+)
+@storage_option
+@data_root_option
+@format_option
+def scale_command(
+    name: str,
+    macs: tuple[float, ...] | None,
+    ratio: tuple[float, ...] | None,
+    trial: int | None,
+    write_study: Path | None,
+    storage: str,
+    data_root: Path,
+    fmt: str,
+) -> None:
+    """Scale a study's best network to budgets of macs.
+
+    A rule for the depth is fitted to the trials of the study NAME that no other beats in its metric
+    and in macs. The width is what closes the budget within 5 %, by measured macs; all other
+    decisions are those of the base. depth_sd is the rule's uncertainty, which grows beyond the
+    front: such rows are marked as outside.
+
+    \b
+    Examples:
+      nas scale quickstart --ratio 0.1,0.25,0.5
+      nas scale quickstart --macs 5e6,1e7 --trial 12 --format json
+      nas scale quickstart --ratio 0.05,0.1 --write-study small.toml
+      nas search small.toml
+    """
+    if macs is None and ratio is None:
+        raise click.UsageError(f"no budget is given; expected nas scale {name} --macs 5e6")
+    if write_study is not None and write_study.exists():
+        raise click.UsageError(f"{write_study} exists; it is left as it is, choose another name")
+    from nas.scaling import scale
+
+    began = monotonic()
+
+    def report(done: int, wanted: int) -> None:
+        if monotonic() - began > _PATIENCE:
+            click.echo(f"{done}/{wanted} budgets", err=True)
+
+    scaling = scale(
+        name,
+        storage=storage,
+        data_root=data_root,
+        macs=macs or (),
+        ratios=ratio or (),
+        trial=trial,
+        report=report,
+    )
+    if write_study is not None:
+        from nas.scaling import write_study as write
+
+        write(scaling, write_study)
+        click.echo(f"{write_study} written; train them: nas search {write_study}", err=True)
+    _write(scaling, fmt)
+
+
+def _write(scaling: "Scaling", fmt: str) -> None:
+    few, most = (f"{scaling.front[i].macs:,.0f}" for i in (0, -1))
+    click.echo(
+        f"{scaling.study}: a rule of {len(scaling.front)} trials, {few} to {most} macs; scaled is "
+        f"trial {scaling.base.trial} ({scaling.base.macs:,.0f} macs)",
+        err=True,
+    )
+    if fmt == "text":
+        head = ["budget", "macs", "error", "ratio", "depth", "depth_sd", "width", "outside"]
+        write_table([*head, "decisions"], [_cells(row) for row in scaling.rows])
+    else:
+        write_rows([row.to_json() for row in scaling.rows], fmt)
+
+
+def _cells(row: "Scaled") -> list[str]:
+    counts = [cell(round(row.budget)), cell(round(row.macs)), f"{row.error:+.1%}"]
+    rule = [f"{row.ratio:.3g}", str(row.depth), f"{row.depth_sd:.2f}", str(row.width)]
+    outside = "" if row.is_covered else "yes"
+    return [*counts, *rule, outside, choices(row.architecture.choices)]
