@@ -67,8 +67,13 @@ def scale(
         UsageError: no such study or trial; it has no rule, or no network comes near a budget.
     """
     store = Store.open_existing(storage)
-    study = opened(store, name, data_root, with_latency=False)
     where = f'study "{name}"'
+    if store.spec(name)["space"]["name"] == PYTHON_SPACE:
+        raise ScalingError(
+            f"{where}: its space was made in Python, and offers the choices that it has; expected "
+            "a [space] with options depth and width"
+        )
+    study = opened(store, name, data_root, with_latency=False)
     _refuse_space(study.setup, where)
     metric, direction = _metric(study.setup, where)
     points = points_of(store.fronts(name), metric, direction)
@@ -81,11 +86,11 @@ def scale(
             f"{name} --trials N"
         )
     base = min(front, key=lambda p: p.loss) if trial is None else _point(store, name, trial)
-    depth = _depth_rule(front, base)
+    depth = depth_rule(front, base)
     budgets = _budgets(macs, ratios, base)
     rows = []
     for budget in budgets:
-        rows.append(_scaled(study.setup, base, depth, budget, where))
+        rows.append(scaled(study.setup, base, depth, budget, where))
         report(len(rows), len(budgets))
     return _offered(study, Scaling(name, base, front, depth, tuple(rows), study.setup.spec))
 
@@ -96,11 +101,6 @@ def _refuse_space(setup: Setup, where: str) -> None:
         raise ScalingError(
             f'{where}: the evaluator "{setup.spec.evaluator.name}" looks results up, so there are '
             "no networks to scale; expected a study that trains on a dataset"
-        )
-    if setup.spec.space.name == PYTHON_SPACE:
-        raise ScalingError(
-            f"{where}: its space was made in Python, and offers the choices that it has; expected "
-            "a [space] with options depth and width"
         )
     takes = options_of("space", setup.spec.space.name)
     has_widths = any(name.endswith(".width") for name in space.by_name)
@@ -135,7 +135,7 @@ def _point(store: Store, name: str, number: int) -> Point:
     return Point(number, trial.metrics[MACS], 0.0, trial.architecture)
 
 
-def _depth_rule(front: Sequence[Point], base: Point) -> Rule:
+def depth_rule(front: Sequence[Point], base: Point) -> Rule:
     depths = [float(p.architecture.choices["depth"]) for p in front]
     return Rule.fit([p.macs / base.macs for p in front], depths)
 
@@ -150,10 +150,10 @@ def _budgets(macs: Sequence[float], ratios: Sequence[float], base: Point) -> lis
     return budgets
 
 
-def _scaled(setup: Setup, base: Point, rule: Rule, budget: float, where: str) -> Scaled:
+def scaled(setup: Setup, base: Point, rule: Rule, budget: float, where: str) -> Scaled:
     ratio = budget / base.macs
-    template = _template(setup, base.architecture, max(1, round(rule.mean(ratio))))
-    architecture, macs = Closing.of(setup).nearest(template, budget)
+    like = template(setup, base.architecture, max(1, round(rule.mean(ratio))))
+    architecture, macs = Closing.of(setup).nearest(like, budget)
     row = Scaled(budget, macs, architecture, ratio, rule.sd(ratio), rule.covers(ratio))
     if abs(row.error) > WITHIN:
         raise ScalingError(
@@ -164,7 +164,7 @@ def _scaled(setup: Setup, base: Point, rule: Rule, budget: float, where: str) ->
     return row
 
 
-def _template(setup: Setup, base: Architecture, depth: int) -> Architecture:
+def template(setup: Setup, base: Architecture, depth: int) -> Architecture:
     """The base with another depth; what that leaves to decide takes the first choice."""
     space = _widened(setup, {"depth": (depth,)})
     return space.fill(lambda decision: decision.choices[0], repeated(base.choices, depth))
