@@ -10,7 +10,8 @@ a node task, the mean graph for a graph task, nodes and edges rounded):
   from the reductions over edges in their softmax) counts nothing.
 
 A linear layer costs N * F * C. A GCN layer costs N * F * H, plus (E + N) * H for the messages with
-self-loops, plus E + N for the degrees where it computes them itself.
+self-loops, plus E + N for the degrees where it computes them itself. Where a network chooses among
+the edges (`search_spaces.extension.ChoosesEdges`), E is from there on what it leaves of the graph.
 
 `peak_memory_bytes`, of the same pass: weights, buffers and inputs, and the most that tensors made
 by operations take at one time. What a kernel allocates for itself is not in it.
@@ -23,23 +24,29 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from evaluators._faults import CandidateError
 from evaluators.latency.shapes import network_inputs, without_values
 from evaluators.latency.values import Workload
 from evaluators.latency.watching import Watcher, held_bytes
 from search_spaces import Architecture, SearchSpace, Task
+from search_spaces.extension import ChoosesEdges
 
 __all__ = ["CandidateError", "facts"]
 
 
-def facts(space: SearchSpace, architecture: Architecture, task: Task) -> dict[str, float]:
+def facts(
+    space: SearchSpace, architecture: Architecture, task: Task, in_degrees: Tensor | None = None
+) -> dict[str, float]:
     """`params` (trainable numbers), `macs`, `peak_memory_bytes` and the space's own, of a network.
 
     Runs on torch's meta device: shapes alone are computed, and masks are taken to choose all (that
     no edge is a self-loop). A network that needs values is run once on zeros instead, on a ring of
     the same size: as slow, and as large in memory, as its inference.
+
+    Args:
+        in_degrees: [n_nodes], for networks that choose among edges; without it they keep all.
 
     Raises:
         CandidateError: the network cannot be built or run; its `failure` says why.
@@ -50,6 +57,8 @@ def facts(space: SearchSpace, architecture: Architecture, task: Task) -> dict[st
         # Moved too: the old constructor `torch.Tensor(n)` (ChebConv) ignores the default device.
         network = space.network(architecture, task).to(device).eval()
         inputs = network_inputs(task, load)
+        if in_degrees is not None:
+            _keep_edges(network, task, in_degrees)
         params = sum(p.numel() for p in network.parameters() if p.requires_grad)
         with _MacCounter() as counter:
             network(*inputs)
@@ -58,6 +67,15 @@ def facts(space: SearchSpace, architecture: Architecture, task: Task) -> dict[st
         return {"params": params, "macs": counter.macs, "peak_memory_bytes": peak, **own}
 
     return without_values(count, "counting the network")
+
+
+def _keep_edges(network: nn.Module, task: Task, in_degrees: Tensor) -> None:
+    """Let what chooses among edges leave as many as of the dataset itself."""
+    for module in network.modules():
+        if isinstance(module, ChoosesEdges):
+            kept = round(module.edges_kept(in_degrees) / task.n_graphs)
+            # Without values a mask has chosen all, and a ring loses no more edges than the graph.
+            module.register_forward_hook(lambda _module, _edges, left, kept=kept: left[:, :kept])
 
 
 def _finite(name: str, value: float) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from evaluators import FACTS, PREDICTED, Evaluator, Job, Prepared, Prepares
@@ -13,6 +14,8 @@ from search_spaces.frozen import FrozenMapping
 from search_spaces.plugins import Plugin
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from evaluators import Artifact
     from evaluators.datasets._base import Dataset
     from nas.latency.predicting import Latency
@@ -94,10 +97,19 @@ class Setup:
     def _computed_facts(self, architecture: Architecture) -> Mapping[str, float]:
         from evaluators.facts import facts
 
-        counted = facts(self.space, architecture, self.task)
+        counted = facts(self.space, architecture, self.task, self.in_degrees)
         if self.latency is None:
             return counted
         return {**counted, **self.latency.facts(self.space, architecture, self.task)}
+
+    @cached_property
+    def in_degrees(self) -> "Tensor | None":
+        """[n_nodes] of the dataset; None without one."""
+        if self.dataset is None:
+            return None
+        import torch
+
+        return torch.bincount(self.dataset.edge_index[1], minlength=self.task.n_nodes)
 
     def marks(self, architecture: Architecture) -> Mapping[str, str]:
         """Notes on the facts, by topic: what limits a prediction; of what `facts` can tell of."""

@@ -277,10 +277,8 @@ def _extensions(where: str, tables: Mapping[str, Any]) -> tuple[Plugin, ...]:
                 f'[extension."mine.extension"], got {shown(options)}'
             )
         if "." not in name and name not in known:
-            raise SpecError(
-                f"{place}: no extension is called so; "
-                f"{did_you_mean(name, known) if known else _DOTTED}"
-            )
+            hint = f"{did_you_mean(name, known)}; or {_DOTTED}"
+            raise SpecError(f"{place}: no extension is called so; {hint}")
     return tuple(Plugin(name, options) for name, options in tables.items())
 
 

@@ -65,3 +65,19 @@ class ChangesInTraining(Protocol):
                 several), to be differentiated; it costs a forward pass, so only who needs it calls.
         """
         ...
+
+
+@runtime_checkable
+class ChoosesEdges(Protocol):
+    """A module of a network that maps edges [2, E] to some of them, by their values.
+
+    How many is part of what a network costs, and shapes alone do not tell it.
+    """
+
+    def edges_kept(self, in_degrees: "Tensor") -> int:
+        """How many it leaves of a graph; of all with as many edges, most where degrees are even.
+
+        Args:
+            in_degrees: [N], of the graph's nodes.
+        """
+        ...

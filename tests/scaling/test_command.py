@@ -150,7 +150,7 @@ def test_spaces_that_do_not_scale(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="its space was made in Python"):
         study.scale(macs=[1e6])
     table = {"space": spec["space"], "evaluator": {"name": "fakes.table"}, "study": {"name": "t"}}
-    with pytest.raises(UsageError, match='"fakes.table" looks results up'):
+    with pytest.raises(UsageError, match=r"\"fakes.table\" looks results up"):
         searched(storage, {**table, "budget": {"trials": 1}}).scale(macs=[1e6])
 
 
