@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from evaluators import PreparedEpoch, artifacts
 from nas import study
+from nas._options import thaw
 from nas.confirm import confirm
 from nas.export.bundle import export_trial
 from nas.latency.front import remeasure
@@ -295,6 +296,7 @@ def _spec(
     tables = spec.to_json() if isinstance(spec, StudySpec) else dict(spec or {})
     if isinstance(spec, StudySpec):
         tables["study"]["objectives"] = dict(spec.study.objectives)
+        tables["extension"] = {e.name: thaw(e.options) for e in spec.extension}
     tables.setdefault("study", {"name": "study"})
     tables.setdefault("budget", {"trials": 20})
     if data is not None:

@@ -17,10 +17,12 @@ from nas.cli._shared import (
 from nas.cli._types import File, Integer, Number
 
 if TYPE_CHECKING:
-    from nas.scaling import Scaled, Scaling
+    from nas.scaling import Scaling
 
 # Seconds without a word.
 _PATIENCE = 2.0
+_COLUMNS = ("budget", "macs", "error", "ratio", "depth", "depth_sd", "width")
+_FORMATS = {"error": "+.1%", "ratio": ".3g", "depth_sd": ".2f", "neighbors_sd": ".1f"}
 
 
 class _Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in later releases alone
@@ -120,14 +122,21 @@ def _write(scaling: "Scaling", fmt: str) -> None:
         err=True,
     )
     if fmt == "text":
-        head = ["budget", "macs", "error", "ratio", "depth", "depth_sd", "width", "outside"]
-        write_table([*head, "decisions"], [_cells(row) for row in scaling.rows])
+        rules = scaling.rules
+        neighbors = ["neighbors", "neighbors_sd"] if rules.neighbors is not None else []
+        columns = [*_COLUMNS, *neighbors, "outside"]
+        rows = [row.to_json() for row in scaling.rows]
+        lines = [
+            [*(_cell(name, row[name]) for name in columns), choices(row["architecture"])]
+            for row in rows
+        ]
+        write_table([*columns, "decisions"], lines)
     else:
         write_rows([row.to_json() for row in scaling.rows], fmt)
 
 
-def _cells(row: "Scaled") -> list[str]:
-    counts = [cell(round(row.budget)), cell(round(row.macs)), f"{row.error:+.1%}"]
-    rule = [f"{row.ratio:.3g}", str(row.depth), f"{row.depth_sd:.2f}", str(row.width)]
-    outside = "" if row.is_covered else "yes"
-    return [*counts, *rule, outside, choices(row.architecture.choices)]
+def _cell(name: str, value: Any) -> str:
+    """A value of a row, in as many digits as tell something."""
+    if name in ("budget", "macs"):
+        return cell(round(value))
+    return format(value, _FORMATS[name]) if name in _FORMATS else cell(value)

@@ -6,7 +6,8 @@ Resolution, Depth and Width for TinyNets (2020). See docs/scaling.md.
 
 from nas.scaling.closing import WITHIN, Scaled
 from nas.scaling.rule import Rule
+from nas.scaling.rules import Rules
 from nas.scaling.scale import Scaling, ScalingError, scale
 from nas.scaling.study_file import write_study
 
-__all__ = ["WITHIN", "Rule", "Scaled", "Scaling", "ScalingError", "scale", "write_study"]
+__all__ = ["WITHIN", "Rule", "Rules", "Scaled", "Scaling", "ScalingError", "scale", "write_study"]

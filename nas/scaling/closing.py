@@ -34,7 +34,8 @@ class Scaled:
         budget: macs that were asked for; `macs`: what its network has.
         architecture: of the widened space.
         ratio: the budget in macs of the base.
-        depth_sd: standard deviation of the rule for depth.
+        depth_sd: standard deviation of the rule for depth; `neighbors_sd`: for neighbors, where
+            the study decides about them.
         is_covered: whether the front has points on both sides of the budget.
     """
 
@@ -43,6 +44,7 @@ class Scaled:
     architecture: Architecture
     ratio: float
     depth_sd: float
+    neighbors_sd: float | None
     is_covered: bool
 
     @property
@@ -59,6 +61,13 @@ class Scaled:
         """Of the widest layer."""
         return max(int(self.architecture.choices[name]) for name in widths_of(self.architecture))
 
+    @property
+    def neighbors(self) -> int | None:
+        """That a node sees, 0 for all; None where the study does not decide about them."""
+        if self.neighbors_sd is None:
+            return None
+        return int(self.architecture.choices["neighbors"])
+
     def to_json(self) -> dict[str, Any]:
         """The object of `nas scale --format json`."""
         return {
@@ -69,6 +78,8 @@ class Scaled:
             "depth": self.depth,
             "depth_sd": self.depth_sd,
             "width": self.width,
+            "neighbors": self.neighbors,
+            "neighbors_sd": self.neighbors_sd,
             "outside": not self.is_covered,
             "architecture": dict(self.architecture.choices),
         }

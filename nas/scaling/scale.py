@@ -1,22 +1,20 @@
 """From a study in a database to architectures at budgets."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from evaluators import PREDICTED
 from nas._chosen import options_of
-from nas._options import freeze
 from nas.opening import Opened, opened
-from nas.scaling.closing import WITHIN, Closing, Scaled, repeated, widths_of
+from nas.scaling.closing import WITHIN, Closing, Scaled
 from nas.scaling.points import MACS, Point, frontier, points_of
-from nas.scaling.rule import Rule
-from nas.setting_up import space_of
+from nas.scaling.rules import Rules
+from nas.scaling.widening import offering, space_with, template
 from nas.setup import PYTHON_SPACE, Setup
 from nas.spec import StudySpec
 from nas.store import Store
-from search_spaces import Architecture, SearchSpace, UsageError
+from search_spaces import UsageError
 
 # Fewer points would be joined by a line, and tell nothing of how sure it is.
 NEEDED = 4
@@ -28,12 +26,13 @@ class ScalingError(UsageError):
 
 @dataclass(frozen=True)
 class Scaling:
-    """A study's rule, and what it gives.
+    """The rules of a study, and what they give.
 
     Attributes:
         study: its name.
         base: the trial whose network is scaled; budgets are told in its macs.
-        front: what the rule was fitted to, fewest macs first.
+        front: what the rules were fitted to, fewest macs first.
+        rules: for depth and neighbors.
         rows: one for each budget.
         spec: the study file with a space that offers what the rows need.
     """
@@ -41,7 +40,7 @@ class Scaling:
     study: str
     base: Point
     front: tuple[Point, ...]
-    depth: Rule
+    rules: Rules
     rows: tuple[Scaled, ...]
     spec: StudySpec
 
@@ -86,13 +85,13 @@ def scale(
             f"{name} --trials N"
         )
     base = min(front, key=lambda p: p.loss) if trial is None else _point(store, name, trial)
-    depth = depth_rule(front, base)
+    rules = Rules.fit(study.setup, front, base)
     budgets = _budgets(macs, ratios, base)
     rows = []
     for budget in budgets:
-        rows.append(scaled(study.setup, base, depth, budget, where))
+        rows.append(scaled(study.setup, base, rules, budget, where))
         report(len(rows), len(budgets))
-    return _offered(study, Scaling(name, base, front, depth, tuple(rows), study.setup.spec))
+    return _offered(study, Scaling(name, base, front, rules, tuple(rows), study.setup.spec))
 
 
 def _refuse_space(setup: Setup, where: str) -> None:
@@ -135,11 +134,6 @@ def _point(store: Store, name: str, number: int) -> Point:
     return Point(number, trial.metrics[MACS], 0.0, trial.architecture)
 
 
-def depth_rule(front: Sequence[Point], base: Point) -> Rule:
-    depths = [float(p.architecture.choices["depth"]) for p in front]
-    return Rule.fit([p.macs / base.macs for p in front], depths)
-
-
 def _budgets(macs: Sequence[float], ratios: Sequence[float], base: Point) -> list[float]:
     budgets = [*macs, *(ratio * base.macs for ratio in ratios)]
     if not budgets:
@@ -150,11 +144,25 @@ def _budgets(macs: Sequence[float], ratios: Sequence[float], base: Point) -> lis
     return budgets
 
 
-def scaled(setup: Setup, base: Point, rule: Rule, budget: float, where: str) -> Scaled:
+def scaled(setup: Setup, base: Point, rules: Rules, budget: float, where: str) -> Scaled:
+    """The network of a budget.
+
+    Raises:
+        ScalingError: no width comes near it.
+    """
     ratio = budget / base.macs
-    like = template(setup, base.architecture, max(1, round(rule.mean(ratio))))
+    depth, neighbors = rules.at(ratio)
+    like = template(setup, base.architecture, depth, neighbors)
     architecture, macs = Closing.of(setup).nearest(like, budget)
-    row = Scaled(budget, macs, architecture, ratio, rule.sd(ratio), rule.covers(ratio))
+    row = Scaled(
+        budget,
+        macs,
+        architecture,
+        ratio,
+        depth_sd=rules.depth.sd(ratio),
+        neighbors_sd=rules.neighbors_sd(ratio),
+        is_covered=rules.depth.covers(ratio),
+    )
     if abs(row.error) > WITHIN:
         raise ScalingError(
             f"{where}: no width comes within {WITHIN:.0%} of {budget:,.0f} macs with depth "
@@ -164,46 +172,12 @@ def scaled(setup: Setup, base: Point, rule: Rule, budget: float, where: str) -> 
     return row
 
 
-def template(setup: Setup, base: Architecture, depth: int) -> Architecture:
-    """The base with another depth; what that leaves to decide takes the first choice."""
-    space = _widened(setup, {"depth": (depth,)})
-    return space.fill(lambda decision: decision.choices[0], repeated(base.choices, depth))
-
-
-def _widened(setup: Setup, options: Mapping[str, Any]) -> SearchSpace:
-    """The study's space, with its extensions, built with other options."""
-    return space_of(_with_options(setup.spec, options), setup.task, setup.evaluator)
-
-
-def _with_options(spec: StudySpec, options: Mapping[str, Any]) -> StudySpec:
-    merged = freeze({**spec.space.options, **options})
-    return spec.model_copy(update={"space": replace(spec.space, options=merged)})
-
-
 def _offered(study: Opened, scaling: Scaling) -> Scaling:
-    """With a space that offers every row's choices, in which it is built again and found."""
-    setup, rows = study.setup, scaling.rows
-    options = _options(setup.space, [row.architecture for row in rows])
-    space = _widened(setup, options)
-    found = [space.architecture(row.architecture.choices) for row in rows]
-    rows = tuple(replace(row, architecture=a) for row, a in zip(rows, found, strict=True))
-    return replace(scaling, rows=rows, spec=_with_options(setup.spec, options))
-
-
-def _options(space: SearchSpace, architectures: Sequence[Architecture]) -> dict[str, Any]:
-    """The space's own depths and widths and those of the architectures, as its options.
-
-    Heads that do not divide the new widths are left out, and so are widths that the others do not.
-    """
-    scaled = {int(a.choices[name]) for a in architectures for name in widths_of(a)}
-    offered = _choices(space, ".heads")
-    heads = sorted(h for h in offered if not any(w % h for w in scaled)) or [1]
-    own = {w for w in _choices(space, ".width") if not any(w % h for h in heads)}
-    depths = {*space.by_name["depth"].choices, *(a.choices["depth"] for a in architectures)}
-    options: dict[str, Any] = {"depth": sorted(map(int, depths)), "width": sorted(own | scaled)}
-    return {**options, "heads": heads} if offered else options
-
-
-def _choices(space: SearchSpace, ending: str) -> set[int]:
-    """What is offered by the decisions of such names."""
-    return {int(c) for d in space.decisions if d.name.endswith(ending) for c in d.choices}
+    """With a space that offers every row's choices, in which each is found again."""
+    spec = offering(study.setup, [row.architecture for row in scaling.rows])
+    space = space_with(study.setup, spec)
+    rows = tuple(
+        replace(row, architecture=space.architecture(row.architecture.choices))
+        for row in scaling.rows
+    )
+    return replace(scaling, rows=rows, spec=spec)

@@ -3,7 +3,7 @@
 import pytest
 
 from nas.scaling.closing import WITHIN, Closing, repeated, step_of, widths_of
-from nas.scaling.scale import template
+from nas.scaling.widening import template
 from nas.setup import Setup
 from search_spaces import Architecture
 

@@ -10,7 +10,9 @@ from fakes.surface import accuracy
 
 from nas.scaling.closing import WITHIN, Closing
 from nas.scaling.points import Point, frontier
-from nas.scaling.scale import depth_rule, scaled, template
+from nas.scaling.rules import Rules
+from nas.scaling.scale import scaled
+from nas.scaling.widening import template
 from nas.setup import Setup
 
 RATIOS = (0.05, 0.1, 0.25, 0.5, 0.9)
@@ -57,7 +59,7 @@ def test_measured_macs_are_within_five_percent(
     """Of the network that is built, counted once more."""
     front = frontier(points)
     base = best(front)
-    row = scaled(surface, base, depth_rule(front, base), ratio * base.macs, "the study")
+    row = scaled(surface, base, Rules.fit(surface, front, base), ratio * base.macs, "the study")
     macs = surface.space.network(row.architecture, surface.task)
     assert sum(p.numel() for p in macs.parameters()) == surface.facts(row.architecture)["params"]
     assert row.macs == surface.facts(row.architecture)["macs"]
@@ -73,14 +75,14 @@ def test_it_beats_shrinking_all_alike(surface: Setup, points: Sequence[Point]) -
     front = frontier(points)
     base = best(front)
     depth = int(base.architecture.choices["depth"])
-    rule = mean_accuracy(surface, base, depth_rule(front, base).mean)
+    rule = mean_accuracy(surface, base, Rules.fit(surface, front, base).depth.mean)
     alike = mean_accuracy(surface, base, lambda ratio: depth * ratio ** (1 / 3))
     controls = []
     for seed in range(8):
         losses = [p.loss for p in points]
         random.Random(seed).shuffle(losses)
         spoiled = [replace(p, loss=loss) for p, loss in zip(points, losses, strict=True)]
-        control = depth_rule(frontier(spoiled), base)
+        control = Rules.fit(surface, frontier(spoiled), base).depth
         controls.append(mean_accuracy(surface, base, control.mean))
     assert rule > alike > np.mean(controls)
     assert rule > max(controls)

@@ -1,4 +1,4 @@
-"""An accuracy that is a function of depth and width: depth matters more as networks shrink."""
+"""An accuracy that is a function of depth, width and neighbors; depth matters most when small."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ def accuracy(architecture: Architecture) -> float:
     """Less than 1; the best share of depth falls slowly with the budget."""
     choices = architecture.choices
     width = min(int(c) for n, c in choices.items() if n.endswith(".width"))
-    return 1 - 0.3 * int(choices["depth"]) ** -2.0 - 0.7 * width**-0.5
+    unseen = 0.2 / neighbors if (neighbors := int(choices.get("neighbors", 0))) else 0.0
+    return 1 - 0.3 * int(choices["depth"]) ** -2.0 - 0.7 * width**-0.5 - unseen
 
 
 @dataclass(frozen=True)
