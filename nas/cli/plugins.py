@@ -35,11 +35,6 @@ def plugins_command(kind: str | None, fmt: str) -> None:
     if fmt != "text":
         write_rows(rows, fmt)
         return
-    if not rows:
-        click.echo(
-            f"no {kind} comes with the program; one of your own is named with dots", err=True
-        )
-        return
     lines = [row | {"options": _in_words(row["options"])} for row in rows]
     columns = ("kind", "name", "summary", "options")
     write_table(columns, [[line[name] for name in columns] for line in lines], clip=False)
