@@ -18,6 +18,7 @@ from evaluators._batches import batches_of
 from evaluators._faults import CandidateError, memory_fault
 from evaluators._recipe import seed_torch
 from evaluators.artifacts import ArtifactError
+from evaluators.datasets._base import Dataset
 from evaluators.preparation import Advance, PreparationJob, PreparedEpoch, Preparer
 from evaluators.values import Artifact, Failure
 from search_spaces import PluginError, SearchSpace, plugins
@@ -71,6 +72,22 @@ def weights(artifact: Artifact) -> dict[str, Tensor]:
         ArtifactError: it is missing, damaged or no preparation's.
     """
     return _read(artifact)[1]
+
+
+def check_origin(artifact: Artifact, space: SearchSpace, dataset: Dataset) -> None:
+    """Refuse what was prepared for another space or dataset.
+
+    Raises:
+        ArtifactError: it is of another one, or missing, damaged or no preparation's.
+    """
+    of = _read(artifact)[0]["of"]
+    found = {"space": space.digest, "dataset": dataset.fingerprint}
+    other = [name for name, value in found.items() if of[name] != value]
+    if other:
+        raise ArtifactError(
+            f"the artifact {artifact.sha256[:12]} was prepared for another "
+            f"{' and another '.join(other)}; prepare it for this one"
+        )
 
 
 class _Run:

@@ -14,11 +14,13 @@ import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from statistics import fmean, stdev
 from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Le, Lt
+from torch import nn
 
 from evaluators import checkpoint
 from evaluators._batches import batches_of
@@ -28,7 +30,6 @@ from evaluators._memory import available_bytes, explained
 from evaluators._paths import DeviceName, Means, Precision, train
 from evaluators._recipe import OptimizerName, Recipe, seed_torch
 from evaluators._runs import Allowance, Run
-from evaluators.inheritances._base import Parent
 from evaluators.values import ALIKE, Artifact, Evaluation, Evaluator, Inheritance, Job
 from search_spaces import PluginError, Task, plugins
 from search_spaces.errors import did_you_mean
@@ -88,10 +89,10 @@ def build(
         )
     recipe = Recipe(lr, weight_decay, dropout, optimizer, patience, batch_size)
     means = Means(precision, device, share_input_dropout)
-    return _Training(task.metric, epochs, recipe, seeds, folds, means)
+    return Training(task.metric, epochs, recipe, seeds, folds, means)
 
 
-class _Training:
+class Training:
     def __init__(
         self, metric: str, epochs: int, recipe: Recipe, seeds: int, folds: int, means: Means
     ) -> None:
@@ -153,7 +154,6 @@ class _Training:
     def _runs(self, job: Job) -> list[Run]:
         recipe, batches = self._recipe(job), batches_of(job.dataset)
         folds = run_folds(batches.dataset, job.seed, self.seeds, self.folds)
-        parents = self._parents(job)
         allowance = Allowance(job.timeout_seconds)
         key = int(job.architecture.key[:16], 16)
         runs = []
@@ -162,9 +162,8 @@ class _Training:
             with network_fault("building the network"):
                 network = job.space.network(job.architecture, batches.dataset.task)
             network.to(self.means.dtype)
-            if parents and job.inherit is not None:
-                take_over = plugins.load("inheritance", job.inherit.by).inherit
-                take_over(network, job.architecture, parents[index % len(parents)])
+            if job.resume is None:
+                self.begin(network, job, index)
             run = Run(network, recipe, fold, job.seed, index, key, job.until_epoch, allowance)
             runs.append(run)
         if job.resume is not None:
@@ -175,11 +174,14 @@ class _Training:
                 run.state = state
         return runs
 
-    def _parents(self, job: Job) -> list[Parent]:
-        """Whose weights a job begins with; none where it goes on from a checkpoint."""
-        if job.inherit is None or job.resume is not None:
-            return []
-        return checkpoint.parents(job.inherit.artifact, job.inherit.architecture)
+    def begin(self, network: nn.Module, job: Job, index: int) -> None:
+        """Give the network of a run, just built, the weights that it begins with."""
+        if job.inherit is None:
+            return
+        inherit = job.inherit
+        parents = _parents(inherit.artifact, inherit.architecture)
+        take_over = plugins.load("inheritance", inherit.by).inherit
+        take_over(network, job.architecture, parents[index % len(parents)])
 
     def _recipe(self, job: Job) -> Recipe:
         known = {field.name for field in dataclasses.fields(Recipe)}
@@ -221,6 +223,10 @@ class _Training:
         return checkpoint.write(
             job.store, self._identity(job), runs[0].signatures, states, final=final
         )
+
+
+# Of one checkpoint at a time: it is for all runs of a job.
+_parents = lru_cache(maxsize=1)(checkpoint.parents)
 
 
 def _inherited(inherit: Inheritance) -> str | list[str]:

@@ -34,6 +34,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from search_spaces import plugins
 from search_spaces.decision import Choice, Choices, Decision, Role
+from search_spaces.elastic import places
 from search_spaces.errors import PluginError, SpaceError
 from search_spaces.networks import SKIP, build_network, network_parts
 from search_spaces.operator_options import OperatorOption, searchable
@@ -102,7 +103,9 @@ def build(
     decisions.append(_head(task, operators, output, readout))
     recipe = {"dropout": dropout, "lr": lr, "weight_decay": weight_decay}
     decisions += [_recipe(name, choices) for name, choices in recipe.items() if choices is not None]
-    return SearchSpace("gnn", VERSION, tuple(decisions), build_network, parts=network_parts)
+    return SearchSpace(
+        "gnn", VERSION, tuple(decisions), build_network, parts=network_parts, elastic=places
+    )
 
 
 def _check_divisible(widths: Sequence[int], options: Sequence[OperatorOption]) -> None:

@@ -5,8 +5,10 @@ with p = 0: how much to drop is a matter of training. No module branches on data
 export with dynamic sizes. Beside each stands what it is made of (`search_spaces.parts`).
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +65,7 @@ class Layer(nn.Module):
     def __init__(self, in_features: int, plan: LayerPlan) -> None:
         super().__init__()
         self.dropout = nn.Dropout(0.0)
-        self.operator = _operator(in_features, plan.operator, plan.width, plan.options)
+        self.operator = operator_module(in_features, plan.operator, plan.width, plan.options)
         self.normalization = NORMALIZATIONS[plan.normalization](plan.width)
         self.activation = ACTIVATIONS[plan.activation]()
         options = dict(sorted(plan.options.items()))
@@ -79,7 +81,7 @@ class Layer(nn.Module):
     def parts(in_features: int, plan: LayerPlan) -> Iterator[Part]:
         operator, options = plan.operator, FrozenMapping(plan.options)
         yield Part(
-            _operator,
+            operator_module,
             (in_features,),
             (operator, plan.width, options),
             structure="edges",
@@ -89,9 +91,40 @@ class Layer(nn.Module):
         yield Part(_around, (plan.width,), (plan.normalization, plan.activation), even=True)
 
 
-def _operator(in_features: int, name: str, width: int, options: Mapping[str, Choice]) -> nn.Module:
+def operator_module(
+    in_features: int, name: str, width: int, options: Mapping[str, Choice]
+) -> nn.Module:
+    """An operator alone, of a width over all heads."""
+    if torch.get_default_device().type != "meta":
+        return _built(in_features, name, width, options)
+    # Layers of PyTorch Geometric are slow to make, and without values one is as good as another.
+    return _shallow(_prototype(in_features, name, width, FrozenMapping(options)))
+
+
+def _built(in_features: int, name: str, width: int, options: Mapping[str, Choice]) -> nn.Module:
     operator: nn.Module = plugins.load("operator", name).build(in_features, width, **options)
     return operator
+
+
+@lru_cache(maxsize=4096)
+def _prototype(
+    in_features: int, name: str, width: int, options: FrozenMapping[Choice]
+) -> nn.Module:
+    return _built(in_features, name, width, options)
+
+
+def _shallow(module: nn.Module) -> nn.Module:
+    """A module of its own, with the same tensors."""
+    copied = copy.copy(module)
+    copied.__dict__ |= {
+        "_parameters": module._parameters.copy(),
+        "_buffers": module._buffers.copy(),
+        "_modules": {
+            name: None if child is None else _shallow(child)
+            for name, child in module._modules.items()
+        },
+    }
+    return copied
 
 
 def _around(width: int, normalization: str, activation: str) -> nn.Module:

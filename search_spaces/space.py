@@ -21,11 +21,13 @@ from search_spaces.task import Task
 if TYPE_CHECKING:
     from torch import nn
 
+    from search_spaces.elastic import Place
     from search_spaces.parts import Part
 
 Graph: TypeAlias = Callable[[Architecture], ArchitectureGraph]
 Build: TypeAlias = "Callable[[Architecture, Task], nn.Module]"
 Parts: TypeAlias = "Callable[[Architecture, Task], tuple[Part, ...]]"
+Elastic: TypeAlias = "Callable[[Choosing, Architecture, Task], tuple[Place, ...]]"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class SearchSpace(Choosing):
         graph: a module-level function: an architecture as operators and edges, for predictors.
         parts: a module-level function: what the network is put together from, which must do what
             the network does. An extension's transform changes that: an extended space has none.
+        elastic: a module-level function: where the network's modules stand in a supernet (see
+            `search_spaces.supernet`); an extended space has none.
 
     Raises:
         SpaceError: two decisions with one name, a `needs` on an unknown decision or choice, a
@@ -58,6 +62,7 @@ class SearchSpace(Choosing):
     equivalence: Equivalence | None = None
     graph: Graph | None = None
     parts: "Parts | None" = None
+    elastic: "Elastic | None" = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decisions", parents_first(self.name, self.decisions))

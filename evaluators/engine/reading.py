@@ -31,12 +31,23 @@ def read(network: nn.Module, n_features: int) -> Program:
     for tensors in (network.named_parameters, network.named_buffers):
         if len(list(tensors(remove_duplicate=False))) != len(list(tensors())):
             raise UnreadableError("it has one parameter or buffer in two places")
-    program = _Reader(network, n_features).program()
+    program = _Reader(network, n_features).program(traced(network))
     try:
         Compiled([program], Stack([network], _dtype(network), torch.device("cpu")))
     except (RuntimeError, KeyError) as error:  # the usual loop says what is wrong with the network
         raise UnreadableError(f"its modules do not fit together: {error}") from error
     return program
+
+
+def read_calls(network: nn.Module, n_features: int, graph: fx.Graph) -> Program:
+    """The program of a network whose calls are known, by its modules' types and options alone.
+
+    The modules may be on torch's meta device; nothing is tried.
+
+    Raises:
+        UnreadableError: as `read`.
+    """
+    return _Reader(network, n_features).program(graph)
 
 
 def _dtype(network: nn.Module) -> torch.dtype:
@@ -57,8 +68,7 @@ class _Reader:
         # torch.stack(values), until it is known what is done with it.
         self.stacked: dict[fx.Node, tuple[int, ...]] = {}
 
-    def program(self) -> Program:
-        graph = traced(self.network)
+    def program(self, graph: fx.Graph) -> Program:
         inputs = [node for node in graph.nodes if node.op == "placeholder"]
         if len(inputs) != 2:
             raise UnreadableError("it takes something else than x and edge_index")

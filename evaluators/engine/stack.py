@@ -6,8 +6,10 @@ be wider than the parameter: widths are rounded up so that networks of nearly th
 train together. What is beyond the parameter is 0 and stays 0.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +44,13 @@ def places(columns: Columns) -> Tensor:
     return torch.cat(found) if found else torch.arange(0)
 
 
+@lru_cache(maxsize=64)
+def _block(width: int, rows: Columns, columns: Columns, start: int, flip: bool) -> Tensor:
+    """Where a matrix is in a leaf [..., width] that is numbered row by row."""
+    chosen = places(rows)[:, None] * width + start + places(columns)
+    return (chosen.T if flip else chosen).contiguous()
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """A tensor of the networks' state dicts, within a leaf.
@@ -74,14 +83,21 @@ class Stack:
     """
 
     def __init__(
-        self, networks: Sequence[nn.Module], dtype: torch.dtype, device: torch.device
+        self,
+        networks: Sequence[nn.Module],
+        dtype: torch.dtype,
+        device: torch.device,
+        states: Sequence[Mapping[str, Tensor]] | None = None,
     ) -> None:
+        """Args: states, of the networks where that is not what they hold themselves."""
         self.networks, self.dtype, self.device = networks, dtype, device
         self.leaves: list[Tensor] = []
         self.parts: dict[str, Part] = {}
         # What modules without a kernel keep to themselves, by the name in the state dict.
         self.kept: set[str] = set()
-        self._states = [dict(network.state_dict(keep_vars=True)) for network in networks]
+        if states is None:
+            states = [network.state_dict(keep_vars=True) for network in networks]
+        self._states = [dict(state) for state in states]
 
     @property
     def size(self) -> int:
@@ -135,9 +151,8 @@ class Stack:
 
         def block(name: str, start: int) -> Callable[[Tensor, int], Tensor]:
             def select(leaf: Tensor, run: int) -> Tensor:
-                chosen = leaf[places(rows[run])][:, start + places(columns[run])]
-                shape = self._states[run][name].shape
-                return (chosen.T if flip else chosen).reshape(shape)
+                chosen = _block(leaf.size(1), rows[run], columns[run], start, flip)
+                return chosen.view(self._states[run][name].shape)
 
             return select
 
@@ -167,3 +182,31 @@ class Stack:
         """[K, ...] of tensors that have the same shape in all networks."""
         shape = self._states[0][name].shape
         return self.leaf(shape, {name: lambda leaf, _: leaf})
+
+
+class Slices(Stack):
+    """Leaves that are made of tensors which gradients flow back to: slices of shared weights.
+
+    A module without a kernel has none: it computes with what it holds itself.
+    """
+
+    def leaf(
+        self,
+        shape: Sequence[int],
+        names: Mapping[str, Callable[[Tensor, int], Tensor]],
+    ) -> Tensor:
+        if not all(self._states[0][name].requires_grad for name in names):
+            return super().leaf(shape, names)
+        counted = torch.arange(math.prod(shape)).view(tuple(shape))
+        rows = []
+        for run, state in enumerate(self._states):
+            row = torch.zeros(counted.numel(), dtype=self.dtype, device=self.device)
+            for name, select in names.items():
+                positions = select(counted, run).reshape(-1).to(self.device)
+                row = row.index_copy(0, positions, state[name].reshape(-1).to(row))
+            rows.append(row.view(tuple(shape)))
+        self.leaves.append(torch.stack(rows))
+        return self.leaves[-1]
+
+    def keep(self, path: str) -> None:
+        raise NotImplementedError(f"{path} has no kernel, so it cannot compute with other weights")

@@ -80,13 +80,11 @@ def scale_command(
 
     \b
     Examples:
-      nas scale quickstart --ratio 0.1,0.25,0.5
+      nas scale quickstart --ratio 0.25,0.5,2
       nas scale quickstart --macs 5e6,1e7 --trial 12 --format json
-      nas scale quickstart --ratio 0.05,0.1 --write-study small.toml
-      nas search small.toml
+      nas scale quickstart --ratio 0.5,2 --write-study sizes.toml
+      nas search sizes.toml
     """
-    if macs is None and ratio is None:
-        raise click.UsageError(f"no budget is given; expected nas scale {name} --macs 5e6")
     if write_study is not None and write_study.exists():
         raise click.UsageError(f"{write_study} exists; it is left as it is, choose another name")
     from nas.scaling import scale

@@ -67,31 +67,42 @@ def scale(
     """
     store = Store.open_existing(storage)
     where = f'study "{name}"'
-    if store.spec(name)["space"]["name"] == PYTHON_SPACE:
-        raise ScalingError(
-            f"{where}: its space was made in Python, and offers the choices that it has; expected "
-            "a [space] with options depth and width"
-        )
+    _check_budgets([*macs, *ratios], where)
+    _refuse_python(store, name, where)
     study = opened(store, name, data_root, with_latency=False)
     _refuse_space(study.setup, where)
-    metric, direction = _metric(study.setup, where)
-    points = points_of(store.fronts(name), metric, direction)
-    front = frontier(points)
-    if len(front) < NEEDED:
-        raise ScalingError(
-            f"{where}: a rule needs {NEEDED} or more trials that no other beats in {metric} and "
-            f"{MACS}, there {'is' if len(front) == 1 else 'are'} {len(front)} (of {len(points)} "
-            "complete and feasible); search on: nas resume "
-            f"{name} --trials N"
-        )
+    front = _front(study, where)
     base = min(front, key=lambda p: p.loss) if trial is None else _point(store, name, trial)
     rules = Rules.fit(study.setup, front, base)
-    budgets = _budgets(macs, ratios, base)
+    budgets = [*macs, *(ratio * base.macs for ratio in ratios)]
     rows = []
     for budget in budgets:
         rows.append(scaled(study.setup, base, rules, budget, where))
         report(len(rows), len(budgets))
     return _offered(study, Scaling(name, base, front, rules, tuple(rows), study.setup.spec))
+
+
+def _refuse_python(store: Store, name: str, where: str) -> None:
+    if store.spec(name)["space"]["name"] == PYTHON_SPACE:
+        raise ScalingError(
+            f"{where}: its space was made in Python, and offers the choices that it has; expected "
+            "a [space] with options depth and width"
+        )
+
+
+def _front(study: Opened, where: str) -> tuple[Point, ...]:
+    """The points that rules are fitted to, if they are enough."""
+    metric, direction = _metric(study.setup, where)
+    name = study.setup.spec.study.name
+    points = points_of(study.store.fronts(name), metric, direction)
+    front = frontier(points)
+    if len(front) < NEEDED:
+        raise ScalingError(
+            f"{where}: a rule needs {NEEDED} or more trials that no other beats in {metric} and "
+            f"{MACS}, there {'is' if len(front) == 1 else 'are'} {len(front)} (of {len(points)} "
+            f"complete and feasible); search on: nas resume {name} --trials N"
+        )
+    return front
 
 
 def _refuse_space(setup: Setup, where: str) -> None:
@@ -134,14 +145,14 @@ def _point(store: Store, name: str, number: int) -> Point:
     return Point(number, trial.metrics[MACS], 0.0, trial.architecture)
 
 
-def _budgets(macs: Sequence[float], ratios: Sequence[float], base: Point) -> list[float]:
-    budgets = [*macs, *(ratio * base.macs for ratio in ratios)]
+def _check_budgets(budgets: Sequence[float], where: str) -> None:
     if not budgets:
-        raise ScalingError("no budget is given; expected macs, as 5e6, or ratios, as 0.25")
-    for given in (*macs, *ratios):
+        raise ScalingError(
+            f"{where}: no budget is given; expected macs, as 5e6, or a ratio, as 0.25"
+        )
+    for given in budgets:
         if not 0 < given < float("inf"):
-            raise ScalingError(f"expected a budget > 0, got {given:g}")
-    return budgets
+            raise ScalingError(f"{where}: expected a budget > 0, got {given:g}")
 
 
 def scaled(setup: Setup, base: Point, rules: Rules, budget: float, where: str) -> Scaled:

@@ -9,8 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from nas.strategies._features import Counts
 from nas.strategies._process import Floats, Ints, Process, Sample, learn_weights
+from search_spaces.features import Counts
 
 MEMBERS = 3
 

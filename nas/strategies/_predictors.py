@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from nas.strategies._base import Finished, Problem
 from nas.strategies._ensemble import Ensemble
-from nas.strategies._features import Counts, features_of
 from nas.strategies._process import MOST_LEARNED_FROM, Sample
 from nas.strategies._ranking import measured, preferences, usable
 from search_spaces import Architecture
+from search_spaces.features import Counts, features_of
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]

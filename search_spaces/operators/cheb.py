@@ -19,6 +19,8 @@ from torch_geometric.nn import ChebConv
 
 from search_spaces.decision import Choice
 
+# The map of what neighbors send, which operators may share in a supernet.
+TRANSFORM = "lins.1.weight"
 CHOICES: Mapping[str, tuple[Choice, ...]] = {"hops": (2, 4, 8)}
 
 

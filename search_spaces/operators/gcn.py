@@ -12,6 +12,9 @@ features away, and graphs whose neighbors differ (heterophily) suit it badly.
 from torch import nn
 from torch_geometric.nn import GCNConv
 
+# The map of what neighbors send, which operators may share in a supernet.
+TRANSFORM = "lin.weight"
+
 
 def build(in_features: int, out_features: int) -> nn.Module:
     """[N, in_features], [2, E] -> [N, out_features]."""

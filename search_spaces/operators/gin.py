@@ -12,6 +12,9 @@ the layer's own normalization.
 from torch import nn
 from torch_geometric.nn import GINConv
 
+# The map of what neighbors send, which operators may share in a supernet.
+TRANSFORM = "nn.0.weight"
+
 
 def build(in_features: int, out_features: int) -> nn.Module:
     """[N, in_features], [2, E] -> [N, out_features]."""

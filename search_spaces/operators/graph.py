@@ -17,6 +17,8 @@ from torch_geometric.nn import GraphConv
 
 from search_spaces.decision import Choice
 
+# The map of what neighbors send, which operators may share in a supernet.
+TRANSFORM = "lin_rel.weight"
 CHOICES: Mapping[str, tuple[Choice, ...]] = {"aggregation": ("mean", "max", "sum")}
 
 

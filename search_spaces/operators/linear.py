@@ -7,6 +7,9 @@ Limits: no propagation. It tells whether the graph helps at all.
 
 from torch import Tensor, nn
 
+# The map of what neighbors send, which operators may share in a supernet.
+TRANSFORM = "linear.weight"
+
 
 class NodewiseLinear(nn.Module):
     """A linear map with the signature of an operator."""

@@ -18,6 +18,8 @@ from torch_geometric.nn import SAGEConv
 
 from search_spaces.decision import Choice
 
+# The map of what neighbors send, which operators may share in a supernet.
+TRANSFORM = "lin_l.weight"
 CHOICES: Mapping[str, tuple[Choice, ...]] = {"aggregation": ("mean", "max", "sum")}
 
 

@@ -17,6 +17,8 @@ from torch_geometric.nn import SGConv
 
 from search_spaces.decision import Choice
 
+# The map of what neighbors send, which operators may share in a supernet.
+TRANSFORM = "lin.weight"
 CHOICES: Mapping[str, tuple[Choice, ...]] = {"hops": (2, 4, 8)}
 
 

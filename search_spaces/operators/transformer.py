@@ -19,6 +19,8 @@ from torch_geometric.nn import TransformerConv
 from search_spaces.decision import Choice
 from search_spaces.operators._heads import width_per_head
 
+# The map of what neighbors send, which operators may share in a supernet.
+TRANSFORM = "lin_value.weight"
 CHOICES: Mapping[str, tuple[Choice, ...]] = {"heads": (1, 2, 4, 8)}
 
 

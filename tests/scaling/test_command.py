@@ -98,7 +98,7 @@ def test_what_is_written_is_trained(storage: str, tmp_path: Path) -> None:
 
 
 def test_budgets_that_are_none(storage: str) -> None:
-    assert "no budget is given; expected nas scale surface --macs 5e6" in refused(storage)
+    assert "no budget is given; expected macs, as 5e6, or a ratio, as 0.25" in refused(storage)
     assert 'error: --macs: expected a number > 0, got "many"' in refused(storage, "--macs", "many")
     assert 'error: --ratio: expected a number > 0, got "-1"' in refused(
         storage, "--ratio", "0.1,-1"

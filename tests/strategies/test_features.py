@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from nas.strategies._features import Features, decision_parts, graph_parts
 from nas.strategies._process import Process, Sample, Weights, _Likelihood, learn_weights
 from search_spaces import SearchSpace
+from search_spaces.features import Features, decision_parts, graph_parts
 from search_spaces.graph import ArchitectureGraph
 
 

@@ -222,7 +222,7 @@ def test_of_a_table_is_looked_up_once(tmp_path: Path) -> None:
 def sizes_of_batches(failing: int | None = None) -> Iterator[list[int]]:
     """The numbers of jobs that the evaluator is called with; the job of one seed may fail."""
     sizes: list[int] = []
-    evaluate = training._Training.evaluate
+    evaluate = training.Training.evaluate
 
     def counted(self: Any, jobs: Sequence[Job]) -> list[Evaluation]:
         sizes.append(len(jobs))
@@ -233,7 +233,7 @@ def sizes_of_batches(failing: int | None = None) -> Iterator[list[int]]:
         ]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training._Training, "evaluate", counted)
+        patch.setattr(training.Training, "evaluate", counted)
         yield sizes
 
 

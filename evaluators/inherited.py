@@ -1,0 +1,205 @@
+"""Evaluates each candidate by its slice of a supernet, in milliseconds; the supernet is prepared.
+
+Nothing is trained but the supernet, once, before the first trial (`nas prepared NAME`), unless
+`fine_tune_epochs` says so. Two estimates of what a candidate would reach alone:
+
+- `val_accuracy` and the other metrics of its slice, batch normalization recalibrated on training
+  data. With `fine_tune_epochs`, of its best epoch of as many, begun with the slice.
+- `val_accuracy_foreseen` (or of the dataset's metric): what a regression expects of it that has
+  seen many slices (see `evaluators.foreseeing`). It ranks better, as a slice is a noisy witness.
+
+How well either ranks on a dataset, `nas supernet rank` measures. `nas confirm` trains the chosen
+alone (`alone_epochs`, `alone_lr`), and that is what counts; so does `nas export`.
+
+Limits: spaces that are elastic (`gnn` without `skip`, recipe decisions and extensions).
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt, Le, Lt
+from torch import Tensor, nn
+
+from evaluators import metrics, preparing, stopping
+from evaluators._batches import batches_of
+from evaluators._faults import CandidateError, memory_fault
+from evaluators._paths import Means
+from evaluators._recipe import Recipe
+from evaluators.artifacts import ArtifactError
+from evaluators.foreseeing import FEWEST, Foresight
+from evaluators.preparation import Preparation
+from evaluators.preparations.supernet import Rule, under
+from evaluators.slicing import Subnets
+from evaluators.training import Training
+from evaluators.values import Artifact, Evaluation, Evaluator, Failure, Job
+from search_spaces import SearchSpace, Task
+from search_spaces.plugins import Plugin
+from search_spaces.supernet import Supernet
+
+_SLICE = ("val_accuracy", "val_macro_f1", "val_roc_auc", "val_loss")
+
+
+def build(
+    task: Task,
+    *,
+    epochs: Annotated[int, Ge(1)] = 100,
+    steps: Annotated[int, Ge(1)] = 10,
+    subnets: Annotated[int, Ge(2), Le(64)] = 4,
+    rule: Rule = "fair",
+    distill: Annotated[float, Ge(0), Le(1)] = 0.5,
+    share_transforms: bool = True,
+    lr: Annotated[float, Gt(0)] = 0.02,
+    weight_decay: Annotated[float, Ge(0)] = 5e-4,
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.5,
+    batch_size: Annotated[int, Ge(1)] = 128,
+    samples: Annotated[int, Ge(FEWEST)] = 400,
+    fine_tune_epochs: Annotated[int, Ge(0)] = 0,
+    alone_epochs: Annotated[int, Ge(1)] = 200,
+    alone_lr: Annotated[float, Gt(0)] = 0.01,
+) -> Evaluator:
+    """The evaluator for a task.
+
+    Args:
+        task: what the networks fit.
+        epochs, steps, subnets, rule, distill, share_transforms: of the supernet's training, see the
+            preparation `supernet`.
+        lr, weight_decay, dropout, batch_size: of that, and all but the first of fine-tuning.
+        samples: slices that the foreseen metric is learned from.
+        fine_tune_epochs: how many epochs a slice is trained alone before it counts.
+        alone_epochs, alone_lr: how `nas confirm` trains a candidate, from new weights.
+    """
+    options = {
+        "epochs": epochs,
+        "steps": steps,
+        "subnets": subnets,
+        "rule": rule,
+        "distill": distill,
+        "share_transforms": share_transforms,
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "dropout": dropout,
+        "batch_size": batch_size,
+        "samples": samples,
+    }
+    each = subnets if task.is_graph_task else steps * subnets
+    preparation = Preparation(Plugin("supernet", options), epochs, float(epochs * each))
+    alone = {"lr": alone_lr, "weight_decay": weight_decay, "dropout": dropout}
+    alone_plugin = Plugin("training", {"epochs": alone_epochs, "batch_size": batch_size, **alone})
+    recipe = Recipe(alone_lr, weight_decay, dropout, "adam", None, batch_size)
+    tuned = _FineTuned(task.metric, fine_tune_epochs, recipe, 1, 0, Means(device="cpu"))
+    return Inherited(task, preparation, alone_plugin, tuned if fine_tune_epochs else None)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A supernet that was trained, with what was learned from its slices."""
+
+    subnets: Subnets
+    weights: Mapping[str, Tensor]
+    foresight: Foresight
+
+
+@lru_cache(maxsize=2)
+def trained(
+    artifact: Artifact, dataset: Artifact, space: SearchSpace, share_transforms: bool
+) -> Trained:
+    """What a preparation `supernet` has left, to be sliced.
+
+    Raises:
+        ArtifactError: it is missing, damaged, not done, or of another space or dataset.
+    """
+    batches = batches_of(dataset)
+    preparing.check_origin(artifact, space, batches.dataset)
+    state = preparing.weights(artifact)
+    samples = under("samples", state)
+    if not samples:
+        raise ArtifactError(f"the supernet {artifact.sha256[:12]} is not trained to its end")
+    architectures = [space.decode(row) for row in samples["architectures"].tolist()]
+    supernet = Supernet(space, batches.dataset.task, share_transforms=share_transforms)
+    foresight = Foresight(space, architectures, samples["values"].tolist())
+    return Trained(Subnets(supernet, batches), under("weights", state), foresight)
+
+
+class Inherited:
+    """The evaluator.
+
+    Attributes:
+        preparation: of the supernet.
+        alone: what trains a candidate for real.
+    """
+
+    def __init__(
+        self, task: Task, preparation: Preparation, alone: Plugin, tuned: "_FineTuned | None"
+    ) -> None:
+        self.preparation, self.alone, self._tuned = preparation, alone, tuned
+        self.epochs = tuned.epochs if tuned is not None else 1
+        # A recalibrated slice costs about a pass.
+        self.passes = self.epochs
+        self.foreseen = f"val_{task.metric}_foreseen"
+        own = tuned.metrics if tuned is not None else _SLICE
+        self.metrics = (*own, self.foreseen)
+        self._share = bool(preparation.plugin.options["share_transforms"])
+        if tuned is not None:
+            tuned.share_transforms = self._share
+
+    def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
+        with torch.random.fork_rng(devices=[]):
+            found = self._tuned.evaluate(jobs) if self._tuned else [self._slice(j) for j in jobs]
+            measured = [i for i, evaluation in enumerate(found) if evaluation.metrics]
+            if measured:
+                net = self._trained(jobs[0])
+                expected = net.foresight([jobs[i].architecture for i in measured])
+                for i, value in zip(measured, expected.tolist(), strict=True):
+                    known = {**found[i].metrics, self.foreseen: value}
+                    found[i] = replace(found[i], metrics=known)
+            return found
+
+    def _trained(self, job: Job) -> Trained:
+        return of_job(job, share_transforms=self._share)
+
+    def _slice(self, job: Job) -> Evaluation:
+        if stopping.requested():
+            return Evaluation(0, early="stopped")
+        began = time.perf_counter()
+        try:
+            with memory_fault("evaluating the slice"):
+                net = self._trained(job)
+                dataset = net.subnets.batches.dataset
+                units = (dataset.val & (dataset.y >= 0)).nonzero()[:, 0]
+                logits = net.subnets.evaluated(net.weights, job.architecture, units)
+        except CandidateError as error:
+            return Evaluation(0, seconds=time.perf_counter() - began, failure=error.failure)
+        values = metrics.all_metrics(logits, dataset.y[units])
+        seconds, loss = time.perf_counter() - began, values["loss"]
+        if not math.isfinite(loss):
+            fault = Failure("divergence", f"the validation loss of the slice is {loss}, not finite")
+            return Evaluation(0, seconds=seconds, failure=fault)
+        return Evaluation(1, {f"val_{name}": v for name, v in values.items()}, seconds)
+
+
+class _FineTuned(Training):
+    """Trains slices for a few epochs, each alone, as any network is trained."""
+
+    share_transforms = True
+
+    def begin(self, network: nn.Module, job: Job, index: int) -> None:  # noqa: ARG002 - one run
+        """Give a network its slice."""
+        net = of_job(job, share_transforms=self.share_transforms)
+        own = net.subnets.network(net.weights, job.architecture)
+        network.load_state_dict(own.state_dict())
+
+
+def of_job(job: Job, *, share_transforms: bool) -> Trained:
+    """The supernet of a job.
+
+    Raises:
+        ArtifactError: it has none, or `trained` says why.
+    """
+    if job.prepared is None or job.dataset is None:
+        raise ArtifactError(f"{job.label}: nothing was prepared for it, so there is no supernet")
+    return trained(job.prepared, job.dataset, job.space, share_transforms)

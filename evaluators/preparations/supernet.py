@@ -1,0 +1,267 @@
+"""Trains one network with shared weights for all architectures of an elastic space.
+
+A step draws several architectures, runs the slice of each on the training units, and moves the
+shared weights once, by the sum of their gradients. By `rule`:
+
+- `fair`: all are dealt alike, every choice of a decision as often as any other.
+- `sandwich`: one largest, one smallest, the others dealt. The largest learns the labels; the others
+  the largest's predictions of the training units, by the weight `distill`, and the labels, by the
+  rest (Jiahui Yu et al.: BigNAS: Scaling Up Neural Architecture Search with Big Single-Stage
+  Models, 2020).
+- `shrinking`: first the largest alone; then depth opens, then width, with channels sorted by their
+  importance, then all else, and the largest as it was when depth opened is distilled (Han Cai et
+  al.: Once-for-All: Train One Network and Specialize it for Efficient Deployment, 2020).
+
+The learning rate falls by a cosine to a twentieth of `lr`. At the end `samples` slices are
+evaluated: what learns accuracy from architectures learns it from them (`evaluators.foreseeing`).
+
+Limits: float32, on the CPU; the memory is that of the widest weights, four times.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge, Gt, Le, Lt
+from torch import Tensor
+
+from evaluators import metrics
+from evaluators._batches import Batch, Batches
+from evaluators.preparations._sampling import (
+    Decks,
+    anything,
+    largest,
+    largest_architecture,
+    opened,
+    smallest,
+    smallest_architecture,
+)
+from evaluators.slicing import Subnets
+from search_spaces import Architecture, SearchSpace
+from search_spaces.sorting import sort
+from search_spaces.supernet import Supernet
+
+Rule: TypeAlias = Literal["fair", "sandwich", "shrinking"]
+# When what opens, where shrinking; all other scales with the last.
+_STAGES: Mapping[str, int] = {"depth": 1, "width": 2}
+_LAST_STAGE = 3
+_FLOOR = 0.05
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+def prepare(
+    space: SearchSpace,
+    batches: Batches,
+    seed: int,
+    *,
+    epochs: Annotated[int, Ge(1)] = 100,
+    steps: Annotated[int, Ge(1)] = 10,
+    subnets: Annotated[int, Ge(2), Le(64)] = 4,
+    rule: Rule = "sandwich",
+    distill: Annotated[float, Ge(0), Le(1)] = 0.5,
+    share_transforms: bool = True,
+    lr: Annotated[float, Gt(0)] = 0.02,
+    weight_decay: Annotated[float, Ge(0)] = 5e-4,
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.5,
+    batch_size: Annotated[int, Ge(1)] = 128,
+    samples: Annotated[int, Ge(0)] = 400,
+) -> "Training":
+    """Make it.
+
+    Args:
+        space: elastic.
+        batches: of the dataset.
+        seed: of the study.
+        epochs: over which the learning rate falls.
+        steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
+        subnets: architectures a step.
+        rule: which of them.
+        distill: how much the others learn of the largest, and not of the labels.
+        share_transforms: whether the operators of a layer share the map of what neighbors send.
+        lr, weight_decay, dropout: of Adam, and of the slices.
+        batch_size: graphs a step.
+        samples: slices evaluated at the end.
+
+    Raises:
+        SpaceError: the space is not elastic.
+    """
+    supernet = Supernet(space, batches.dataset.task, share_transforms=share_transforms)
+    return Training(
+        Subnets(supernet, batches, dropout),
+        seed,
+        _Recipe(epochs, steps, subnets, rule, distill, lr, weight_decay, batch_size, samples),
+    )
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """The options of `prepare` of these names."""
+
+    epochs: int
+    steps: int
+    subnets: int
+    rule: Rule
+    distill: float
+    lr: float
+    weight_decay: float
+    batch_size: int
+    samples: int
+
+
+class Training:
+    """A supernet in training."""
+
+    def __init__(self, subnets: Subnets, seed: int, recipe: _Recipe) -> None:
+        self._subnets, self._seed, self._recipe = subnets, seed, recipe
+        dataset = subnets.batches.dataset
+        known = dataset.y >= 0
+        self._train = (dataset.train & known).nonzero()[:, 0]
+        self._val = (dataset.val & known).nonzero()[:, 0]
+        self._samples: dict[str, Tensor] = {}
+        self._teacher: dict[str, Tensor] = {}
+        self._hold(subnets.supernet.initial())
+
+    def _hold(self, weights: Mapping[str, Tensor]) -> None:
+        """Train these weights from here on, with an optimizer that has not begun."""
+        self.weights = {name: tensor.requires_grad_() for name, tensor in weights.items()}
+        lr, decay = self._recipe.lr, self._recipe.weight_decay
+        parameters = list(self.weights.values())
+        self._optimizer = torch.optim.Adam(parameters, lr=lr, weight_decay=decay, fused=True)
+
+    def epoch(self, number: int) -> dict[str, float]:
+        rng = np.random.default_rng([self._seed, number])
+        self._begin_stage(number)
+        decks = Decks(self._subnets.supernet.space, rng)
+        losses = [
+            self._step(batch, self._drawn(number, decks), number, i)
+            for i, batch in enumerate(self._batches(rng))
+        ]
+        if number == self._recipe.epochs:
+            self._sample(np.random.default_rng([self._seed, number, 1]))
+        return {"train_loss": math.fsum(losses) / len(losses), **self._validated()}
+
+    def distribution(self) -> dict[str, list[float]]:
+        """Nothing is learned of the decisions."""
+        return {}
+
+    def _batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        cut = self._subnets.batches
+        if not cut.by_graph:
+            for _ in range(self._recipe.steps):
+                yield cut.of(self._train)
+            return
+        shuffled = self._train[torch.from_numpy(rng.permutation(self._train.numel()))]
+        for units in shuffled.tensor_split(-(-shuffled.numel() // self._recipe.batch_size)):
+            yield cut.of(units)
+
+    def _drawn(self, number: int, decks: Decks) -> list[Architecture]:
+        """Of a step; the first is the largest, where others learn from it."""
+        count, rule = self._recipe.subnets, self._recipe.rule
+        if rule == "fair":
+            return [decks.deal(anything) for _ in range(count)]
+        if rule == "sandwich":
+            between = [decks.deal(anything) for _ in range(count - 2)]
+            return [decks.deal(largest), *between, decks.deal(smallest)]
+        return [decks.deal(opened(_STAGES, self._stage(number))) for _ in range(count)]
+
+    def _stage(self, number: int) -> int:
+        """Of progressive shrinking, in equal parts of the epochs."""
+        return min(_LAST_STAGE, (number - 1) * (_LAST_STAGE + 1) // self._recipe.epochs)
+
+    def _begin_stage(self, number: int) -> None:
+        stage = self._stage(number)
+        if self._recipe.rule != "shrinking" or number == 1 or stage == self._stage(number - 1):
+            return
+        if stage == _STAGES["depth"]:
+            self._teacher = {name: w.detach().clone() for name, w in self.weights.items()}
+        if stage == _STAGES["width"]:
+            self._hold(sort(self._subnets.supernet, self.weights))
+
+    def _step(
+        self, batch: Batch, architectures: list[Architecture], number: int, step: int
+    ) -> float:
+        """One step; the mean loss of its slices."""
+        self._optimizer.param_groups[0]["lr"] = self._lr(number, step)
+        self._optimizer.zero_grad(set_to_none=True)
+        total, taught = 0.0, self._taught(batch, architectures)
+        for i, architecture in enumerate(architectures):
+            seed = (self._seed, number, step, i)
+            logits = self._subnets.trained(self.weights, architecture, batch, seed)
+            loss = self._loss(logits, batch.y, taught)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+            if i == 0 and self._recipe.rule == "sandwich":
+                taught = logits.detach().softmax(-1)
+        if math.isfinite(total):
+            self._optimizer.step()
+        return total / len(architectures)
+
+    def _taught(self, batch: Batch, architectures: list[Architecture]) -> Tensor | None:
+        """What slices learn from the start of a step: predictions [rows, C] of the teacher."""
+        if not self._teacher:
+            return None
+        supernet = self._subnets.supernet
+        space, of = supernet.space, architectures[0].choices
+        like = space.fill(lambda d: of[d.name] if d.name in of and not d.ordered else d.choices[-1])
+        with torch.no_grad():
+            return self._subnets.trained(self._teacher, like, batch, None).softmax(-1)
+
+    def _loss(self, logits: Tensor, y: Tensor, taught: Tensor | None) -> Tensor:
+        weight = self._subnets.batches.dataset.class_weights
+        of_labels = F.cross_entropy(logits, y, weight)
+        share = self._recipe.distill
+        if taught is None or not share:
+            return of_labels
+        return share * F.cross_entropy(logits, taught) + (1 - share) * of_labels
+
+    def _lr(self, number: int, step: int) -> float:
+        done = min(1.0, (number - 1 + step / self._recipe.steps) / self._recipe.epochs)
+        return self._recipe.lr * (_FLOOR + (1 - _FLOOR) * (1 + math.cos(math.pi * done)) / 2)
+
+    def _validated(self) -> dict[str, float]:
+        """The metric of the largest and of the smallest, on the validation units."""
+        space, metric = self._subnets.supernet.space, self._subnets.batches.dataset.metric
+        ends = {
+            "largest": largest_architecture(space),
+            "smallest": smallest_architecture(space),
+        }
+        return {f"val_{metric}_{name}": self._value(a) for name, a in ends.items()}
+
+    def _value(self, architecture: Architecture) -> float:
+        batches = self._subnets.batches
+        logits = self._subnets.evaluated(self.weights, architecture, self._val)
+        return metrics.selecting(batches.dataset.metric, logits, batches.dataset.y[self._val])
+
+    def _sample(self, rng: np.random.Generator) -> None:
+        space = self._subnets.supernet.space
+        drawn = [space.sample(rng) for _ in range(self._recipe.samples)]
+        if drawn:
+            self._samples = {
+                "architectures": torch.tensor([space.encode(a) for a in drawn]),
+                "values": torch.tensor([self._value(a) for a in drawn], dtype=torch.float64),
+            }
+
+    def state_dict(self) -> dict[str, Tensor]:
+        state = {f"weights/{name}": tensor.detach() for name, tensor in self.weights.items()}
+        for name, tensor in self.weights.items():
+            moments = self._optimizer.state.get(tensor, {})
+            state |= {f"adam/{key}/{name}": moments[key] for key in _MOMENTS if key in moments}
+        state |= {f"teacher/{name}": tensor for name, tensor in self._teacher.items()}
+        return state | {f"samples/{name}": tensor for name, tensor in self._samples.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self._hold({name: tensor.clone() for name, tensor in under("weights", state).items()})
+        for key in _MOMENTS:
+            for name, tensor in under(f"adam/{key}", state).items():
+                self._optimizer.state[self.weights[name]][key] = tensor.clone()
+        self._teacher, self._samples = under("teacher", state), under("samples", state)
+
+
+def under(group: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a group of what a supernet's training has left, by their names in it."""
+    start = f"{group}/"
+    return {n.removeprefix(start): tensor for n, tensor in state.items() if n.startswith(start)}

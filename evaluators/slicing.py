@@ -1,0 +1,184 @@
+"""Runs slices of a supernet: on the engine where it reads their networks, else as modules.
+
+For training no network is built with weights: it is made on torch's meta device, once for what it
+calls, and computes with slices of the shared weights, which gradients flow back to.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, fx, nn
+from torch.func import functional_call
+from torch_geometric.nn import MessagePassing
+
+from evaluators import metrics
+from evaluators._batches import Batch, Batches
+from evaluators._dropout import set_dropout
+from evaluators._faults import network_fault
+from evaluators._normalization import recalibrate
+from evaluators.engine.dropout import Draws
+from evaluators.engine.kernels._base import Pass, kernel_of, kernels
+from evaluators.engine.program import Compiled, Program
+from evaluators.engine.reading import read_calls
+from evaluators.engine.stack import Slices
+from evaluators.engine.tracing import UnreadableError, traced
+from evaluators.engine.values import Input
+from search_spaces import Architecture
+from search_spaces.supernet import Supernet, Weights
+
+# Networks that are kept: those of a population come back, those of a sampler hardly ever.
+_KEPT = 1024
+_GRAPHS_AT_A_TIME = 512
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """A network without values, and how the engine computes it; None where it does not."""
+
+    network: nn.Module
+    program: Program | None
+
+
+class Subnets:
+    """The networks of a supernet on one dataset.
+
+    Args:
+        supernet: whose slices they are.
+        batches: of the dataset.
+        dropout: the probability, in training.
+    """
+
+    def __init__(self, supernet: Supernet, batches: Batches, dropout: float = 0.0) -> None:
+        kernels()
+        self.supernet, self.batches, self.dropout = supernet, batches, dropout
+        self._made = lru_cache(maxsize=_KEPT)(self._make)
+        self._calls: dict[object, fx.Graph] = {}
+
+    def trained(
+        self,
+        weights: Weights,
+        architecture: Architecture,
+        batch: Batch,
+        seed: tuple[int, ...] | None,
+    ) -> Tensor:
+        """The logits [rows, C] of a batch in training; gradients flow back to the weights.
+
+        Args:
+            seed: of what is dropped; None for nothing.
+        """
+        made = self._made(architecture)
+        if made.program is not None:
+            return self._computed(weights, architecture, made, batch, seed)
+        return self._called(weights, architecture, made, batch, seed)
+
+    def evaluated(self, weights: Weights, architecture: Architecture, units: Tensor) -> Tensor:
+        """The logits [U, C] of units, nothing dropped, batch normalization recalibrated."""
+        made = self._made(architecture)
+        with torch.no_grad():
+            if made.program is not None:
+                batch = self.batches.of(units)
+                return self._computed(weights, architecture, made, batch, None)
+            network = self.network(weights, architecture)
+            batches = self.batches.split(units, _GRAPHS_AT_A_TIME)
+            with network_fault("evaluating the network"):
+                return torch.cat([metrics.predict(network, batch) for batch in batches])
+
+    def network(self, weights: Weights, architecture: Architecture) -> nn.Module:
+        """A network of its own with a copy of its slices, recalibrated, in evaluation mode."""
+        network = self.supernet.extract(weights, architecture)
+        train = self.batches.dataset.train.nonzero()[:, 0]
+        with network_fault("recalibrating the network"):
+            recalibrate(network, self.batches.split(train, _GRAPHS_AT_A_TIME))
+        return network
+
+    def _make(self, architecture: Architecture) -> _Made:
+        space, dataset = self.supernet.space, self.batches.dataset
+        with torch.device("meta"):
+            network = space.network(architecture, self.supernet.task)
+        if self.batches.by_graph:
+            set_dropout(network, self.dropout, None)
+            return _Made(network, None)
+        try:
+            graph = self._traced(architecture, network)
+            program = read_calls(network, dataset.x.size(1), graph)
+        except UnreadableError:
+            program = None
+        if program is None or program.stock:
+            set_dropout(network, self.dropout, self.batches.sparse_features)
+            return _Made(network, None)
+        return _Made(network, program)
+
+    def _traced(self, architecture: Architecture, network: nn.Module) -> fx.Graph:
+        """What a network calls, which is the same for all that are put together alike."""
+        around = [(n, c) for n, c in architecture.structure.items() if not n.startswith("layer")]
+        inner = [
+            (path, type(module))
+            for path, module in network.named_modules()
+            if kernel_of(module) is None and not isinstance(module, MessagePassing)
+        ]
+        key = (*((n, c) for n, c in around if not n.endswith("width")), *inner)
+        if key not in self._calls:
+            self._calls[key] = traced(network)
+        return self._calls[key]
+
+    def _computed(
+        self,
+        weights: Weights,
+        architecture: Architecture,
+        made: _Made,
+        batch: Batch,
+        seed: tuple[int, ...] | None,
+    ) -> Tensor:
+        """By the engine. Rows that a batch normalization mixes are normalized by themselves."""
+        program = made.program
+        if program is None or batch.rows is None:
+            raise ValueError("the engine computes nodes of networks that it has read")
+        graph = self.batches.graph(torch.float32, _CPU)
+        state = self._state(weights, architecture, made.network)
+        compiled = Compiled([program], Slices([made.network], graph.dtype, _CPU, [state]))
+        is_training = seed is not None or program.mixes_rows
+        view = graph.view(batch.rows, program, training=is_training)
+        at = Pass(view.field, 1, self._draws(seed) if is_training else None)
+        logits = compiled(at, Input(view.features, view.field.rows(program.hops)))
+        return view.field.of_units(logits)[0]
+
+    def _draws(self, seed: tuple[int, ...] | None) -> Draws:
+        p = 0.0 if seed is None else self.dropout
+        stream = seed or (0,)
+        return Draws([stream], [0], [p], share_input=False, dtype=torch.float32, device=_CPU)
+
+    def _called(
+        self,
+        weights: Weights,
+        architecture: Architecture,
+        made: _Made,
+        batch: Batch,
+        seed: tuple[int, ...] | None,
+    ) -> Tensor:
+        """By the modules themselves."""
+        network, state = made.network, self._state(weights, architecture, made.network)
+        network.train()
+        if seed is None:
+            for module in network.modules():
+                if isinstance(module, nn.Dropout):
+                    module.eval()
+        else:
+            torch.manual_seed(hash(seed) % 2**63)
+        with network_fault("training the network"):
+            logits: Tensor = functional_call(network, state, batch.inputs)
+        return batch.select(logits)
+
+    def _state(
+        self, weights: Weights, architecture: Architecture, network: nn.Module
+    ) -> dict[str, Tensor]:
+        """Slices, and buffers as new: of statistics, which are of no use here, or constants."""
+        own = self.supernet.weights(weights, architecture)
+        buffers = dict(network.named_buffers())
+        return own | {name: _as_new(name, buffer) for name, buffer in buffers.items()}
+
+
+def _as_new(name: str, buffer: Tensor) -> Tensor:
+    make = torch.ones if name.endswith("running_var") else torch.zeros
+    return make(buffer.shape, dtype=buffer.dtype)

@@ -1,0 +1,86 @@
+"""Sorts the channels of a supernet, so that the leading ones are those that matter most.
+
+The importance of a channel is the sum of the absolute weights of all that read it (Han Cai et al.,
+Once-for-All, 2020). Channels move within their group, so heads keep theirs; the networks of full
+width compute what they did before. Where outputs of layers are added or compared channel by channel
+(residual, jumping knowledge by the maximum), all of them move alike.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from search_spaces.elastic import Channels
+from search_spaces.supernet import Supernet, Weights
+
+
+@dataclass(frozen=True)
+class Side:
+    """One dimension of one of the supernet's tensors, and whose channels it has."""
+
+    tensor: str
+    dim: int
+    channels: Channels
+    reads: bool
+
+
+def sort(supernet: Supernet, weights: Weights) -> dict[str, Tensor]:
+    """The same weights with channels in another order."""
+    sides = tuple(_sides(supernet))
+    orders = _orders(supernet, sides, weights)
+    found = {name: tensor.detach().clone() for name, tensor in weights.items()}
+    for side in sides:
+        if side.channels.source in orders:
+            order = orders[side.channels.source]
+            found[side.tensor] = found[side.tensor].index_select(side.dim, order)
+    return found
+
+
+def _sides(supernet: Supernet) -> Iterator[Side]:
+    """Of each tensor and dimension once."""
+    seen = set()
+    for place in supernet.every_place():
+        for block, axes in supernet.blocks(place):
+            for dim, (channels, reads) in enumerate(axes):
+                if channels is not None and (block, dim) not in seen:
+                    seen.add((block, dim))
+                    yield Side(block, dim, channels, reads)
+
+
+def _orders(supernet: Supernet, sides: tuple[Side, ...], weights: Weights) -> Mapping[str, Tensor]:
+    """For each source that is sliced, its channels, those that matter most first in their group."""
+    importance: dict[str, Tensor] = {}
+    groups: dict[str, int] = {}
+    for side in sides:
+        source = side.channels.source
+        if side.channels.sliced:
+            groups[source] = side.channels.groups
+            importance.setdefault(source, torch.zeros(side.channels.widest))
+            if side.reads:
+                tensor = weights[side.tensor].detach().abs().movedim(side.dim, 0)
+                importance[source] += tensor.flatten(1).sum(1)
+    together = _together(supernet, importance)
+    joint: dict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
+    for source, sums in importance.items():
+        joint[together[source]] = joint[together[source]] + sums
+    return {source: _order(joint[together[source]], groups[source]) for source in importance}
+
+
+def _together(supernet: Supernet, sources: Mapping[str, Tensor]) -> dict[str, str]:
+    """Which sources have one order, by the name of it."""
+    decisions = supernet.space.by_name
+    aligned = any(
+        wanted in decisions[name].choices
+        for name, wanted in (("connectivity", "residual"), ("jk.mode", "max"))
+        if name in decisions
+    )
+    return {s: "layers" if aligned and s != "post" else s for s in sources}
+
+
+def _order(importance: Tensor, groups: int) -> Tensor:
+    each = importance.numel() // groups
+    order = torch.sort(importance.view(groups, each), dim=1, descending=True, stable=True).indices
+    return (order + torch.arange(groups)[:, None] * each).flatten()

@@ -1,0 +1,304 @@
+"""One set of weights for all architectures of a space: the widest tensors, and slices of them.
+
+Han Cai, Chuang Gan, Tianzhe Wang, Zhekai Zhang, Song Han: Once-for-All: Train One Network and
+Specialize it for Efficient Deployment (2020), for graph networks. Elastic are
+
+- depth: the first layers;
+- width: the leading channels of every layer. Where layers divide their width among heads, the
+  channels are so many groups as the most heads are, and each group has its leading ones: so every
+  head narrows, for any number of heads, and channels are the same for operators without heads;
+- the operator: each has weights of its own in each layer, but for what `share_transforms` shares;
+- heads, hops, aggregation: of one operator's weights, where attention vectors are of one number of
+  heads;
+- connectivity, perceptrons, normalization: what a module reads is made of sources (the features,
+  the perceptron, each layer), and it has a block of weights for each that it may read.
+
+A network's tensor is one view of one tensor of the supernet, or, where it reads several sources
+side by side, a view of each.
+"""
+
+import math
+import re
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces import axes, plugins
+from search_spaces.architecture import Architecture
+from search_spaces.decision import Choice, Decision
+from search_spaces.elastic import Channels, Place
+from search_spaces.errors import SpaceError
+from search_spaces.message_passing import SKIP
+from search_spaces.space import SearchSpace
+from search_spaces.task import Task
+
+# {name: tensor}, of all that a supernet shares.
+Weights: TypeAlias = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The leading channels along one dimension: so many of each of the groups."""
+
+    dim: int
+    groups: int
+    each: int
+    channels: Channels
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a network's tensor has of one tensor of the supernet.
+
+    Attributes:
+        name: of the supernet's tensor.
+        shape: of that, with one dimension an axis.
+        cuts: by ascending dimension.
+        shape_read: of the network's tensor, or of its block where it has several.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    cuts: tuple[Cut, ...]
+    shape_read: tuple[int, ...]
+
+    def view(self, weights: Weights) -> Tensor:
+        """A view, with a dimension more for each cut among groups."""
+        tensor = weights[self.name]
+        for cut in reversed(self.cuts):
+            if cut.groups > 1:
+                before, after = tensor.shape[: cut.dim], tensor.shape[cut.dim + 1 :]
+                tensor = tensor.view(*before, cut.groups, -1, *after)
+                tensor = tensor.narrow(cut.dim + 1, 0, cut.each)
+            else:
+                tensor = tensor.narrow(cut.dim, 0, cut.each)
+        return tensor
+
+    def read(self, weights: Weights) -> Tensor:
+        """As the network has it."""
+        return self.view(weights).reshape(self.shape_read)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A network's tensor: blocks side by side along a dimension, mostly one."""
+
+    blocks: tuple[Block, ...]
+    dim: int
+
+    def read(self, weights: Weights) -> Tensor:
+        """As the network has it; a view where it has one block without groups."""
+        if len(self.blocks) == 1:
+            return self.blocks[0].read(weights)
+        return torch.cat([block.read(weights) for block in self.blocks], dim=self.dim)
+
+
+class Supernet:
+    """The slices of a space's networks. It holds no weights: they are values, made by `initial`.
+
+    Args:
+        space: of the architectures.
+        task: what they fit.
+        share_transforms: whether operators that map what neighbors send by one matrix (gcn, gat,
+            sage, graph) share it, in each layer.
+
+    Raises:
+        SpaceError: the space is not elastic; the message names the decision.
+    """
+
+    def __init__(self, space: SearchSpace, task: Task, *, share_transforms: bool = False) -> None:
+        self.space, self.task, self.share_transforms = space, task, share_transforms
+        _check_elastic(space)
+
+    def places(self, architecture: Architecture) -> tuple[Place, ...]:
+        """Where its modules stand.
+
+        Raises:
+            SpaceError: it is none of the space's.
+        """
+        if self.space.elastic is None:
+            raise SpaceError(f'the space "{self.space.name}" is not elastic')
+        return self.space.elastic(self.space, architecture, self.task)
+
+    def slices(self, architecture: Architecture) -> dict[str, Slice]:
+        """Of each parameter of the architecture's network, by its name there."""
+        return {
+            name: piece
+            for place in self.places(architecture)
+            if place.path
+            for name, piece in self._slices(place)
+        }
+
+    def weights(self, weights: Weights, architecture: Architecture) -> dict[str, Tensor]:
+        """The parameters of its network, which gradients flow through."""
+        return {name: own.read(weights) for name, own in self.slices(architecture).items()}
+
+    def extract(self, weights: Weights, architecture: Architecture) -> nn.Module:
+        """A network of its own with a copy of its slices, in evaluation mode.
+
+        What batch normalization keeps is as new: recalibrate it (`evaluators.slicing`).
+        """
+        network = self.space.network(architecture, self.task)
+        with torch.no_grad():
+            for name, parameter in network.named_parameters():
+                parameter.copy_(self.slices(architecture)[name].read(weights))
+        return network.eval()
+
+    def initial(self) -> dict[str, Tensor]:
+        """Untrained weights, by torch's random numbers: what the operators begin with at their
+        widest.
+        """
+        found: dict[str, Tensor] = {}
+        for place in sorted(self.every_place(), key=repr):
+            for read in place.reads or (None,):
+                widest = place.module(read.widest if read else 0, place.writes.widest)
+                for name, parameter in widest.named_parameters():
+                    tensor = _axes(place)[name]
+                    full = self._name(place, name, tensor, read)
+                    if full not in found:
+                        shape = list(axes.flat(parameter.shape, tensor))
+                        found[full] = parameter.detach().reshape(shape).clone()
+        return found
+
+    def every_place(self) -> tuple[Place, ...]:
+        """All that any architecture has, once each, at its widest."""
+        found: dict[tuple[object, ...], Place] = {}
+        for architecture in widest_architectures(self.space):
+            for place in self.places(architecture):
+                key = (place.bank, place.arguments, tuple(read.source for read in place.reads))
+                found.setdefault(key, place)
+        return tuple(found.values())
+
+    def blocks(self, place: Place) -> Iterator[tuple[str, list[tuple[Channels | None, bool]]]]:
+        """Of each of its tensors here, the name, and of each dimension whose channels it has, and
+        whether it reads them.
+        """
+        for name, tensor in _axes(place).items():
+            for read in place.reads or (None,):
+                sides = [
+                    (read, True) if axis.kind == "reads" else (place.writes, False)
+                    for axis in tensor.axes
+                ]
+                kinds = [axis.kind for axis in tensor.axes]
+                owned = [
+                    (None, False) if k == "fixed" else s for k, s in zip(kinds, sides, strict=True)
+                ]
+                yield self._name(place, name, tensor, read), owned
+
+    def _slices(self, place: Place) -> Iterator[tuple[str, Slice]]:
+        for name, tensor in _axes(place).items():
+            reading = [i for i, axis in enumerate(tensor.axes) if axis.kind == "reads"]
+            reads = place.reads if reading else (None,)
+            blocks = tuple(self._block(place, name, tensor, read) for read in reads)
+            before = tensor.axes[: reading[0]] if reading else ()
+            dim = sum(len(axis.sizes) for axis in before)
+            yield f"{place.path}.{name}", Slice(blocks, dim)
+
+    def _block(self, place: Place, name: str, tensor: axes.Tensor, read: Channels | None) -> Block:
+        shape, shape_read, cuts = list[int](), list[int](), list[Cut]()
+        for dim, axis in enumerate(tensor.axes):
+            channels = read if axis.kind == "reads" else place.writes
+            if axis.kind == "fixed" or channels is None:
+                shape += axis.sizes
+                shape_read += axis.sizes
+                continue
+            shape.append(channels.widest)
+            heads = axis.sizes[:-1]
+            shape_read += [*heads, channels.width // math.prod(heads)]
+            if channels.width != channels.widest:
+                groups = channels.groups
+                cuts.append(Cut(dim, groups, channels.width // groups, channels))
+        full = self._name(place, name, tensor, read)
+        return Block(full, tuple(shape), tuple(cuts), tuple(shape_read))
+
+    def _name(self, place: Place, name: str, tensor: axes.Tensor, read: Channels | None) -> str:
+        layer = place.bank.partition(".")[0]
+        if self.share_transforms and name == _transform(place):
+            bank, name = layer, "transform"
+        else:
+            bank = place.bank
+        heads = f"/{tensor.heads}heads" if tensor.heads > 1 else ""
+        has_input = any(axis.kind == "reads" for axis in tensor.axes)
+        source = f"<{read.source}" if read is not None and has_input else ""
+        return f"{bank}.{name}{heads}{source}"
+
+
+def _axes(place: Place) -> Mapping[str, axes.Tensor]:
+    return _axes_of(place.build, place.arguments, place.writes.groups, place.bank)
+
+
+@cache
+def _axes_of(
+    build: Callable[..., nn.Module], arguments: tuple[Hashable, ...], groups: int, bank: str
+) -> Mapping[str, axes.Tensor]:
+    return axes.axes(lambda reads, writes: build(reads, writes, *arguments), groups, bank)
+
+
+def _transform(place: Place) -> str:
+    """The parameter of an operator that maps what neighbors send, "" where it says none."""
+    if not place.path.endswith(".operator"):
+        return ""
+    return str(getattr(plugins.load("operator", str(place.arguments[0])), "TRANSFORM", ""))
+
+
+def widest_architectures(space: SearchSpace) -> Iterator[Architecture]:
+    """As few as have between them everything that any architecture has, at its widest.
+
+    All layers of one are alike. First the layers' operators vary, then what is around them.
+    """
+    for still in (_AROUND, _OPERATORS):
+        open_: list[dict[str, Choice]] = [{}]
+        while open_:
+            yield space.fill(partial(_choose, open_, open_.pop(), still))
+
+
+def _choose(
+    open_: list[dict[str, Choice]],
+    chosen: dict[str, Choice],
+    still: re.Pattern[str],
+    decision: Decision,
+) -> Choice:
+    """The choice for all decisions of this kind; the others are for later architectures."""
+    kind = re.sub(r"\d+", "", decision.name)
+    if kind not in chosen:
+        choices = decision.choices
+        if kind.endswith("width"):
+            choices = (max(choices, key=int),)
+        elif still.match(kind):
+            choices = choices[:1]
+        open_ += [{**chosen, kind: other} for other in choices[1:]]
+        chosen[kind] = choices[0]
+    return chosen[kind]
+
+
+_AROUND = re.compile(r"layer\.(normalization|activation)|output")
+_OPERATORS = re.compile(r"layer\.(?!normalization)")
+
+
+def _check_elastic(space: SearchSpace) -> None:
+    if space.extensions:
+        extension = space.extensions[0]
+        names = ", ".join(d.name for d in extension.decisions)
+        raise SpaceError(
+            f'{names}: the extension "{extension.name}" changes networks that are built, of which '
+            "slices know nothing; leave its table out"
+        )
+    if space.elastic is None:
+        raise SpaceError(
+            f'{space.decisions[0].name}: the space "{space.name}" has no slices; use name = "gnn"'
+        )
+    for decision in space.decisions:
+        if decision.role == "recipe":
+            raise SpaceError(
+                f"{decision.name}: all architectures of a supernet are trained together, by one "
+                f"recipe; leave {decision.name.removeprefix('train.')} out of [space]"
+            )
+        if decision.name.endswith(".operator") and SKIP in decision.choices:
+            raise SpaceError(
+                f'{decision.name}: "{SKIP}" leaves a layer out, which `depth` does in a supernet; '
+                "leave it out of operators"
+            )
