@@ -67,8 +67,8 @@ def scale(
     """
     store = Store.open_existing(storage)
     where = f'study "{name}"'
-    _check_budgets([*macs, *ratios], where)
     _refuse_python(store, name, where)
+    _check_budgets([*macs, *ratios], where)
     study = opened(store, name, data_root, with_latency=False)
     _refuse_space(study.setup, where)
     front = _front(study, where)
