@@ -98,7 +98,7 @@ def operator_module(
     if torch.get_default_device().type != "meta":
         return _built(in_features, name, width, options)
     # Layers of PyTorch Geometric are slow to make, and without values one is as good as another.
-    return _shallow(_prototype(in_features, name, width, FrozenMapping(options)))
+    return _alike(_prototype(in_features, name, width, FrozenMapping(options)), {})
 
 
 def _built(in_features: int, name: str, width: int, options: Mapping[str, Choice]) -> nn.Module:
@@ -113,14 +113,14 @@ def _prototype(
     return _built(in_features, name, width, options)
 
 
-def _shallow(module: nn.Module) -> nn.Module:
-    """A module of its own, with the same tensors."""
+def _alike(module: nn.Module, memo: dict[int, object]) -> nn.Module:
+    """A module with tensors of its own, which it shares within itself as the other does."""
     copied = copy.copy(module)
     copied.__dict__ |= {
-        "_parameters": module._parameters.copy(),
-        "_buffers": module._buffers.copy(),
+        "_parameters": copy.deepcopy(module._parameters, memo),
+        "_buffers": copy.deepcopy(module._buffers, memo),
         "_modules": {
-            name: None if child is None else _shallow(child)
+            name: None if child is None else _alike(child, memo)
             for name, child in module._modules.items()
         },
     }

@@ -70,6 +70,18 @@ def test_two_gcn_layers():
     assert counted["macs"] == product + gathered
 
 
+@pytest.mark.parametrize("operator", ["gcn", "gat"])
+def test_equal_layers_have_weights_of_their_own(operator: str):
+    """As many as the network that is trained has, though without values layers are made alike."""
+    options = {"depth": [4], "operators": [operator], "width": [8], "pre_layers": [0]}
+    space = plugins.load("space", "gnn").build(TASK, **options)
+    architecture = space.fill(lambda decision: decision.choices[0])
+    network = space.network(architecture, TASK)
+    for _ in range(2):
+        known = facts(space, architecture, TASK)
+        assert known["params"] == sum(p.numel() for p in network.parameters())
+
+
 def test_attention():
     """The product, and for each edge and head: a maximum, a sum, and a message of width 5."""
     counted = facts(SPACE, SPACE.architecture({"kind": "heads"}), TASK)
