@@ -44,6 +44,8 @@ class Setup:
         levels: the epochs at which a trial is measured.
         latency: what `[latency]` names, where that is there and asked for.
         prepared: what its preparations have left, by their keys.
+        counts: whether facts have what is counted in a network, which takes thirty times as long
+            as to predict its latency.
     """
 
     spec: StudySpec
@@ -55,6 +57,7 @@ class Setup:
     levels: tuple[int, ...]
     latency: "Latency | None" = None
     prepared: Mapping[str, Prepared] = field(default_factory=FrozenMapping)
+    counts: bool = True
     # By structure. It goes along where a setup is replaced by one with another seed or budget.
     _facts: dict[str, Mapping[str, float]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -70,7 +73,7 @@ class Setup:
     @property
     def counted(self) -> tuple[str, ...]:
         """The facts of a network itself, on whatever device."""
-        return () if self.dataset is None else (*FACTS, *self.space.facts)
+        return () if self.dataset is None or not self.counts else (*FACTS, *self.space.facts)
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -97,7 +100,9 @@ class Setup:
     def _computed_facts(self, architecture: Architecture) -> Mapping[str, float]:
         from evaluators.facts import facts
 
-        counted = facts(self.space, architecture, self.task, self.in_degrees)
+        counted: Mapping[str, float] = {}
+        if self.counts:
+            counted = facts(self.space, architecture, self.task, self.in_degrees)
         if self.latency is None:
             return counted
         return {**counted, **self.latency.facts(self.space, architecture, self.task)}
