@@ -197,9 +197,27 @@ def refuse_never_timed(setup: Setup, where: str) -> None:
 def _refuse_too_slow(setup: Setup, where: str, first: Sequence[Architecture]) -> None:
     """Raise when no architecture is found that keeps the bound on latency, with the fastest."""
     bounds = [c for c in setup.constraints if (c.metric, c.operator) == ("latency_ms", "<=")]
-    latency = setup.latency
-    if latency is None or not bounds:
+    if setup.latency is None or not bounds:
         return
+    bound = min(bounds, key=lambda c: c.bound)
+    found = fastest(setup, bound, first)
+    if found.architecture is None or found.violation <= 0:
+        return
+    raise SpecError(
+        f"{where}: [study] constraints: {too_slow(setup, bound, found)}; loosen the constraint or "
+        "the space"
+    )
+
+
+def fastest(setup: Setup, bound: Constraint, first: Sequence[Architecture] = ()) -> Nearest:
+    """The first architecture found that keeps a bound on predicted latency, or the fastest.
+
+    Args:
+        first: architectures to look at before all others.
+    """
+    latency = setup.latency
+    if latency is None:
+        raise ValueError("without [latency] nothing is predicted")
 
     def facts(architecture: Architecture) -> Mapping[str, float] | None:
         """Predictions alone: many more architectures are tried in the same time."""
@@ -208,12 +226,15 @@ def _refuse_too_slow(setup: Setup, where: str, first: Sequence[Architecture]) ->
         except CandidateError:
             return None
 
-    bound = min(bounds, key=lambda c: c.bound)
     seed = setup.spec.study.seed
-    found = nearest(setup.space, [bound], facts, seed, first, seconds=FASTEST_SECONDS)
-    if found.architecture is None or found.violation <= 0:
-        return
-    share, of = f"{100 * bound.confidence:g} %", latency.profile.name
+    return nearest(setup.space, [bound], facts, seed, first, seconds=FASTEST_SECONDS)
+
+
+def too_slow(setup: Setup, bound: Constraint, found: Nearest) -> str:
+    """That nothing keeps a bound on latency, and what comes nearest."""
+    if setup.latency is None or found.architecture is None:
+        raise ValueError("nothing was predicted")
+    share, of = f"{100 * bound.confidence:g} %", setup.latency.profile.name
     looked = (
         f"no architecture of the space keeps {bound} in {share} of its measurements on {of}: the "
         f"fastest of its {found.tried}"
@@ -221,11 +242,9 @@ def _refuse_too_slow(setup: Setup, where: str, first: Sequence[Architecture]) ->
         else f"no architecture was found that keeps {bound} in {share} of its measurements on "
         f"{of}: the fastest of {found.tried} tried"
     )
-    raise SpecError(
-        f"{where}: [study] constraints: {looked} is predicted to take "
-        f"{found.facts['latency_ms']:.4g} ms, in {share} of measurements up to "
-        f"{bound.judged(found.facts):.4g} ms: {_decisions(found.architecture)}; loosen the "
-        "constraint or the space"
+    return (
+        f"{looked} is predicted to take {found.facts['latency_ms']:.4g} ms, in {share} of "
+        f"measurements up to {bound.judged(found.facts):.4g} ms: {_decisions(found.architecture)}"
     )
 
 

@@ -52,6 +52,7 @@ def run_one(
     seed: int,
     trials: int,
     tick: Callable[[Finished], None] | None = None,
+    start: Sequence[Architecture] = (),
 ) -> Run:
     """Search with one strategy and one seed, for so many trials or until the space is exhausted.
 
@@ -62,6 +63,7 @@ def run_one(
         trials: each is charged, whether it repeats or was measured for another strategy; so is
             what the strategy has prepared.
         tick: called with each trial that has ended.
+        start: architectures to try first.
 
     Raises:
         UsageError: the strategy cannot handle the problem.
@@ -76,7 +78,9 @@ def run_one(
         state = begun(strategy, bench.setup)
         while ended + trace.charged < trials:
             batch = range(ended, min(ended + size, trials - trace.charged))
-            proposals = _proposed(strategy, state, batch, trace.seen)
+            first = [Proposal(i, start[i]) for i in batch if i < len(start)]
+            rest = batch[len(first) :]
+            proposals = first + _proposed(strategy, state, rest, trace.seen, first)
             for trial in _evaluated(bench, proposals, trace):
                 state = strategy.fold(state, trial.finished)
                 _note(trace, bench, trial)
@@ -105,12 +109,20 @@ def run_one(
 
 
 def _proposed(
-    strategy: AnyStrategy, state: object, ordinals: range, seen: Container[str]
+    strategy: AnyStrategy,
+    state: object,
+    ordinals: range,
+    seen: Container[str],
+    first: Sequence[Proposal],
 ) -> list[Proposal]:
-    """A batch, from one state: what is proposed is pending for the next; less when exhausted."""
+    """A batch, from one state: what is proposed is pending for the next; less when exhausted.
+
+    Args:
+        first: proposals of the batch that are there already.
+    """
     proposals: list[Proposal] = []
     for ordinal in ordinals:
-        pending = [proposal.architecture for proposal in proposals]
+        pending = [proposal.architecture for proposal in (*first, *proposals)]
         proposal = propose_distinct(strategy, state, ordinal, pending, seen)
         if proposal is None:
             break

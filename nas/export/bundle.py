@@ -136,7 +136,7 @@ def write_bundle(
     module = deployed(network, preprocessing, contract)
     leaves = module if leaving is None else deployed(leaving, preprocessing, contract)
     writer: Exporter = plugins.load("exporter", exporter).build()
-    with _folder(to) as folder:
+    with new_folder(to) as folder:
         files = writer.write(leaves, contract, folder)
         description = Description(
             exporter=exporter,
@@ -178,15 +178,19 @@ def check_free(to: Path) -> None:
 
 
 @contextmanager
-def _folder(to: Path) -> Iterator[Path]:
-    """A new folder beside `to` that takes its place at the end, or vanishes after an error."""
+def new_folder(to: Path) -> Iterator[Path]:
+    """A new folder beside `to` that takes its place at the end, or vanishes after an error.
+
+    Raises:
+        ExportError: something is there.
+    """
     check_free(to)
     to.parent.mkdir(parents=True, exist_ok=True)
     partial = to.parent / f".{to.name}.partial-{uuid.uuid4().hex}"
     partial.mkdir()
     try:
         yield partial
-        for file in partial.iterdir():
+        for file in filter(Path.is_file, partial.rglob("*")):
             with file.open("rb+") as opened:
                 os.fsync(opened.fileno())
         check_free(to)
