@@ -19,6 +19,7 @@ from evaluators.preparation import (
 from evaluators.values import (
     ALIKE,
     FACTS,
+    FORESEEN,
     PREDICTED,
     Artifact,
     Evaluation,
@@ -28,6 +29,7 @@ from evaluators.values import (
     InfrastructureError,
     Inheritance,
     Job,
+    Proxy,
     Table,
 )
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALIKE",
     "FACTS",
+    "FORESEEN",
     "PREDICTED",
     "Advance",
     "Artifact",
@@ -59,6 +62,7 @@ __all__ = [
     "PreparedEpoch",
     "Preparer",
     "Prepares",
+    "Proxy",
     "Table",
     "batches_of",
     "network_fault",

@@ -36,7 +36,7 @@ from evaluators.preparation import Preparation
 from evaluators.preparations.supernet import Rule, under
 from evaluators.slicing import Subnets
 from evaluators.training import Training
-from evaluators.values import Artifact, Evaluation, Evaluator, Failure, Job
+from evaluators.values import FORESEEN, Artifact, Evaluation, Evaluator, Failure, Job
 from search_spaces import SearchSpace, Task
 from search_spaces.plugins import Plugin
 from search_spaces.supernet import Supernet
@@ -140,7 +140,7 @@ class Inherited:
         self.epochs = tuned.epochs if tuned is not None else 1
         # A recalibrated slice costs about a pass.
         self.passes = self.epochs
-        self.foreseen = f"val_{task.metric}_foreseen"
+        self.foreseen = f"val_{task.metric}{FORESEEN}"
         own = tuned.metrics if tuned is not None else _SLICE
         self.metrics = (*own, self.foreseen)
         self._share = bool(preparation.plugin.options["share_transforms"])

@@ -16,6 +16,9 @@ FACTS = ("params", "macs", "peak_memory_bytes")
 # Those that a device's profile predicts, where it has samples of them, and the device itself gives.
 PREDICTED = ("latency_ms", "energy_mj")
 
+# Ends the name of a metric that foretells another.
+FORESEEN = "_foreseen"
+
 # The usual way to take weights over.
 ALIKE = "alike"
 
@@ -200,6 +203,19 @@ class Table(Protocol):
 
     def reference(self, objectives: Mapping[str, str]) -> Mapping[str, float]:
         """A reference point for hypervolumes, from {metric: direction}."""
+        ...
+
+
+@runtime_checkable
+class Proxy(Protocol):
+    """What an evaluator has besides, whose metrics only foretell what training would give.
+
+    A metric whose name ends in `FORESEEN` foretells the one without that ending.
+    """
+
+    @property
+    def alone(self) -> Plugin:
+        """The evaluator that trains a candidate for real: for `nas confirm` and `nas export`."""
         ...
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evaluators import ALIKE, Artifact, Inheritance
+from evaluators import ALIKE, Artifact, Inheritance, Proxy
 from evaluators.artifacts import intact
 from evaluators.checkpoint import best_metrics, best_weights
 from evaluators.executors import inline
@@ -35,7 +35,7 @@ class Candidate:
         weights: the state of the network at its best validation epoch.
         metrics: of these very weights, measured by the search; no mean over seeds or folds.
         confirmed: {metric: {"mean", "stderr", "n"}} over fresh seeds.
-        retrained: whether the checkpoint was lost and the same job was run again.
+        retrained: whether there was no checkpoint, and it was trained for this.
     """
 
     study: str
@@ -126,8 +126,12 @@ def _artifact(store: Store, setup: Setup, record: TrialRecord) -> tuple[Artifact
         return Artifact(url, record.artifact), False
     if record.architecture is None:
         raise StoreError(f"trial {record.number} has no architecture")
-    # Lost or damaged: the job is known, and gives the same numbers again.
-    job = setup.job(record.architecture, setup.sealed(url), url, record.epochs)
+    # Lost or damaged: the job is known, and gives the same numbers again. Of a proxy's trial, which
+    # has no weights of its own, it is the training that it stands for.
+    lost = record.artifact is not None or not isinstance(setup.evaluator, Proxy)
+    trains = setup if lost else setup.alone
+    epochs = record.epochs if lost else trains.evaluator.epochs
+    job = trains.job(record.architecture, setup.sealed(url), url, epochs)
     if record.inherit is not None:
         parent = store.trial(setup.spec.study.name, record.inherit)
         if parent.artifact is not None and parent.architecture is not None:
@@ -137,7 +141,7 @@ def _artifact(store: Store, setup: Setup, record: TrialRecord) -> tuple[Artifact
     [(_, [evaluation])] = executed(inline.build(), [(None, [job])])
     if evaluation.failure is not None:
         raise ConfirmError(
-            f"the checkpoint of trial {record.number} is lost, and training it again failed: "
+            f"there is no checkpoint of trial {record.number}, and training it failed: "
             f"{evaluation.failure.message}"
         )
     if evaluation.artifact is None:

@@ -31,7 +31,7 @@ class Retraining:
         progress: Callable[[int, int], None] | None,
         warn: Callable[[str], None] | None,
     ) -> None:
-        self._study, self._setup = study, study.setup
+        self._study, self._setup = study, study.setup.alone
         self._progress = progress or (lambda *_: None)
         self._warn = Once(warn or (lambda _: None))
         self._ended = self._wanted = 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from evaluators import FACTS, PREDICTED, Evaluator, Job, Prepared, Prepares
+from evaluators import FACTS, PREDICTED, Evaluator, Job, Prepared, Prepares, Proxy
 from nas.constraints import Constraint, ends
 from nas.spec import SpecError, StudySpec
 from search_spaces import Architecture, SearchSpace, Task, plugins
@@ -152,6 +152,16 @@ class Setup:
         if not isinstance(self.evaluator, Prepares):
             return None
         return self.prepared[self.evaluator.preparation.key].artifact
+
+    @cached_property
+    def alone(self) -> "Setup":
+        """With the evaluator that trains candidates for real, where this study's does not."""
+        if not isinstance(self.evaluator, Proxy):
+            return self
+        plugin = self.evaluator.alone
+        evaluator = plugins.load("evaluator", plugin.name).build(self.task, **plugin.options)
+        spec = self.spec.model_copy(update={"evaluator": plugin, "halving": None})
+        return replace(self, spec=spec, evaluator=evaluator, levels=(evaluator.epochs,))
 
     def sealed(self, store: str) -> "Artifact | None":
         """The dataset in an artifact store, written if it is not there; None without one."""

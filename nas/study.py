@@ -41,6 +41,7 @@ def search(
     progress: Report | None = None,
     space: SearchSpace | None = None,
     where: str = "the study",
+    prepare_only: bool = False,
 ) -> StudyStatus:
     """Create a study and run it to the end of its budget.
 
@@ -51,6 +52,7 @@ def search(
         progress: called after each trial, and about once a second.
         space: made in Python, in place of the one that the specification names.
         where: begins the messages about the specification: the study file.
+        prepare_only: stop before the first trial, when what it needs is prepared.
 
     Raises:
         UsageError: something is wrong with the specification, data or database; nothing is stored.
@@ -73,7 +75,7 @@ def search(
     )
     create_study(store, new)
     # A worker may have been waiting for it, and be faster.
-    return _drive(store, run, dataset, progress, join=True)
+    return _drive(store, run, dataset, progress, join=True, prepare_only=prepare_only)
 
 
 def check(
@@ -134,6 +136,7 @@ def resume(
     accept_device: bool = False,
     progress: Report | None = None,
     space: SearchSpace | None = None,
+    prepare_only: bool = False,
 ) -> StudyStatus:
     """Go on with a study that was stopped or killed.
 
@@ -143,6 +146,7 @@ def resume(
         executor: in place of the stored one, for this run.
         accept_device: whether this may be another machine than the one of the latency profile.
         space: as for `search`: made in Python, it must be handed over again.
+        prepare_only: as for `search`.
 
     Raises:
         UsageError: no such study; its space or data changed; another driver runs it.
@@ -157,7 +161,9 @@ def resume(
         spec = on_any_device(with_budget(spec, wanted, seconds), accept_device)
         return with_executor(spec, executor)
 
-    return _go_on(store, name, data_root, space, changed, progress, join=False)
+    return _go_on(
+        store, name, data_root, space, changed, progress, join=False, prepare_only=prepare_only
+    )
 
 
 def work(
@@ -194,6 +200,7 @@ def _go_on(
     progress: Report | None,
     *,
     join: bool,
+    prepare_only: bool = False,
 ) -> StudyStatus:
     """Continue a study as its specification, changed, says, unless it has all its trials."""
     status, spec = store.status(name), changed(StudySpec.from_json(store.spec(name)))
@@ -206,7 +213,8 @@ def _go_on(
         measure_when_finished(store, study.setup, Teller(status, None, progress))
         return store.status(name)
     run = _Equipment.of(study.setup, f'study "{name}"')
-    return _drive(store, run, study.setup.sealed(study.artifacts), progress, join=join)
+    dataset = study.setup.sealed(study.artifacts)
+    return _drive(store, run, dataset, progress, join=join, prepare_only=prepare_only)
 
 
 def _fronts(store: Store, spec: StudySpec, where: str) -> dict[str, list[Architecture]]:
@@ -227,6 +235,7 @@ def _drive(
     progress: Report | None,
     *,
     join: bool,
+    prepare_only: bool = False,
 ) -> StudyStatus:
     """Be a driver of a study, from the taking of a run to its end."""
     setup, executor = run.setup, run.executor
@@ -243,7 +252,14 @@ def _drive(
                 ledger.set_budget(setup.spec.to_json()["budget"], budget.trials)
             if setup.dataset is not None:
                 teller.say(f"dataset: {setup.dataset.name}, {setup.task.n_nodes} nodes")
-            state, reason = "finished", _driven(run, ledger, dataset, teller, stop)
+            ready = _prepared(run, ledger, dataset, teller, stop)
+            if ready is None:
+                state, reason = "finished", f"{budget.seconds:g} seconds"
+            elif prepare_only:
+                reason = "prepared"
+            else:
+                driver = Driver(ready, run.strategy, ledger, executor, dataset, teller)
+                state, reason = "finished", driver.run(stop)
     except KeyboardInterrupt:
         reason = "interrupted"
         raise
@@ -260,17 +276,13 @@ def _drive(
     return store.status(name)
 
 
-def _driven(
+def _prepared(
     run: _Equipment, ledger: Ledger, dataset: Artifact | None, teller: Teller, stop: Stop
-) -> str:
-    """Prepare, then go through the trials; returns why it has ended."""
-    prepared = Preparing(run.setup, ledger, run.executor, dataset, teller).run(
-        run.preparations, stop
-    )
-    if prepared is None:
-        return f"{run.setup.spec.budget.seconds:g} seconds"
-    setup = replace(run.setup, prepared=prepared)
-    return Driver(setup, run.strategy, ledger, run.executor, dataset, teller).run(stop)
+) -> Setup | None:
+    """The setup with what its preparations have left; None where the time was over before."""
+    preparing = Preparing(run.setup, ledger, run.executor, dataset, teller)
+    prepared = preparing.run(run.preparations, stop)
+    return None if prepared is None else replace(run.setup, prepared=prepared)
 
 
 def _close(ledger: Ledger, state: str, reason: str) -> None:

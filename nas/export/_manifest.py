@@ -67,7 +67,7 @@ class Provenance(Strict):
     Attributes:
         study, trial: which trial of which study; None for a network that no search made.
         seed: of its training.
-        retrained: whether its checkpoint was lost and the same job was run again.
+        retrained: whether there was no checkpoint of it, and it was trained for this bundle.
     """
 
     study: str | None = None

@@ -60,7 +60,7 @@ def _origin(description: Description) -> str:
     if origin.seed is not None:
         text += f", trained with seed {origin.seed}"
     if origin.retrained:
-        text += " (its checkpoint was lost; the same job was trained again)"
+        text += " (it had no checkpoint, and was trained for this bundle)"
     return text + "."
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from evaluators import FORESEEN
 from nas.record import Confirmation, TrialRecord
 from nas.store.read import Store
 from nas.store.rows import objectives_of
@@ -105,7 +106,9 @@ def ranked_confirmations(
     grouped = {n: rows for n, rows in grouped.items() if all(r["test_metrics"] for r in rows)}
 
     def rank_value(number: int) -> float:
-        values = [row["metrics"].get(metric) for row in grouped[number]]
+        # What was foretold has come: of retrainings that is the metric itself.
+        came = metric.removesuffix(FORESEEN)
+        values = [row["metrics"].get(came) for row in grouped[number]]
         known = [v for v in values if v is not None]
         value = sum(known) / len(known) if known else by_number[number].metrics[metric]
         return -value if direction == "maximize" else float(value)

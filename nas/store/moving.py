@@ -1,8 +1,8 @@
 """A study as one file of JSON lines, the same whatever database it comes from.
 
 The first line says what the file is, then come the study, its preparations, trials, evaluations,
-confirmations and measured latencies in a fixed order, artifacts if they were asked for, and a last
-line that counts them.
+confirmations, measured latencies and ranking in a fixed order, artifacts if they were asked for,
+and a last line that counts them.
 What belongs to one database alone is left out: ids, runs, Optuna's rows, the place of artifacts.
 """
 
@@ -19,6 +19,7 @@ from nas.store.schema import (
     latencies,
     preparation_epochs,
     preparations,
+    rankings,
     studies,
     trials,
 )
@@ -33,6 +34,7 @@ PARTS: Mapping[str, sa.Table] = {
     "evaluation": evaluations,
     "confirmation": confirmations,
     "latency": latencies,
+    "ranking": rankings,
 }
 # What makes a row one of its kind, within a study.
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -42,6 +44,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "evaluation": ("ordinal", "epoch"),
     "confirmation": ("ordinal", "seed"),
     "latency": ("ordinal",),
+    "ranking": ("measured",),
 }
 _LEFT_OUT: Mapping[str, frozenset[str]] = {
     "study": frozenset({"id", "artifacts", "accounted"}),
@@ -51,6 +54,7 @@ _LEFT_OUT: Mapping[str, frozenset[str]] = {
     "evaluation": frozenset({"id", "study_id"}),
     "confirmation": frozenset({"study_id"}),
     "latency": frozenset({"study_id"}),
+    "ranking": frozenset({"study_id"}),
 }
 # Whose row must have come before, by the first part of the key.
 BELONGS_TO: Mapping[str, str] = {

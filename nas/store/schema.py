@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 
 # A change here is a new file in `migrations/versions/` that leads to it.
-VERSION = 7
+VERSION = 8
 # None is SQL NULL, not the JSON text "null".
 OPTIONAL_JSON = JSON(none_as_null=True)
 metadata = MetaData()
@@ -190,6 +190,15 @@ preparation_epochs = Table(
     Column("metrics", JSON, nullable=False),
     # {decision: a probability for each of its choices}.
     Column("distribution", JSON, nullable=False),
+)
+
+# How well the slices of a study's supernet rank, as it was last measured.
+rankings = Table(
+    "nas_rankings",
+    metadata,
+    _study(),
+    Column("ranking", JSON, nullable=False),
+    Column("measured", String(32), nullable=False),
 )
 
 # One row for each run of `nas compare`; its trials are in no table, only those that got further.

@@ -178,7 +178,10 @@ def a_file(draw: Any) -> list[str]:
     counts = {"study": 1, "preparation": len(preparations)}
     counts |= {"preparation_epoch": len(preparation_epochs), "trial": n}
     counts |= {"evaluation": len(evaluations)}
-    counts |= {"confirmation": len(confirmations), "latency": len(latencies), "artifact": 0}
+    rankings = [{"ranking": draw(OBJECT), "measured": "2025-01-01T00:00:00+00:00"}]
+    rankings = rankings[: draw(st.integers(0, 1))]
+    counts |= {"confirmation": len(confirmations), "latency": len(latencies)}
+    counts |= {"ranking": len(rankings), "artifact": 0}
     return [
         line(FORMAT, header),
         line("study", study),
@@ -188,6 +191,7 @@ def a_file(draw: Any) -> list[str]:
         *(line("evaluation", row) for row in evaluations),
         *(line("confirmation", row) for row in confirmations),
         *(line("latency", row) for row in latencies),
+        *(line("ranking", row) for row in rankings),
         line("end", counts),
     ]
 

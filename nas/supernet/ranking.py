@@ -1,0 +1,252 @@
+"""Whether the slices of a supernet rank architectures as training them alone does.
+
+Architectures are drawn, trained alone with several seeds, and compared with what the evaluator
+`inherited` says of them. Training alone is a study of its own for each seed, NAME-alone-0, ..., so
+it is recorded trial by trial, goes on where it was stopped, and runs where the study's trials do.
+Beside it stands what ranking can reach: training alone, ranked by one seed and judged by another;
+and what a few epochs of training alone give, which needs no supernet.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluators import FORESEEN, Prepares, Proxy
+from nas.opening import Opened, opened
+from nas.setup import Setup
+from nas.spec import StudySpec
+from nas.store import Store, StoreError
+from nas.store.rankings import store_ranking
+from nas.study import resume, search
+from nas.supernet._agreement import Agreement, agreement, ceiling
+from nas.telling import Report
+from search_spaces import Architecture, SearchSpace, UsageError
+from search_spaces.plugins import Plugin
+
+FEWEST = 10
+# What slices must reach to be trusted: so much, or so much of the ceiling where that is lower.
+ENOUGH, OF_CEILING = 0.6, 0.8
+# Keeps what is drawn here apart from what a study draws with the same seed.
+_DRAWN = 0x5E7
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well an inherited evaluator ranks.
+
+    Attributes:
+        study: its name.
+        architectures: how many could be trained with all seeds, of those that were drawn.
+        drawn: how many were drawn.
+        seeds: of training alone.
+        epochs, short_epochs: of training alone, and of the few.
+        metric: by which all is ranked.
+        agreements: of each measure with the mean over the seeds; of the ceiling between seeds.
+    """
+
+    study: str
+    architectures: int
+    drawn: int
+    seeds: int
+    epochs: int
+    short_epochs: int
+    metric: str
+    agreements: tuple[Agreement, ...]
+
+    @property
+    def needed(self) -> float:
+        """The tau from which on slices are to be trusted."""
+        return min(ENOUGH, OF_CEILING * self._of("ceiling").kendall)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether slices, seen through the regression, rank well enough."""
+        return self._of("foreseen").kendall >= self.needed
+
+    def _of(self, measure: str) -> Agreement:
+        return next(a for a in self.agreements if a.measure == measure)
+
+    def to_json(self) -> dict[str, Any]:
+        agreements = [a.to_json() for a in self.agreements]
+        value = asdict(self) | {"agreements": agreements}
+        return value | {"needed": self.needed, "is_enough": self.is_enough}
+
+
+def rank(
+    name: str,
+    *,
+    storage: str,
+    data_root: Path,
+    architectures: int = 50,
+    seeds: int = 3,
+    short_epochs: int = 20,
+    executor: Plugin | None = None,
+    progress: Report | None = None,
+    space: SearchSpace | None = None,
+) -> Ranking:
+    """Measure how well the slices of a study's supernet rank; the result is recorded with it.
+
+    Args:
+        name: of a study with the evaluator `inherited`, whose supernet is trained.
+        architectures: to draw, at least 10.
+        seeds: to train each alone with, at least 2.
+        short_epochs: of the comparison that needs no supernet.
+        executor: where networks are trained, in place of the study's.
+        progress: told of every training.
+        space: made in Python, where it was so when the study began.
+
+    Raises:
+        UsageError: no such study, one without a supernet, or too few architectures or seeds.
+        KeyboardInterrupt: stopped; what was trained is recorded, and repeated it goes on.
+    """
+    if architectures < FEWEST or seeds < 2:
+        raise UsageError(
+            f"expected {FEWEST} architectures and 2 seeds or more to rank with, got "
+            f"{architectures} and {seeds}"
+        )
+    store = Store.open_existing(storage)
+    study = opened(store, name, data_root, space, with_latency=False)
+    setup = with_supernet(study)
+    drawn = _drawn(setup, architectures)
+    run = _Alone(study, storage, data_root, executor, progress, space)
+    runs = [run.values(f"alone-{seed}", seed, drawn) for seed in range(seeds)]
+    short = run.values(f"alone-short-{short_epochs}", 0, drawn, short_epochs)
+    sound = [a for a in drawn if all(a.key in values for values in (*runs, short))]
+    if len(sound) < FEWEST:
+        raise UsageError(
+            f'study "{name}": only {len(sound)} of {len(drawn)} architectures could be trained '
+            f"alone, expected {FEWEST} or more; see nas trials {name}-alone-0"
+        )
+    alone = [[values[a.key] for a in sound] for values in runs]
+    mean = np.mean(alone, axis=0).tolist()
+    metric = f"val_{setup.task.metric}"
+    slices = _slices(setup, study, sound)
+    agreements = (
+        agreement("slice", [s[metric] for s in slices], mean),
+        agreement("foreseen", [s[metric + FORESEEN] for s in slices], mean),
+        agreement("short", [short[a.key] for a in sound], mean),
+        ceiling(alone),
+    )
+    epochs = setup.alone.evaluator.epochs
+    ranking = Ranking(name, len(sound), len(drawn), seeds, epochs, short_epochs, metric, agreements)
+    store_ranking(store, study.id, ranking.to_json())
+    return ranking
+
+
+def with_supernet(study: Opened) -> Setup:
+    """The setup of a study, if its supernet is trained to the end.
+
+    Raises:
+        UsageError: it has none, or that is not trained yet.
+    """
+    setup, name = study.setup, study.setup.spec.study.name
+    evaluator = setup.evaluator
+    if not (isinstance(evaluator, Prepares) and isinstance(evaluator, Proxy)):
+        raise UsageError(
+            f'study "{name}" has the evaluator "{setup.spec.evaluator.name}", which slices no '
+            'supernet; expected a study with [evaluator] name = "inherited"'
+        )
+    preparation = evaluator.preparation
+    prepared = setup.prepared.get(preparation.key)
+    if prepared is None or prepared.last.epoch < preparation.epochs:
+        at = 0 if prepared is None else prepared.last.epoch
+        raise UsageError(
+            f'the supernet of study "{name}" is trained up to epoch {at} of {preparation.epochs}; '
+            f"go on with: nas resume {name} --prepare-only"
+        )
+    return setup
+
+
+def _drawn(setup: Setup, count: int) -> list[Architecture]:
+    """As many different ones, or all that there are."""
+    rng = np.random.default_rng([setup.spec.study.seed, _DRAWN])
+    count, found = min(count, setup.space.size()), dict[str, Architecture]()
+    while len(found) < count:
+        architecture = setup.space.sample(rng)
+        found.setdefault(architecture.key, architecture)
+    return list(found.values())
+
+
+def _slices(
+    setup: Setup, study: Opened, architectures: Sequence[Architecture]
+) -> list[Mapping[str, float]]:
+    """What the evaluator says of each."""
+    dataset = setup.sealed(study.artifacts)
+    epochs = setup.evaluator.epochs
+    jobs = [setup.job(a, dataset, study.artifacts, epochs) for a in architectures]
+    found = setup.evaluator.evaluate(jobs)
+    failed = [e.failure.message for e in found if e.failure is not None]
+    if failed:
+        raise UsageError(f"{len(failed)} slices could not be evaluated: {failed[0]}")
+    return [evaluation.metrics for evaluation in found]
+
+
+def _kept(store: Store, name: str) -> StudySpec | None:
+    try:
+        return StudySpec.from_json(store.spec(name))
+    except StoreError:
+        return None
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """Trains architectures alone, as a study beside the one in question."""
+
+    study: Opened
+    storage: str
+    data_root: Path
+    executor: Plugin | None
+    progress: Report | None
+    space: SearchSpace | None
+
+    def values(
+        self, suffix: str, seed: int, drawn: Sequence[Architecture], epochs: int | None = None
+    ) -> dict[str, float]:
+        """The metric of each that could be trained, by key."""
+        spec = self._spec(suffix, seed, drawn, epochs)
+        store, name = self.study.store, spec.study.name
+        given: dict[str, Any] = {
+            "storage": self.storage,
+            "data_root": self.data_root,
+            "progress": self.progress,
+            "space": self.space,
+        }
+        kept = _kept(store, name)
+        if kept is None:
+            search(spec, **given, where=f'study "{name}"')
+        elif (kept.evaluator, kept.study.start) != (spec.evaluator, spec.study.start):
+            raise UsageError(
+                f'study "{name}" is there with other architectures or options; delete it with '
+                f"nas delete {name}, and run this again"
+            )
+        else:
+            resume(name, **given, executor=self.executor)
+        metric = next(iter(spec.study.objectives))
+        return {
+            t.architecture.key: t.metrics[metric]
+            for t in store.trials(name)
+            if t.state == "complete" and t.architecture is not None
+        }
+
+    def _spec(
+        self, suffix: str, seed: int, drawn: Sequence[Architecture], epochs: int | None
+    ) -> StudySpec:
+        setup = self.study.setup.alone
+        spec = setup.spec.to_json()
+        spec["study"] = {
+            "name": f"{setup.spec.study.name}-{suffix}",
+            "seed": seed,
+            "objectives": [[f"val_{setup.task.metric}", "maximize"]],
+            "start": [dict(a.choices) for a in drawn],
+        }
+        spec["strategy"] = {"name": "random"}
+        spec["budget"] = {"trials": len(drawn)}
+        spec.pop("latency", None)
+        if epochs is not None:
+            spec["evaluator"]["epochs"] = epochs
+        if self.executor is not None:
+            spec["executor"] = {"name": self.executor.name, **self.executor.options}
+        return StudySpec.from_json(spec)
