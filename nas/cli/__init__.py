@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "confirm": "confirm",
     "compare": "compare",
     "scale": "scale",
+    "supernet": "supernet",
     "export": "bundles",
     "predict": "bundles",
     "plugins": "plugins",

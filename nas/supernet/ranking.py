@@ -18,10 +18,11 @@ from evaluators import FORESEEN, Prepares, Proxy
 from nas.opening import Opened, opened
 from nas.setup import Setup
 from nas.spec import StudySpec
-from nas.store import Store, StoreError
+from nas.store import Store
 from nas.store.rankings import store_ranking
 from nas.study import resume, search
 from nas.supernet._agreement import Agreement, agreement, ceiling
+from nas.supernet.training import kept_spec
 from nas.telling import Report
 from search_spaces import Architecture, SearchSpace, UsageError
 from search_spaces.plugins import Plugin
@@ -155,7 +156,7 @@ def with_supernet(study: Opened) -> Setup:
         at = 0 if prepared is None else prepared.last.epoch
         raise UsageError(
             f'the supernet of study "{name}" is trained up to epoch {at} of {preparation.epochs}; '
-            f"go on with: nas resume {name} --prepare-only"
+            f"go on with: nas supernet train FILE, or nas resume {name}"
         )
     return setup
 
@@ -184,13 +185,6 @@ def _slices(
     return [evaluation.metrics for evaluation in found]
 
 
-def _kept(store: Store, name: str) -> StudySpec | None:
-    try:
-        return StudySpec.from_json(store.spec(name))
-    except StoreError:
-        return None
-
-
 @dataclass(frozen=True)
 class _Alone:
     """Trains architectures alone, as a study beside the one in question."""
@@ -214,7 +208,7 @@ class _Alone:
             "progress": self.progress,
             "space": self.space,
         }
-        kept = _kept(store, name)
+        kept = kept_spec(store, name)
         if kept is None:
             search(spec, **given, where=f'study "{name}"')
         elif (kept.evaluator, kept.study.start) != (spec.evaluator, spec.study.start):
