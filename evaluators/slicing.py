@@ -1,7 +1,8 @@
 """Runs slices of a supernet: on the engine where it reads their networks, else as modules.
 
 For training no network is built with weights: it is made on torch's meta device, once for what it
-calls, and computes with slices of the shared weights, which gradients flow back to.
+calls, and computes with slices of the shared weights, which gradients flow back to. One with
+constants of its own is built as it is.
 """
 
 from dataclasses import dataclass
@@ -97,6 +98,8 @@ class Subnets:
         space, dataset = self.supernet.space, self.batches.dataset
         with torch.device("meta"):
             network = space.network(architecture, self.supernet.task)
+        if _has_constants(network):
+            network = space.network(architecture, self.supernet.task)
         if self.batches.by_graph:
             set_dropout(network, self.dropout, None)
             return _Made(network, None)
@@ -135,19 +138,20 @@ class Subnets:
         program = made.program
         if program is None or batch.rows is None:
             raise ValueError("the engine computes nodes of networks that it has read")
-        graph = self.batches.graph(torch.float32, _CPU)
         state = self._state(weights, architecture, made.network)
+        dtype = next(iter(weights.values())).dtype
+        graph = self.batches.graph(dtype, _CPU)
         compiled = Compiled([program], Slices([made.network], graph.dtype, _CPU, [state]))
         is_training = seed is not None or program.mixes_rows
         view = graph.view(batch.rows, program, training=is_training)
-        at = Pass(view.field, 1, self._draws(seed) if is_training else None)
+        at = Pass(view.field, 1, self._draws(seed, dtype) if is_training else None)
         logits = compiled(at, Input(view.features, view.field.rows(program.hops)))
         return view.field.of_units(logits)[0]
 
-    def _draws(self, seed: tuple[int, ...] | None) -> Draws:
+    def _draws(self, seed: tuple[int, ...] | None, dtype: torch.dtype) -> Draws:
         p = 0.0 if seed is None else self.dropout
         stream = seed or (0,)
-        return Draws([stream], [0], [p], share_input=False, dtype=torch.float32, device=_CPU)
+        return Draws([stream], [0], [p], share_input=False, dtype=dtype, device=_CPU)
 
     def _called(
         self,
@@ -173,10 +177,24 @@ class Subnets:
     def _state(
         self, weights: Weights, architecture: Architecture, network: nn.Module
     ) -> dict[str, Tensor]:
-        """Slices, and buffers as new: of statistics, which are of no use here, or constants."""
+        """Slices, statistics as new, which are of no use here, and what never changes."""
         own = self.supernet.weights(weights, architecture)
-        buffers = dict(network.named_buffers())
-        return own | {name: _as_new(name, buffer) for name, buffer in buffers.items()}
+        dtype = next(iter(weights.values())).dtype
+        for name, buffer in network.named_buffers():
+            new = _as_new(name, buffer) if _is_statistic(name) else buffer
+            own[name] = new.to(dtype) if new.is_floating_point() else new
+        return own
+
+
+def _has_constants(network: nn.Module) -> bool:
+    """Whether modules keep tensors besides parameters and statistics: they need their values."""
+    kept = (value for module in network.modules() for value in vars(module).values())
+    others = (name for name, _ in network.named_buffers() if not _is_statistic(name))
+    return any(others) or any(isinstance(value, Tensor) for value in kept)
+
+
+def _is_statistic(buffer: str) -> bool:
+    return buffer.endswith(("running_mean", "running_var", "num_batches_tracked"))
 
 
 def _as_new(name: str, buffer: Tensor) -> Tensor:

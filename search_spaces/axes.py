@@ -1,6 +1,6 @@
 """Which dimensions of a module's tensors grow with what it reads, and which with what it gives.
 
-Found by building the module on torch's meta device for three pairs of widths: no operator says it,
+Found by building the module on torch's meta device for a few pairs of widths: no operator says it,
 and any that has such tensors can be sliced, one from outside too.
 """
 
@@ -16,7 +16,10 @@ from search_spaces.errors import SpaceError
 
 # Of (width of the input, width of the output).
 Build: TypeAlias = Callable[[int, int], nn.Module]
-_INPUTS, _OUTPUTS = (11, 13), (5, 7)
+# Of one dimension, or one side, in each of the modules that are tried.
+_Sizes: TypeAlias = tuple[int, ...]
+# Inputs that are narrower than every output; besides, one that is wider is tried.
+_INPUTS, _OUTPUTS = (11, 13), (17, 19)
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,13 @@ def axes(build: Build, groups: int, what: str) -> Mapping[str, Tensor]:
         SpaceError: a parameter with a dimension that is none of them.
     """
     narrow, wide = (size * groups for size in _OUTPUTS)
-    shapes = [
-        _shapes(build, *widths)
-        for widths in ((_INPUTS[0], narrow), (_INPUTS[1], narrow), (_INPUTS[0], wide))
-    ]
+    inputs = (*_INPUTS, _INPUTS[0], 2 * wide + 1)
+    outputs = (narrow, narrow, wide, narrow)
+    shapes = [_shapes(build, *widths) for widths in zip(inputs, outputs, strict=True)]
     if any(shape.keys() != shapes[0].keys() for shape in shapes):
-        raise SpaceError(f"{what}: it has other parameters at other widths, so it has no slices")
+        raise SpaceError(f"{what} has other parameters at other widths, so it has no slices")
     return {
-        name: _tensor([shape[name] for shape in shapes], (narrow, wide), f"{what}: {name}")
+        name: _tensor([shape[name] for shape in shapes], (inputs, outputs), f"{what}: {name}")
         for name in shapes[0]
     }
 
@@ -76,39 +78,35 @@ def _shapes(build: Build, inputs: int, outputs: int) -> dict[str, tuple[int, ...
     return {name: tuple(p.shape) for name, p in module.named_parameters()}
 
 
-def _tensor(
-    shapes: Sequence[tuple[int, ...]],
-    outputs: tuple[int, int],
-    what: str,
-) -> Tensor:
-    """Its shapes are as it is, with another input, and with another output."""
+def _tensor(shapes: Sequence[tuple[int, ...]], widths: tuple[_Sizes, _Sizes], what: str) -> Tensor:
+    """Its shapes for inputs and outputs of these widths."""
     if len({len(shape) for shape in shapes}) > 1:
         raise SpaceError(f"{what} has other dimensions at other widths, so it has no slices")
     found: list[Axis] = []
     for sizes in zip(*shapes, strict=True):
-        found.append(_axis(sizes, outputs, found, what))
+        found.append(_axis(sizes, widths, found, what))
     if sum(axis.kind == "reads" for axis in found) > 1:
         raise SpaceError(f"{what} reads its input twice, so it has no slices")
     heads = [axis.sizes[0] for axis in found if len(axis.sizes) > 1]
     return Tensor(tuple(found), math.prod(heads))
 
 
-def _axis(sizes: tuple[int, ...], outputs: tuple[int, int], found: list[Axis], what: str) -> Axis:
+def _axis(sizes: _Sizes, widths: tuple[_Sizes, _Sizes], found: list[Axis], what: str) -> Axis:
     """The axis of a dimension, which takes the one before into it where both are the output."""
-    size, with_input, with_output = sizes
-    if size == with_input == with_output:
-        return Axis("fixed", (size,))
-    if (size, with_input) == _INPUTS and with_output == size:
-        return Axis("reads", (size,))
-    if with_input == size and (size, with_output) == outputs:
-        return Axis("writes", (size,))
+    inputs, outputs = widths
+    if len(set(sizes)) == 1:
+        return Axis("fixed", sizes[:1])
+    if sizes == inputs:
+        return Axis("reads", sizes[:1])
+    if sizes == outputs:
+        return Axis("writes", sizes[:1])
     heads = found[-1].sizes[0] if found and found[-1].kind == "fixed" else 0
-    if with_input == size and (size * heads, with_output * heads) == outputs:
+    if tuple(size * heads for size in sizes) == outputs:
         found.pop()
-        return Axis("writes", (heads, size))
+        return Axis("writes", (heads, sizes[0]))
     raise SpaceError(
         f"{what} has a dimension that is neither as long as the input is wide nor as the output "
-        f"({size}, where they are {_INPUTS[0]} and {outputs[0]}), so it has no slices"
+        f"({sizes[0]}, where they are {inputs[0]} and {outputs[0]}), so it has no slices"
     )
 
 

@@ -144,7 +144,7 @@ class _Places:
             self._written.append(writes)
         if self._choices.get("jk.mode") == "max":
             last = self._written[-1]
-            for place, written in enumerate(self._written):
+            for place, written in enumerate(self._written[:-1]):
                 yield _matching(f"body.maps.{place}", f"{last.source}.joins", written, last)
 
     def _layer(

@@ -3,7 +3,8 @@
 The importance of a channel is the sum of the absolute weights of all that read it (Han Cai et al.,
 Once-for-All, 2020). Channels move within their group, so heads keep theirs; the networks of full
 width compute what they did before. Where outputs of layers are added or compared channel by channel
-(residual, jumping knowledge by the maximum), all of them move alike.
+(residual, jumping knowledge by the maximum), all of them move alike; where features are added to
+them as they are, they stay.
 """
 
 from collections import defaultdict
@@ -66,7 +67,22 @@ def _orders(supernet: Supernet, sides: tuple[Side, ...], weights: Weights) -> Ma
     joint: dict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
     for source, sums in importance.items():
         joint[together[source]] = joint[together[source]] + sums
-    return {source: _order(joint[together[source]], groups[source]) for source in importance}
+    fixed = _fixed(supernet)
+    return {
+        source: _order(joint[together[source]], groups[source])
+        for source in importance
+        if together[source] not in fixed
+    }
+
+
+def _fixed(supernet: Supernet) -> set[str]:
+    """Orders that cannot change: of layers to which features, as many, are added as they are."""
+    space, features = supernet.space, supernet.task.n_features
+    if "connectivity" not in space.by_name or 0 not in space.by_name["pre.layers"].choices:
+        return set()
+    adds = "residual" in space.by_name["connectivity"].choices
+    widest = max(int(choice) for choice in space.by_name["layer0.width"].choices)
+    return {"layers"} if adds and widest == features else set()
 
 
 def _together(supernet: Supernet, sources: Mapping[str, Tensor]) -> dict[str, str]:

@@ -122,7 +122,8 @@ class Supernet:
         """
         if self.space.elastic is None:
             raise SpaceError(f'the space "{self.space.name}" is not elastic')
-        return self.space.elastic(self.space, architecture, self.task)
+        known = self.space.architecture(architecture.choices)
+        return self.space.elastic(self.space, known, self.task)
 
     def slices(self, architecture: Architecture) -> dict[str, Slice]:
         """Of each parameter of the architecture's network, by its name there."""
@@ -142,15 +143,20 @@ class Supernet:
 
         What batch normalization keeps is as new: recalibrate it (`evaluators.slicing`).
         """
+        slices = self.slices(architecture)
         network = self.space.network(architecture, self.task)
+        network.to(next(iter(weights.values())).dtype)
         with torch.no_grad():
             for name, parameter in network.named_parameters():
-                parameter.copy_(self.slices(architecture)[name].read(weights))
+                parameter.copy_(slices[name].read(weights))
         return network.eval()
 
     def initial(self) -> dict[str, Tensor]:
         """Untrained weights, by torch's random numbers: what the operators begin with at their
         widest.
+
+        Raises:
+            SpaceError: an operator's tensors have no slices; the message names the decision.
         """
         found: dict[str, Tensor] = {}
         for place in sorted(self.every_place(), key=repr):
@@ -159,9 +165,15 @@ class Supernet:
                 for name, parameter in widest.named_parameters():
                     tensor = _axes(place)[name]
                     full = self._name(place, name, tensor, read)
+                    shape = tuple(axes.flat(parameter.shape, tensor))
                     if full not in found:
-                        shape = list(axes.flat(parameter.shape, tensor))
                         found[full] = parameter.detach().reshape(shape).clone()
+                    elif found[full].shape != shape:
+                        raise SpaceError(
+                            f"{_decision(place)}: {name} is {list(found[full].shape)} long with "
+                            f"some choices and {list(shape)} with others, so it has no slices; "
+                            "leave it out"
+                        )
         return found
 
     def every_place(self) -> tuple[Place, ...]:
@@ -228,14 +240,21 @@ class Supernet:
 
 
 def _axes(place: Place) -> Mapping[str, axes.Tensor]:
-    return _axes_of(place.build, place.arguments, place.writes.groups, place.bank)
+    return _axes_of(place.build, place.arguments, place.writes.groups, _decision(place))
 
 
 @cache
 def _axes_of(
-    build: Callable[..., nn.Module], arguments: tuple[Hashable, ...], groups: int, bank: str
+    build: Callable[..., nn.Module], arguments: tuple[Hashable, ...], groups: int, what: str
 ) -> Mapping[str, axes.Tensor]:
-    return axes.axes(lambda reads, writes: build(reads, writes, *arguments), groups, bank)
+    return axes.axes(lambda reads, writes: build(reads, writes, *arguments), groups, what)
+
+
+def _decision(place: Place) -> str:
+    """For messages: the decision that put a module in its place, and how it was answered."""
+    if not place.path.endswith(".operator"):
+        return place.bank
+    return f'{place.bank.partition(".")[0]}.operator: "{place.arguments[0]}"'
 
 
 def _transform(place: Place) -> str:
@@ -266,7 +285,7 @@ def _choose(
     kind = re.sub(r"\d+", "", decision.name)
     if kind not in chosen:
         choices = decision.choices
-        if kind.endswith("width"):
+        if kind.rpartition(".")[2] == "width":
             choices = (max(choices, key=int),)
         elif still.match(kind):
             choices = choices[:1]
