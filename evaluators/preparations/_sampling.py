@@ -57,16 +57,19 @@ def smallest_architecture(space: SearchSpace) -> Architecture:
     return space.fill(lambda decision: smallest(decision)[0])
 
 
-def opened(stages: Mapping[str, int], stage: int) -> Callable[[Decision], tuple[Choice, ...]]:
+def opened(
+    stages: Mapping[str, int], last: int, stage: int
+) -> Callable[[Decision], tuple[Choice, ...]]:
     """What progressive shrinking allows: scales stay at their largest until their stage comes.
 
     Args:
         stages: from the last part of a decision's name to the stage that opens it.
+        last: the stage that opens all others.
         stage: the present one.
     """
 
     def allowed(decision: Decision) -> tuple[Choice, ...]:
-        opens = stages.get(decision.name.rpartition(".")[2], 0)
+        opens = stages.get(decision.name.rpartition(".")[2], last)
         return decision.choices if stage >= opens else largest(decision)
 
     return allowed

@@ -166,7 +166,7 @@ class Training:
         if rule == "sandwich":
             between = [decks.deal(anything) for _ in range(count - 2)]
             return [decks.deal(largest), *between, decks.deal(smallest)]
-        return [decks.deal(opened(_STAGES, self._stage(number))) for _ in range(count)]
+        return [decks.deal(opened(_STAGES, _LAST_STAGE, self._stage(number))) for _ in range(count)]
 
     def _stage(self, number: int) -> int:
         """Of progressive shrinking, in equal parts of the epochs."""
