@@ -60,18 +60,22 @@ class Live:
                 self._print(progress)
 
     def warn(self, text: str) -> None:
+        """A warning that stays."""
+        self.say(f"warning: {text}")
+
+    def say(self, line: str) -> None:
         """A line that stays."""
         with suppress(OSError):
-            self._say(f"warning: {text}")
+            self._say(line)
 
-    def count(self, done: int, wanted: int) -> None:
+    def count(self, done: int, wanted: int, what: str = "retrained") -> None:
         """The progress of what has no trials, such as retraining: so many of so many done."""
         with suppress(OSError):
             if self._bar is not None and self._task is not None:
                 rest = f"{done}/{wanted}"
                 self._bar.update(self._task, completed=done, total=wanted, rest=rest)
             elif self._is_due() or done == wanted:
-                click.echo(f"{done}/{wanted} retrained", err=True)
+                click.echo(f"{done}/{wanted} {what}", err=True)
 
     def runs(self, done: int, wanted: int, share: float, seconds_left: float | None) -> None:
         """The progress of a comparison: so many runs of so many, and the share of their trials."""

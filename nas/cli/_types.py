@@ -45,6 +45,18 @@ class Number(click.FloatRange):
         return number
 
 
+class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in later releases alone
+    """Positive numbers with commas between them."""
+
+    name = "numbers"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        one = Number(min=0, min_open=True)
+        return tuple(one.convert(text.strip(), param, ctx) for text in str(value).split(","))
+
+
 class OneOf(click.Choice):  # type: ignore[type-arg]  # generic in later releases of click alone
     """One of some words."""
 

@@ -14,7 +14,7 @@ from nas.cli._shared import (
     name_argument,
     storage_option,
 )
-from nas.cli._types import File, Integer, Number
+from nas.cli._types import File, Integer, Numbers
 
 if TYPE_CHECKING:
     from nas.scaling import Scaling
@@ -25,25 +25,13 @@ _COLUMNS = ("budget", "macs", "error", "ratio", "depth", "depth_sd", "width")
 _FORMATS = {"error": "+.1%", "ratio": ".3g", "depth_sd": ".2f", "neighbors_sd": ".1f"}
 
 
-class _Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in later releases alone
-    """Positive numbers with commas between them."""
-
-    name = "numbers"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        one = Number(min=0, min_open=True)
-        return tuple(one.convert(text.strip(), param, ctx) for text in str(value).split(","))
-
-
 @command("scale")
 @name_argument
-@click.option("--macs", metavar="N,...", type=_Numbers(), help="Budgets, as 5e6 or 5e6,1e7.")
+@click.option("--macs", metavar="N,...", type=Numbers(), help="Budgets, as 5e6 or 5e6,1e7.")
 @click.option(
     "--ratio",
     metavar="C,...",
-    type=_Numbers(),
+    type=Numbers(),
     help="Budgets in macs of the base, as 0.1,0.25.",
 )
 @click.option(

@@ -56,7 +56,8 @@ def _origin(description: Description) -> str:
     origin = description.provenance
     text = f"Architecture `{description.architecture}`"
     if origin.study is not None:
-        text += f', trial {origin.trial} of the study "{origin.study}"'
+        trial = ", " if origin.trial is None else f", trial {origin.trial} "
+        text += f'{trial}of the study "{origin.study}"'
     if origin.seed is not None:
         text += f", trained with seed {origin.seed}"
     if origin.retrained:

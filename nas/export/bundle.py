@@ -89,7 +89,7 @@ def export_trial(
         ),
         metrics=chosen.metrics,
         confirmed=chosen.confirmed,
-        sample=_inputs(chosen.dataset),
+        sample=inputs_of(chosen.dataset),
         exporter=exporter,
     )
 
@@ -216,7 +216,7 @@ def _run_again(
     return compare(exporter.open(folder), module, contract, graphs)
 
 
-def _inputs(dataset: Dataset) -> tuple[Tensor, ...]:
+def inputs_of(dataset: Dataset) -> tuple[Tensor, ...]:
     """The graph of a dataset as inputs of a program."""
     if dataset.graph_ids is None:
         return dataset.x, dataset.edge_index

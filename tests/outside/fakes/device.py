@@ -1,6 +1,6 @@
 """A profile of this machine, or of another, whose times are planted: wider networks are slower."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +46,7 @@ def profile_of(
     elsewhere: bool = False,
     runtime: Runtime = "eager",
     space: SearchSpace | None = None,
+    milliseconds: Callable[[Architecture, int], float] = planted_ms,
     sizes: Sequence[int] = SIZES,
     per_size: int = 12,
     noise: float = 0.05,
@@ -61,7 +62,7 @@ def profile_of(
             architecture = of.sample(rng)
             trace = work_of(of, architecture, task, workload)
             known = facts(of, architecture, task)
-            taken = timing(planted_ms(architecture, nodes) * float(np.exp(rng.normal(0, noise))))
+            taken = timing(milliseconds(architecture, nodes) * float(np.exp(rng.normal(0, noise))))
             case = Case(architecture, task, workload)
             samples.append(Sample(case, trace, taken, known["macs"], known["params"]))
     device = replace(this_device(), name=name)
