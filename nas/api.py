@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from nas.compare import Comparison, Standing
     from nas.scaling import Scaling
+    from nas.supernet.specialising import Specialisation
 
 DEFAULT_STORAGE = "sqlite:///nas.db"
 DEFAULT_DATA_ROOT = Path("data")
@@ -176,6 +177,64 @@ class Study:
             macs=macs,
             ratios=ratios,
             trial=trial,
+        )
+
+    def specialise(
+        self,
+        latency: Sequence[float],
+        *,
+        device: str | None = None,
+        strategy: str = "linas",
+        evaluations: int = 1_000,
+        rank_by: Literal["foreseen", "slice"] = "foreseen",
+        fine_tune_epochs: int | None = None,
+        confidence: float | None = None,
+        accept_device: bool = False,
+        measure: bool = True,
+        out: Path | str | None = None,
+        retrain: bool = False,
+        exporter: str = "pt2",
+        write_study: Path | str | None = None,
+    ) -> "Specialisation":
+        """The best slice of the study's supernet within each bound on latency.
+
+        >>> found = study.specialise([2, 5, 10], device="laptop")           # doctest: +SKIP
+        >>> found.winners[0].architecture, found.winners[0].metrics         # doctest: +SKIP
+
+        Args:
+            latency: bounds in ms.
+            device, strategy, evaluations, rank_by, fine_tune_epochs, confidence, accept_device: see
+                `nas.supernet.specialising.Request`.
+            measure: whether winners are measured, where this is the device.
+            out, retrain, exporter, write_study: where winners go, see `Leaving` there.
+
+        Raises:
+            UsageError: the study has no trained supernet, nothing keeps a bound, or no such device.
+        """
+        from nas.supernet.specialising import Leaving, Request, specialise
+
+        return specialise(
+            self.name,
+            Request(
+                tuple(latency),
+                device,
+                strategy,
+                evaluations,
+                rank_by,
+                fine_tune_epochs,
+                accept_device,
+                confidence,
+                measure,
+            ),
+            storage=self.storage,
+            data_root=self.data_root,
+            leaving=Leaving(
+                None if out is None else Path(out),
+                retrain,
+                exporter,
+                None if write_study is None else Path(write_study),
+            ),
+            space=self._space,
         )
 
     def export(
