@@ -4,7 +4,7 @@ Nothing is trained but the supernet, once, before the first trial (`nas prepared
 `fine_tune_epochs` says so. Two estimates of what a candidate would reach alone:
 
 - `val_accuracy` and the other metrics of its slice, batch normalization recalibrated on training
-  data. With `fine_tune_epochs`, of its best epoch of as many, begun with the slice.
+  data. With `fine_tune_epochs`, of its best epoch (`best_epoch`) of as many, begun with the slice.
 - `val_accuracy_foreseen` (or of the dataset's metric): what a regression expects of it that has
   seen many slices (see `evaluators.foreseeing`). It ranks better, as a slice is a noisy witness.
 
@@ -48,6 +48,7 @@ def build(
     task: Task,
     *,
     epochs: Annotated[int, Ge(1)] = 100,
+    masked_epochs: Annotated[int, Ge(0)] = 0,
     steps: Annotated[int, Ge(1)] = 10,
     subnets: Annotated[int, Ge(2), Le(64)] = 4,
     rule: Rule = "fair",
@@ -66,15 +67,17 @@ def build(
 
     Args:
         task: what the networks fit.
-        epochs, steps, subnets, rule, distill, share_transforms: of the supernet's training, see the
+        epochs, masked_epochs, steps, subnets, rule, distill, share_transforms: of the supernet's training, see the
             preparation `supernet`.
         lr, weight_decay, dropout, batch_size: of that, and all but the first of fine-tuning.
         samples: slices that the foreseen metric is learned from.
         fine_tune_epochs: how many epochs a slice is trained alone before it counts.
-        alone_epochs, alone_lr: how `nas confirm` trains a candidate, from new weights.
+        alone_epochs, alone_lr: how `nas confirm` trains a candidate, from new weights; the latter
+            of fine-tuning, too.
     """
     options = {
         "epochs": epochs,
+        "masked_epochs": masked_epochs,
         "steps": steps,
         "subnets": subnets,
         "rule": rule,
@@ -87,7 +90,9 @@ def build(
         "samples": samples,
     }
     each = subnets if task.is_graph_task else steps * subnets
-    preparation = Preparation(Plugin("supernet", options), epochs, float(epochs * each))
+    # Half of the epochs without labels train one network a step.
+    passes = epochs * each + masked_epochs * steps * (1 + subnets) / 2
+    preparation = Preparation(Plugin("supernet", options), masked_epochs + epochs, passes)
     alone = {"lr": alone_lr, "weight_decay": weight_decay, "dropout": dropout}
     alone_plugin = Plugin("training", {"epochs": alone_epochs, "batch_size": batch_size, **alone})
     recipe = Recipe(alone_lr, weight_decay, dropout, "adam", None, batch_size)
@@ -150,9 +155,12 @@ class Inherited:
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
         with torch.random.fork_rng(devices=[]):
             found = self._tuned.evaluate(jobs) if self._tuned else [self._slice(j) for j in jobs]
-            measured = [i for i, evaluation in enumerate(found) if evaluation.metrics]
-            if measured:
-                net = self._trained(jobs[0])
+            of_supernets: dict[Artifact | None, list[int]] = {}
+            for i, evaluation in enumerate(found):
+                if evaluation.metrics:
+                    of_supernets.setdefault(jobs[i].prepared, []).append(i)
+            for measured in of_supernets.values():
+                net = self._trained(jobs[measured[0]])
                 expected = net.foresight([jobs[i].architecture for i in measured])
                 for i, value in zip(measured, expected.tolist(), strict=True):
                     known = {**found[i].metrics, self.foreseen: value}

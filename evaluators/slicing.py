@@ -49,10 +49,19 @@ class Subnets:
         supernet: whose slices they are.
         batches: of the dataset.
         dropout: the probability, in training.
+        by_modules: leave the engine alone, which knows the features of the dataset and no others.
     """
 
-    def __init__(self, supernet: Supernet, batches: Batches, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        supernet: Supernet,
+        batches: Batches,
+        dropout: float = 0.0,
+        *,
+        by_modules: bool = False,
+    ) -> None:
         kernels()
+        self._by_modules = by_modules or batches.by_graph
         self.supernet, self.batches, self.dropout = supernet, batches, dropout
         self._made = lru_cache(maxsize=_KEPT)(self._make)
         self._calls: dict[object, fx.Graph] = {}
@@ -100,7 +109,7 @@ class Subnets:
             network = space.network(architecture, self.supernet.task)
         if _has_constants(network):
             network = space.network(architecture, self.supernet.task)
-        if self.batches.by_graph:
+        if self._by_modules:
             set_dropout(network, self.dropout, None)
             return _Made(network, None)
         try:

@@ -12,7 +12,8 @@ shared weights once, by the sum of their gradients. By `rule`:
   importance, then all else, and the largest as it was when depth opened is distilled (Han Cai et
   al.: Once-for-All: Train One Network and Specialize it for Efficient Deployment, 2020).
 
-The learning rate falls by a cosine to a twentieth of `lr`. At the end `samples` slices are
+`masked_epochs` of them come before any label is looked at (see `_masking`). The learning rate falls
+by a cosine to a twentieth of `lr`. At the end `samples` slices are
 evaluated: what learns accuracy from architectures learns it from them (`evaluators.foreseeing`).
 
 Limits: float32, on the CPU; the memory is that of the widest weights, four times.
@@ -31,6 +32,7 @@ from torch import Tensor
 
 from evaluators import metrics
 from evaluators._batches import Batch, Batches
+from evaluators.preparations._masking import Masking
 from evaluators.preparations._sampling import (
     Decks,
     anything,
@@ -41,9 +43,9 @@ from evaluators.preparations._sampling import (
     smallest_architecture,
 )
 from evaluators.slicing import Subnets
-from search_spaces import Architecture, SearchSpace
+from search_spaces import Architecture, PluginError, SearchSpace
 from search_spaces.sorting import sort
-from search_spaces.supernet import Supernet
+from search_spaces.supernet import Supernet, Weights
 
 Rule: TypeAlias = Literal["fair", "sandwich", "shrinking"]
 # When what opens, where shrinking; all other scales with the last.
@@ -59,6 +61,7 @@ def prepare(
     seed: int,
     *,
     epochs: Annotated[int, Ge(1)] = 100,
+    masked_epochs: Annotated[int, Ge(0)] = 0,
     steps: Annotated[int, Ge(1)] = 10,
     subnets: Annotated[int, Ge(2), Le(64)] = 4,
     rule: Rule = "sandwich",
@@ -76,7 +79,8 @@ def prepare(
         space: elastic.
         batches: of the dataset.
         seed: of the study.
-        epochs: over which the learning rate falls.
+        epochs: over which the learning rate falls, without those before.
+        masked_epochs: before them, without labels; an even number has two equal stages.
         steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
         subnets: architectures a step.
         rule: which of them.
@@ -88,12 +92,29 @@ def prepare(
 
     Raises:
         SpaceError: the space is not elastic.
+        PluginError: masked epochs on a graph task.
     """
+    if masked_epochs and batches.by_graph:
+        raise PluginError(
+            "masked_epochs: expected 0 for a graph task, since nodes are what is hidden, got "
+            f"{masked_epochs}"
+        )
     supernet = Supernet(space, batches.dataset.task, share_transforms=share_transforms)
     return Training(
         Subnets(supernet, batches, dropout),
         seed,
-        _Recipe(epochs, steps, subnets, rule, distill, lr, weight_decay, batch_size, samples),
+        _Recipe(
+            epochs,
+            masked_epochs,
+            steps,
+            subnets,
+            rule,
+            distill,
+            lr,
+            weight_decay,
+            batch_size,
+            samples,
+        ),
     )
 
 
@@ -102,6 +123,7 @@ class _Recipe:
     """The options of `prepare` of these names."""
 
     epochs: int
+    masked_epochs: int
     steps: int
     subnets: int
     rule: Rule
@@ -123,7 +145,10 @@ class Training:
         self._val = (dataset.val & known).nonzero()[:, 0]
         self._samples: dict[str, Tensor] = {}
         self._teacher: dict[str, Tensor] = {}
-        self._hold(subnets.supernet.initial())
+        self._new = subnets.supernet.initial() if recipe.masked_epochs else {}
+        self._masking = Masking(subnets, seed, recipe.masked_epochs)
+        first = self._masking.subnets if recipe.masked_epochs else subnets
+        self._hold(first.supernet.initial())
 
     def _hold(self, weights: Mapping[str, Tensor]) -> None:
         """Train these weights from here on, with an optimizer that has not begun."""
@@ -134,6 +159,9 @@ class Training:
 
     def epoch(self, number: int) -> dict[str, float]:
         rng = np.random.default_rng([self._seed, number])
+        number -= self._recipe.masked_epochs
+        if number <= 0:
+            return self._masked(number + self._recipe.masked_epochs, rng)
         self._begin_stage(number)
         decks = Decks(self._subnets.supernet.space, rng)
         losses = [
@@ -142,7 +170,23 @@ class Training:
         ]
         if number == self._recipe.epochs:
             self._sample(np.random.default_rng([self._seed, number, 1]))
-        return {"train_loss": math.fsum(losses) / len(losses), **self._validated()}
+        return {"train_loss": math.fsum(losses) / len(losses), **self._validated(self.weights)}
+
+    def _masked(self, number: int, rng: np.random.Generator) -> dict[str, float]:
+        """An epoch without labels; validation sees an output that is as new."""
+        masking, losses = self._masking, list[float]()
+        decks = Decks(self._subnets.supernet.space, rng)
+        for step in range(self._recipe.steps):
+            batch = masking.batch(rng)
+            self._optimizer.zero_grad(set_to_none=True)
+            for i, one in enumerate(masking.drawn(number, decks, self._recipe.subnets)):
+                seed = (self._seed, number, step, i)
+                loss = masking.loss(masking.subnets.trained(self.weights, one, batch, seed), batch)
+                loss.backward()  # type: ignore[no-untyped-call]
+                losses.append(loss.item())
+            self._optimizer.step()
+        begun = self._masking.handed_on(self.weights, self._new)
+        return {"train_loss": math.fsum(losses) / len(losses), **self._validated(begun)}
 
     def distribution(self) -> dict[str, list[float]]:
         """Nothing is learned of the decisions."""
@@ -173,6 +217,8 @@ class Training:
         return min(_LAST_STAGE, (number - 1) * (_LAST_STAGE + 1) // self._recipe.epochs)
 
     def _begin_stage(self, number: int) -> None:
+        if number == 1 and self._recipe.masked_epochs:
+            self._hold(self._masking.handed_on(self.weights, self._new))
         stage = self._stage(number)
         if self._recipe.rule != "shrinking" or number == 1 or stage == self._stage(number - 1):
             return
@@ -222,18 +268,18 @@ class Training:
         done = min(1.0, (number - 1 + step / self._recipe.steps) / self._recipe.epochs)
         return self._recipe.lr * (_FLOOR + (1 - _FLOOR) * (1 + math.cos(math.pi * done)) / 2)
 
-    def _validated(self) -> dict[str, float]:
+    def _validated(self, weights: Weights) -> dict[str, float]:
         """The metric of the largest and of the smallest, on the validation units."""
         space, metric = self._subnets.supernet.space, self._subnets.batches.dataset.metric
         ends = {
             "largest": largest_architecture(space),
             "smallest": smallest_architecture(space),
         }
-        return {f"val_{metric}_{name}": self._value(a) for name, a in ends.items()}
+        return {f"val_{metric}_{name}": self._value(self.weights, a) for name, a in ends.items()}
 
-    def _value(self, architecture: Architecture) -> float:
+    def _value(self, weights: Weights, architecture: Architecture) -> float:
         batches = self._subnets.batches
-        logits = self._subnets.evaluated(self.weights, architecture, self._val)
+        logits = self._subnets.evaluated(weights, architecture, self._val)
         return metrics.selecting(batches.dataset.metric, logits, batches.dataset.y[self._val])
 
     def _sample(self, rng: np.random.Generator) -> None:
@@ -242,7 +288,9 @@ class Training:
         if drawn:
             self._samples = {
                 "architectures": torch.tensor([space.encode(a) for a in drawn]),
-                "values": torch.tensor([self._value(a) for a in drawn], dtype=torch.float64),
+                "values": torch.tensor(
+                    [self._value(self.weights, a) for a in drawn], dtype=torch.float64
+                ),
             }
 
     def state_dict(self) -> dict[str, Tensor]:
