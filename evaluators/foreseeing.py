@@ -52,7 +52,8 @@ class Foresight:
     def __call__(self, architectures: Sequence[Architecture]) -> Floats:
         """[n] what is expected."""
         parts = self._names.transform([self._parts(a) for a in architectures])
-        expected: Floats = self._ridge.predict(parts)
+        # Row by row: a matrix product's last bits depend on how many rows there are.
+        expected: Floats = (parts * self._ridge.coef_).sum(axis=1) + self._ridge.intercept_
         return expected
 
     def _parts(self, architecture: Architecture) -> dict[str, float]:

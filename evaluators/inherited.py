@@ -67,8 +67,8 @@ def build(
 
     Args:
         task: what the networks fit.
-        epochs, masked_epochs, steps, subnets, rule, distill, share_transforms: of the supernet's training, see the
-            preparation `supernet`.
+        epochs, masked_epochs, steps, subnets, rule, distill, share_transforms: of the supernet's
+            training, see the preparation `supernet`.
         lr, weight_decay, dropout, batch_size: of that, and all but the first of fine-tuning.
         samples: slices that the foreseen metric is learned from.
         fine_tune_epochs: how many epochs a slice is trained alone before it counts.

@@ -275,7 +275,7 @@ class Training:
             "largest": largest_architecture(space),
             "smallest": smallest_architecture(space),
         }
-        return {f"val_{metric}_{name}": self._value(self.weights, a) for name, a in ends.items()}
+        return {f"val_{metric}_{name}": self._value(weights, a) for name, a in ends.items()}
 
     def _value(self, weights: Weights, architecture: Architecture) -> float:
         batches = self._subnets.batches
