@@ -14,6 +14,8 @@ from search_spaces.plugins import Plugin
 _OPTIONS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("evaluator", "tabular"): {"table": "cora"},
     ("evaluator", "training"): {"epochs": 6},
+    ("evaluator", "inherited"): {"epochs": 4, "steps": 2, "samples": 10},
+    ("preparation", "supernet"): {"epochs": 4, "steps": 2, "samples": 10},
 }
 
 

@@ -18,9 +18,11 @@ import torch
 from evaluators import Artifact, Evaluation, Evaluator, Job, Table, checkpoint, stopping
 from evaluators.datasets import Dataset, save_sealed
 from evaluators.metrics import split_metrics
+from evaluators.preparation import Preparation, PreparationJob, Prepares
+from evaluators.preparing import prepare
 from evaluators.run import run
 from nas.contracts import _signature, graphs, networks
-from search_spaces import Architecture, SearchSpace, Task, UsageError, plugins
+from search_spaces import Architecture, SearchSpace, SpaceError, Task, UsageError, plugins
 from search_spaces.plugins import Plugin
 
 KIND = "evaluator"
@@ -34,43 +36,73 @@ print(json.dumps([dict(one.metrics) for one in run(jobs)]))
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Subject:
-    """An evaluator with something to evaluate: small graphs, or what its table is of."""
+    """An evaluator with something to evaluate: small graphs, or what its table is of.
+
+    What it needs prepared is prepared, in the first of the contract's spaces that it takes.
+    """
 
     plugin: Plugin
     evaluator: Evaluator
     space: SearchSpace
     store: str
     dataset: Artifact | None
+    prepared: Artifact | None = None
 
     @property
     def architectures(self) -> list[Architecture]:
         """Two that can be evaluated."""
-        if self.dataset is not None:
+        if self.space is networks.SPACE:
             return [networks.architecture(kind) for kind in networks.SOUND]
         return [self.space.sample(np.random.default_rng(i)) for i in (0, 1)]
 
     def job(self, architecture: Architecture | None = None, **fields: Any) -> Job:
         asked = architecture or self.architectures[0]
         given: dict[str, Any] = {"seed": 3, "until_epoch": self.evaluator.epochs, **fields}
-        dataset = given.pop("dataset", self.dataset)
-        return Job(asked, self.space, self.plugin, dataset, self.store, **given)
+        given["prepared"] = self.prepared
+        return Job(asked, self.space, self.plugin, self.dataset, self.store, **given)
 
     def faulty(self, kind: str) -> Job:
         if self.dataset is None:
             pytest.skip("its results are looked up: it builds no network")
+        if self.space is not networks.SPACE:
+            pytest.skip("it is for spaces of its own kind: the one with faulty networks is refused")
         return self.job(networks.architecture(kind))
 
 
 @pytest.fixture
 def subject(plugin: Plugin, store: str) -> Subject:
+    return _subject(plugin, store, graphs.node_graph())
+
+
+def _subject(plugin: Plugin, store: str, dataset: Dataset) -> Subject:
     module, options = plugins.load(KIND, plugin.name), dict(plugin.options)
     if not hasattr(module, "task"):
-        dataset = save_sealed(graphs.node_graph().seal(), store)
-        evaluator = module.build(graphs.node_graph().task, **options)
-        return Subject(plugin, evaluator, networks.SPACE, store, dataset)
+        sealed = save_sealed(dataset.seal(), store)
+        evaluator: Evaluator = module.build(dataset.task, **options)
+        if isinstance(evaluator, Prepares):
+            space, prepared = _prepared(evaluator.preparation, dataset.task, sealed, store)
+            return Subject(plugin, evaluator, space, store, sealed, prepared)
+        return Subject(plugin, evaluator, networks.SPACE, store, sealed)
     task = module.task(**options)
     table = module.build(task, **options)
     return Subject(plugin, table, _space_of(table, task), store, None)
+
+
+def _prepared(
+    preparation: Preparation, task: Task, dataset: Artifact, store: str
+) -> tuple[SearchSpace, Artifact]:
+    """Of the first of our spaces that it takes: that, and what is left."""
+    for space in (networks.SPACE, networks.small_space(task)):
+        until = preparation.epochs
+        job = PreparationJob(preparation, space, dataset, store, seed=3, until_epoch=until)
+        try:
+            advance = prepare(job)
+        except SpaceError:
+            continue
+        assert advance.failure is None, advance.failure
+        assert advance.artifact is not None
+        return space, advance.artifact
+    pytest.fail("what it needs is prepared for none of the contract's spaces")
 
 
 def _space_of(table: Evaluator, task: Task) -> SearchSpace:
@@ -178,8 +210,7 @@ def test_the_test_split_is_as_if_it_were_not(
     whole = dataset()
     without = dataclasses.replace(whole, test=torch.zeros_like(whole.test))
     first, second = (
-        alone(subject.job(dataset=save_sealed(one.seal(), subject.store)))
-        for one in (whole, without)
+        alone(_subject(subject.plugin, subject.store, one).job()) for one in (whole, without)
     )
     if first.failure is not None and whole.graph_ids is not None:
         pytest.skip(f"it is for node tasks: {first.failure.message}")
