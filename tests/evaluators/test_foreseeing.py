@@ -1,0 +1,63 @@
+"""Accuracy learned from slices: what is there to be learned is, and what is not is not."""
+
+import numpy as np
+import pytest
+from fakes import elastic
+
+from evaluators.foreseeing import FEWEST, Foresight
+from search_spaces import Architecture
+from search_spaces.features import decision_parts
+
+NET = elastic.supernet("few")
+SEEN, OTHERS = elastic.sampled(NET, 200), elastic.sampled(NET, 50, seed=1)
+
+
+def planted(architectures: list[Architecture], noise: float = 0.0) -> list[float]:
+    """An accuracy that is a sum over parts of the architecture."""
+    worth: dict[object, float] = {}
+    values = []
+    for architecture in [*SEEN, *architectures]:
+        counted = decision_parts(NET.space, architecture)
+        for part in sorted(counted):
+            worth.setdefault(part, np.random.default_rng([len(worth)]).standard_normal())
+        values.append(sum(worth[part] * count for part, count in counted.items()))
+    drawn = np.random.default_rng(0).standard_normal(len(values))
+    return [v + noise * d for v, d in zip(values, drawn, strict=True)][len(SEEN) :]
+
+
+def test_a_sum_over_parts_is_learned() -> None:
+    """Of architectures that were not seen, too; of shuffled values nothing is."""
+    values = planted(SEEN)
+    learned = Foresight(NET.space, SEEN, values)
+    assert learned.held_out_tau > 0.9
+    expected = learned(OTHERS)
+    assert np.corrcoef(expected, planted(OTHERS))[0, 1] > 0.95
+    shuffled = np.random.default_rng(1).permutation(values).tolist()
+    assert abs(Foresight(NET.space, SEEN, shuffled).held_out_tau) < 0.2
+
+
+def test_what_is_foreseen_is_less_noisy_than_what_was_seen() -> None:
+    """Of the very slices that it has learned from: that is what it is for."""
+    truth, noisy = planted(SEEN), planted(SEEN, noise=3.0)
+    expected = Foresight(NET.space, SEEN, noisy)(SEEN)
+    assert np.corrcoef(expected, truth)[0, 1] > np.corrcoef(noisy, truth)[0, 1] + 0.02
+
+
+def test_in_company_it_is_what_it_is_alone() -> None:
+    """Bit for bit."""
+    learned = Foresight(NET.space, SEEN, planted(SEEN))
+    together = learned(OTHERS)
+    assert together.tolist() == [learned([one])[0] for one in OTHERS]
+    assert len(set(together.tolist())) > 40
+
+
+def test_equal_values_rank_nothing() -> None:
+    """The held-out tau is 0 and no nan."""
+    assert Foresight(NET.space, SEEN, [0.5] * len(SEEN)).held_out_tau == 0.0
+
+
+def test_too_few_are_refused() -> None:
+    few = SEEN[: FEWEST - 1]
+    with pytest.raises(ValueError, match=f"expected {FEWEST} architectures or more, got 9"):
+        Foresight(NET.space, few, [0.1] * len(few))
+    assert Foresight(NET.space, SEEN[:FEWEST], planted(SEEN[:FEWEST]))
