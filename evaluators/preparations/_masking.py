@@ -15,6 +15,7 @@ Limits: node tasks.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -49,7 +50,11 @@ class Masking:
         task = replace(supernet.task, n_classes=COLUMNS)
         own = Supernet(supernet.space, task, share_transforms=supernet.share_transforms)
         self.subnets = Subnets(own, subnets.batches, subnets.dropout, by_modules=True)
-        self._taught = taught(subnets.batches, seed)
+        self._seed = seed
+
+    @cached_property
+    def _taught(self) -> Tensor:
+        return taught(self.subnets.batches, self._seed)
 
     def is_first_stage(self, number: int) -> bool:
         """Whether in epoch `number`, from 1, the largest network alone is trained."""

@@ -12,9 +12,9 @@ shared weights once, by the sum of their gradients. By `rule`:
   importance, then all else, and the largest as it was when depth opened is distilled (Han Cai et
   al.: Once-for-All: Train One Network and Specialize it for Efficient Deployment, 2020).
 
-`masked_epochs` of them come before any label is looked at (see `_masking`). The learning rate falls
-by a cosine to a twentieth of `lr`. At the end `samples` slices are
-evaluated: what learns accuracy from architectures learns it from them (`evaluators.foreseeing`).
+`masked_epochs` more come before any label is looked at (see `_masking`). The learning rate falls by
+a cosine to a twentieth of `lr`. At the end `samples` slices are evaluated: what learns accuracy
+from architectures learns it from them (`evaluators.foreseeing`).
 
 Limits: float32, on the CPU; the memory is that of the widest weights, four times.
 """
@@ -143,6 +143,8 @@ class Training:
         known = dataset.y >= 0
         self._train = (dataset.train & known).nonzero()[:, 0]
         self._val = (dataset.val & known).nonzero()[:, 0]
+        graphs = -(-self._train.numel() // recipe.batch_size)
+        self._steps = graphs if subnets.batches.by_graph else recipe.steps
         self._samples: dict[str, Tensor] = {}
         self._teacher: dict[str, Tensor] = {}
         self._new = subnets.supernet.initial() if recipe.masked_epochs else {}
@@ -195,11 +197,11 @@ class Training:
     def _batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         cut = self._subnets.batches
         if not cut.by_graph:
-            for _ in range(self._recipe.steps):
+            for _ in range(self._steps):
                 yield cut.of(self._train)
             return
         shuffled = self._train[torch.from_numpy(rng.permutation(self._train.numel()))]
-        for units in shuffled.tensor_split(-(-shuffled.numel() // self._recipe.batch_size)):
+        for units in shuffled.tensor_split(self._steps):
             yield cut.of(units)
 
     def _drawn(self, number: int, decks: Decks) -> list[Architecture]:
@@ -265,7 +267,7 @@ class Training:
         return share * F.cross_entropy(logits, taught) + (1 - share) * of_labels
 
     def _lr(self, number: int, step: int) -> float:
-        done = min(1.0, (number - 1 + step / self._recipe.steps) / self._recipe.epochs)
+        done = (number - 1 + step / self._steps) / self._recipe.epochs
         return self._recipe.lr * (_FLOOR + (1 - _FLOOR) * (1 + math.cos(math.pi * done)) / 2)
 
     def _validated(self, weights: Weights) -> dict[str, float]:
