@@ -1,14 +1,16 @@
 """Evaluates each candidate by its slice of a supernet, in milliseconds; the supernet is prepared.
 
 Nothing is trained but the supernet, once, before the first trial (`nas prepared NAME`), unless
-`fine_tune_epochs` says so. Two estimates of what a candidate would reach alone:
+`fine_tune_epochs` says so. Three estimates of what a candidate would reach alone:
 
 - `val_accuracy` and the other metrics of its slice, batch normalization recalibrated on training
   data. With `fine_tune_epochs`, of its best epoch (`best_epoch`) of as many, begun with the slice.
-- `val_accuracy_foreseen` (or of the dataset's metric): what a regression expects of it that has
-  seen many slices (see `evaluators.foreseeing`). It ranks better, as a slice is a noisy witness.
+- `val_accuracy_read_out` (or of the dataset's metric): of the slice with its output fitted anew to
+  the training labels, in closed form (see `evaluators.reading_out`).
+- `val_accuracy_foreseen`: what a regression expects of it that has seen many read-outs (see
+  `evaluators.foreseeing`). It ranks best as a rule, as one slice is a noisy witness.
 
-How well either ranks on a dataset, `nas supernet rank` measures. `nas confirm` trains the chosen
+How well each ranks on a dataset, `nas supernet rank` measures. `nas confirm` trains the chosen
 alone (`alone_epochs`, `alone_lr`), and that is what counts; so does `nas export`.
 
 Limits: spaces that are elastic (`gnn` without `skip`, recipe decisions and extensions).
@@ -34,6 +36,7 @@ from evaluators.artifacts import ArtifactError
 from evaluators.foreseeing import FEWEST, Foresight
 from evaluators.preparation import Preparation
 from evaluators.preparations.supernet import Rule, under
+from evaluators.reading_out import ReadOut
 from evaluators.slicing import Subnets
 from evaluators.training import Training
 from evaluators.values import FORESEEN, Artifact, Evaluation, Evaluator, Failure, Job
@@ -41,6 +44,7 @@ from search_spaces import SearchSpace, Task
 from search_spaces.plugins import Plugin
 from search_spaces.supernet import Supernet
 
+READ_OUT = "_read_out"
 _SLICE = ("val_accuracy", "val_macro_f1", "val_roc_auc", "val_loss")
 
 
@@ -107,6 +111,7 @@ class Trained:
     subnets: Subnets
     weights: Mapping[str, Tensor]
     foresight: Foresight
+    read_out: ReadOut
 
 
 @lru_cache(maxsize=2)
@@ -127,7 +132,8 @@ def trained(
     architectures = [space.decode(row) for row in samples["architectures"].tolist()]
     supernet = Supernet(space, batches.dataset.task, share_transforms=share_transforms)
     foresight = Foresight(space, architectures, samples["values"].tolist())
-    return Trained(Subnets(supernet, batches), under("weights", state), foresight)
+    subnets = Subnets(supernet, batches)
+    return Trained(subnets, under("weights", state), foresight, ReadOut(subnets))
 
 
 class Inherited:
@@ -146,7 +152,8 @@ class Inherited:
         # A recalibrated slice costs about a pass.
         self.passes = self.epochs
         self.foreseen = f"val_{task.metric}{FORESEEN}"
-        own = tuned.metrics if tuned is not None else _SLICE
+        self.read_out = f"val_{task.metric}{READ_OUT}"
+        own = tuned.metrics if tuned is not None else (*_SLICE, self.read_out)
         self.metrics = (*own, self.foreseen)
         self._share = bool(preparation.plugin.options["share_transforms"])
         if tuned is not None:
@@ -180,6 +187,7 @@ class Inherited:
                 dataset = net.subnets.batches.dataset
                 units = (dataset.val & (dataset.y >= 0)).nonzero()[:, 0]
                 logits = net.subnets.evaluated(net.weights, job.architecture, units)
+                fitted = net.read_out.logits(net.weights, job.architecture, units)
         except CandidateError as error:
             return Evaluation(0, seconds=time.perf_counter() - began, failure=error.failure)
         values = metrics.all_metrics(logits, dataset.y[units])
@@ -187,7 +195,9 @@ class Inherited:
         if not math.isfinite(loss):
             fault = Failure("divergence", f"the validation loss of the slice is {loss}, not finite")
             return Evaluation(0, seconds=seconds, failure=fault)
-        return Evaluation(1, {f"val_{name}": v for name, v in values.items()}, seconds)
+        measured = {f"val_{name}": value for name, value in values.items()}
+        value = metrics.selecting(dataset.metric, fitted, dataset.y[units])
+        return Evaluation(1, {**measured, self.read_out: value}, seconds)
 
 
 class _FineTuned(Training):

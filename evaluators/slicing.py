@@ -13,7 +13,6 @@ from torch import Tensor, fx, nn
 from torch.func import functional_call
 from torch_geometric.nn import MessagePassing
 
-from evaluators import metrics
 from evaluators._batches import Batch, Batches
 from evaluators._dropout import set_dropout
 from evaluators._faults import network_fault
@@ -78,26 +77,37 @@ class Subnets:
         Args:
             seed: of what is dropped; None for nothing.
         """
-        made = self._made(architecture)
+        made, parameters = self._made(architecture), self.supernet.weights(weights, architecture)
         if made.program is not None:
-            return self._computed(weights, architecture, made, batch, seed)
-        return self._called(weights, architecture, made, batch, seed)
+            return self._computed(parameters, made, batch, seed)
+        return self._called(parameters, made, batch, seed)
 
     def evaluated(self, weights: Weights, architecture: Architecture, units: Tensor) -> Tensor:
         """The logits [U, C] of units, nothing dropped, batch normalization recalibrated."""
+        parameters = self.supernet.weights(weights, architecture)
+        return self.evaluated_with(parameters, architecture, units)
+
+    def evaluated_with(
+        self, parameters: dict[str, Tensor], architecture: Architecture, units: Tensor
+    ) -> Tensor:
+        """The same of a network with these parameters, by their names in it."""
         made = self._made(architecture)
         with torch.no_grad():
             if made.program is not None:
                 batch = self.batches.of(units)
-                return self._computed(weights, architecture, made, batch, None)
-            network = self.network(weights, architecture)
+                return self._computed(parameters, made, batch, None)
+            network = self._recalibrated(parameters, architecture)
             batches = self.batches.split(units, _GRAPHS_AT_A_TIME)
             with network_fault("evaluating the network"):
-                return torch.cat([metrics.predict(network, batch) for batch in batches])
+                return torch.cat([batch.select(network(*batch.inputs)) for batch in batches])
 
     def network(self, weights: Weights, architecture: Architecture) -> nn.Module:
         """A network of its own with a copy of its slices, recalibrated, in evaluation mode."""
-        network = self.supernet.extract(weights, architecture)
+        parameters = self.supernet.weights(weights, architecture)
+        return self._recalibrated(parameters, architecture)
+
+    def _recalibrated(self, parameters: Weights, architecture: Architecture) -> nn.Module:
+        network = self.supernet.network_of(parameters, architecture)
         train = self.batches.dataset.train.nonzero()[:, 0]
         with network_fault("recalibrating the network"):
             recalibrate(network, self.batches.split(train, _GRAPHS_AT_A_TIME))
@@ -137,8 +147,7 @@ class Subnets:
 
     def _computed(
         self,
-        weights: Weights,
-        architecture: Architecture,
+        parameters: dict[str, Tensor],
         made: _Made,
         batch: Batch,
         seed: tuple[int, ...] | None,
@@ -147,8 +156,8 @@ class Subnets:
         program = made.program
         if program is None or batch.rows is None:
             raise ValueError("the engine computes nodes of networks that it has read")
-        state = self._state(weights, architecture, made.network)
-        dtype = next(iter(weights.values())).dtype
+        state = _state(parameters, made.network)
+        dtype = next(iter(parameters.values())).dtype
         graph = self.batches.graph(dtype, _CPU)
         compiled = Compiled([program], Slices([made.network], graph.dtype, _CPU, [state]))
         is_training = seed is not None or program.mixes_rows
@@ -164,14 +173,13 @@ class Subnets:
 
     def _called(
         self,
-        weights: Weights,
-        architecture: Architecture,
+        parameters: dict[str, Tensor],
         made: _Made,
         batch: Batch,
         seed: tuple[int, ...] | None,
     ) -> Tensor:
         """By the modules themselves."""
-        network, state = made.network, self._state(weights, architecture, made.network)
+        network, state = made.network, _state(parameters, made.network)
         network.train()
         if seed is None:
             for module in network.modules():
@@ -183,16 +191,14 @@ class Subnets:
             logits: Tensor = functional_call(network, state, batch.inputs)
         return batch.select(logits)
 
-    def _state(
-        self, weights: Weights, architecture: Architecture, network: nn.Module
-    ) -> dict[str, Tensor]:
-        """Slices, statistics as new, which are of no use here, and what never changes."""
-        own = self.supernet.weights(weights, architecture)
-        dtype = next(iter(weights.values())).dtype
-        for name, buffer in network.named_buffers():
-            new = _as_new(name, buffer) if _is_statistic(name) else buffer
-            own[name] = new.to(dtype) if new.is_floating_point() else new
-        return own
+
+def _state(parameters: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Parameters, statistics as new, which are of no use here, and what never changes."""
+    own, dtype = dict(parameters), next(iter(parameters.values())).dtype
+    for name, buffer in network.named_buffers():
+        new = _as_new(name, buffer) if _is_statistic(name) else buffer
+        own[name] = new.to(dtype) if new.is_floating_point() else new
+    return own
 
 
 def _has_constants(network: nn.Module) -> bool:

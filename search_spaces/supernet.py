@@ -134,21 +134,34 @@ class Supernet:
             for name, piece in self._slices(place)
         }
 
-    def weights(self, weights: Weights, architecture: Architecture) -> dict[str, Tensor]:
-        """The parameters of its network, which gradients flow through."""
-        return {name: own.read(weights) for name, own in self.slices(architecture).items()}
+    def weights(
+        self, weights: Weights, architecture: Architecture, *, without: str | None = None
+    ) -> dict[str, Tensor]:
+        """The parameters of its network, which gradients flow through.
+
+        Args:
+            without: how the names begin of those that are left out.
+        """
+        return {
+            name: own.read(weights)
+            for name, own in self.slices(architecture).items()
+            if without is None or not name.startswith(without)
+        }
 
     def extract(self, weights: Weights, architecture: Architecture) -> nn.Module:
         """A network of its own with a copy of its slices, in evaluation mode.
 
         What batch normalization keeps is as new: recalibrate it (`evaluators.slicing`).
         """
-        slices = self.slices(architecture)
+        return self.network_of(self.weights(weights, architecture), architecture)
+
+    def network_of(self, parameters: Weights, architecture: Architecture) -> nn.Module:
+        """A network of its own with a copy of these parameters, by their names in it."""
         network = self.space.network(architecture, self.task)
-        network.to(next(iter(weights.values())).dtype)
+        network.to(next(iter(parameters.values())).dtype)
         with torch.no_grad():
             for name, parameter in network.named_parameters():
-                parameter.copy_(slices[name].read(weights))
+                parameter.copy_(parameters[name])
         return network.eval()
 
     def initial(self) -> dict[str, Tensor]:
@@ -163,7 +176,7 @@ class Supernet:
             for read in place.reads or (None,):
                 widest = place.module(read.widest if read else 0, place.writes.widest)
                 for name, parameter in widest.named_parameters():
-                    tensor = _axes(place)[name]
+                    tensor = axes_of(place)[name]
                     full = self._name(place, name, tensor, read)
                     shape = tuple(axes.flat(parameter.shape, tensor))
                     if full not in found:
@@ -189,7 +202,7 @@ class Supernet:
         """Of each of its tensors here, the name, and of each dimension whose channels it has, and
         whether it reads them.
         """
-        for name, tensor in _axes(place).items():
+        for name, tensor in axes_of(place).items():
             for read in place.reads or (None,):
                 sides = [
                     (read, True) if axis.kind == "reads" else (place.writes, False)
@@ -202,7 +215,7 @@ class Supernet:
                 yield self._name(place, name, tensor, read), owned
 
     def _slices(self, place: Place) -> Iterator[tuple[str, Slice]]:
-        for name, tensor in _axes(place).items():
+        for name, tensor in axes_of(place).items():
             reading = [i for i, axis in enumerate(tensor.axes) if axis.kind == "reads"]
             reads = place.reads if reading else (None,)
             blocks = tuple(self._block(place, name, tensor, read) for read in reads)
@@ -239,12 +252,13 @@ class Supernet:
         return f"{bank}.{name}{heads}{source}"
 
 
-def _axes(place: Place) -> Mapping[str, axes.Tensor]:
-    return _axes_of(place.build, place.arguments, place.writes.groups, _decision(place))
+def axes_of(place: Place) -> Mapping[str, axes.Tensor]:
+    """Of each parameter of a module, by its name within."""
+    return _known_axes(place.build, place.arguments, place.writes.groups, _decision(place))
 
 
 @cache
-def _axes_of(
+def _known_axes(
     build: Callable[..., nn.Module], arguments: tuple[Hashable, ...], groups: int, what: str
 ) -> Mapping[str, axes.Tensor]:
     return axes.axes(lambda reads, writes: build(reads, writes, *arguments), groups, what)

@@ -13,7 +13,7 @@ shared weights once, by the sum of their gradients. By `rule`:
   al.: Once-for-All: Train One Network and Specialize it for Efficient Deployment, 2020).
 
 `masked_epochs` more come before any label is looked at (see `_masking`). The learning rate falls by
-a cosine to a twentieth of `lr`. At the end `samples` slices are evaluated: what learns accuracy
+a cosine to a twentieth of `lr`. At the end `samples` slices are read out: what learns accuracy
 from architectures learns it from them (`evaluators.foreseeing`).
 
 Limits: float32, on the CPU; the memory is that of the widest weights, four times.
@@ -42,6 +42,7 @@ from evaluators.preparations._sampling import (
     smallest,
     smallest_architecture,
 )
+from evaluators.reading_out import ReadOut
 from evaluators.slicing import Subnets
 from search_spaces import Architecture, PluginError, SearchSpace
 from search_spaces.sorting import sort
@@ -145,6 +146,7 @@ class Training:
         self._val = (dataset.val & known).nonzero()[:, 0]
         graphs = -(-self._train.numel() // recipe.batch_size)
         self._steps = graphs if subnets.batches.by_graph else recipe.steps
+        self._outputs = ReadOut(subnets)
         self._samples: dict[str, Tensor] = {}
         self._teacher: dict[str, Tensor] = {}
         self._new = subnets.supernet.initial() if recipe.masked_epochs else {}
@@ -290,10 +292,13 @@ class Training:
         if drawn:
             self._samples = {
                 "architectures": torch.tensor([space.encode(a) for a in drawn]),
-                "values": torch.tensor(
-                    [self._value(self.weights, a) for a in drawn], dtype=torch.float64
-                ),
+                "values": torch.tensor([self._read_out(a) for a in drawn], dtype=torch.float64),
             }
+
+    def _read_out(self, architecture: Architecture) -> float:
+        batches = self._subnets.batches
+        logits = self._outputs.logits(self.weights, architecture, self._val)
+        return metrics.selecting(batches.dataset.metric, logits, batches.dataset.y[self._val])
 
     def state_dict(self) -> dict[str, Tensor]:
         state = {f"weights/{name}": tensor.detach() for name, tensor in self.weights.items()}
