@@ -19,6 +19,7 @@ from evaluators.latency.values import Timing
 from nas.cli import main
 from nas.export.load import load_bundle
 from nas.latency.remeasure import Measure
+from nas.latency.remeasure import measured as on_this_device
 from nas.opening import Opened, opened
 from nas.setup import Setup
 from nas.spec import StudySpec, load_spec, spec_from_mapping
@@ -118,7 +119,7 @@ def found_by(
     name: str = "net",
     leaving: Leaving | None = None,
     voice: Voice | None = None,
-    measure: Measure | None = None,
+    measure: Measure = on_this_device,
 ) -> Specialisation:
     return specialise(
         name,
@@ -127,7 +128,7 @@ def found_by(
         data_root=Path(),
         leaving=leaving or Leaving(),
         voice=voice or Voice(),
-        **({} if measure is None else {"measure": measure}),
+        measure=measure,
     )
 
 
