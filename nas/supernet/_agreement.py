@@ -20,7 +20,8 @@ class Agreement:
     """Of a cheap measure with training alone, over the same architectures.
 
     Attributes:
-        measure: what ranks: slice, foreseen, short (few epochs alone), ceiling (another seed).
+        measure: what ranks: slice, read_out, foreseen, short (few epochs alone), ceiling (another
+            seed).
         kendall: tau-b, in [-1, 1] (M. G. Kendall, "The treatment of ties in ranking problems",
             1945); 0 where all are equal.
         interval: 95 % of tau over architectures drawn with replacement.

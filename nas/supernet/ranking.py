@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from evaluators import FORESEEN, Prepares, Proxy
+from evaluators.inherited import READ_OUT
 from nas.opening import Opened, opened
 from nas.setup import Setup
 from nas.spec import StudySpec
@@ -30,6 +31,8 @@ from search_spaces.plugins import Plugin
 FEWEST = 10
 # What slices must reach to be trusted: so much, or so much of the ceiling where that is lower.
 ENOUGH, OF_CEILING = 0.6, 0.8
+# What an inherited evaluator says of a candidate, and how the names of its metrics end.
+_ENDINGS = {"slice": "", "read_out": READ_OUT, "foreseen": FORESEEN}
 # Keeps what is drawn here apart from what a study draws with the same seed.
 _DRAWN = 0x5E7
 
@@ -125,9 +128,13 @@ def rank(
     mean = np.mean(alone, axis=0).tolist()
     metric = f"val_{setup.task.metric}"
     slices = _slices(setup, study, sound)
+    cheap = {measure: metric + end for measure, end in _ENDINGS.items()}
     agreements = (
-        agreement("slice", [s[metric] for s in slices], mean),
-        agreement("foreseen", [s[metric + FORESEEN] for s in slices], mean),
+        *(
+            agreement(measure, [one[known] for one in slices], mean)
+            for measure, known in cheap.items()
+            if known in setup.evaluator.metrics
+        ),
         agreement("short", [short[a.key] for a in sound], mean),
         ceiling(alone),
     )
