@@ -51,9 +51,9 @@ SPACE = {
     "post_layers": [0],
     "output": ["linear"],
 }
-TRAINING = {"epochs": 12, "steps": 10, "samples": 60, "dropout": 0.0, "alone_epochs": 8}
+TRAINING = {"epochs": 12, "steps": 10, "samples": 40, "dropout": 0.0, "alone_epochs": 8}
 BOUNDS = (0.4, 0.6, 0.8, 1.2, 1.6, 2.0, 4.0)
-FEW = 40
+FEW = 30
 
 
 def spec_of(name: str = "net", evaluator: dict[str, Any] | None = None, **study: Any) -> StudySpec:
@@ -185,32 +185,33 @@ class TestWinners:
 
         assert order(0) == order(0) != order(1)
 
-    def test_a_bound_of_the_study_is_kept_too(self, made: Path) -> None:
+    def test_a_bound_of_the_study_is_kept_too(self, made: Path, found: Specialisation) -> None:
         """The control: without it the widest bound has a larger network."""
         small = spec_of("small", {"epochs": 2, "samples": 10}, constraints=["params <= 60"])
         train(small, storage=f"sqlite:///{made / 'nas.db'}", data_root=Path())
-        bounded = found_by(made, asked([0.6, 4.0]), name="small")
+        bounded = found_by(made, asked([0.6, 4.0], evaluations=15), name="small")
         assert all(w.metrics["params"] <= 60 for w in bounded.winners)
-        assert found_by(made, asked([0.6, 4.0])).winners[-1].metrics["params"] > 60
+        assert found.winners[-1].metrics["params"] > 60
 
     def test_what_is_learned_of_shuffled_values_finds_nothing(self, made: Path) -> None:
-        """Of a random sample, by its slices: the control is what was learned of the right ones."""
-        setup, request = study_of(made).setup, asked([4.0], strategy="random", evaluations=60)
+        """Its best is no better than its worst; the control is what was learned of the right ones.
+
+        By the slices of a random sample.
+        """
+        setup, request = study_of(made).setup, asked([4.0], strategy="random", evaluations=50)
         search = searching(made, request, setup)
-        seen = search.candidates(Voice())
-        sliced = [
-            e.metrics["val_accuracy"] for e in search.evaluated([c.architecture for c in seen])
-        ]
+        drawn = [one.architecture for one in search.candidates(Voice())]
+        sliced = [e.metrics["val_accuracy"] for e in search.evaluated(drawn)]
 
-        def chosen(setup: Setup) -> float:
-            """The slice of the one that is foreseen to be the best."""
-            of = searching(made, request, setup)
-            best = min(of.candidates(Voice()), key=lambda one: one.loss).architecture
-            return of.evaluated([best])[0].metrics["val_accuracy"]
+        def gain(setup: Setup) -> float:
+            """By how much the slice foreseen to be the best is better than the last."""
+            job = searching(made, request, setup).job(drawn[0])
+            expected = supernet_of(setup, job).foresight(drawn)
+            return sliced[int(expected.argmax())] - sliced[int(expected.argmin())]
 
-        shuffles = [chosen(shuffled(made, setup, seed)) for seed in range(6)]
-        assert np.mean(shuffles) < np.quantile(sliced, 0.75)
-        assert chosen(setup) > np.quantile(sliced, 0.75)
+        right = gain(setup)
+        assert right > np.ptp(sliced) / 2
+        assert abs(np.mean([gain(shuffled(made, setup, seed)) for seed in range(20)])) < right / 2
 
 
 def searching(made: Path, request: Request, setup: Setup) -> Searching:
@@ -248,7 +249,6 @@ class TestMeasured:
         times = [w.timing.latency_ms for w in measured.winners if w.timing is not None]
         assert len(times) == len(BOUNDS)
         assert all(ms <= bound for ms, bound in zip(times, BOUNDS, strict=True))
-        assert keys(measured)[0] == keys(found)[0]
         assert keys(measured)[1:-1] != keys(found)[1:-1]
         values = [w.metrics[measured.metric] for w in measured.winners]
         assert values == sorted(values)
