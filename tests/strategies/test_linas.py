@@ -8,14 +8,14 @@ from scipy.stats import norm
 
 from nas.constraints import parse
 from nas.pareto import hypervolume
-from nas.strategies import Finished, Objective, Problem, _features, linas
+from nas.strategies import Finished, Objective, Problem, linas
 from nas.strategies._base import generator
 from nas.strategies._batch import improving, spreading
 from nas.strategies._distinct import propose_distinct
 from nas.strategies._inner import order
 from nas.strategies._predictors import Predictors
 from nas.strategies._rounds import _predicted
-from search_spaces import Task, nas_bench_graph
+from search_spaces import Task, features, nas_bench_graph
 
 SEEDS = range(5)
 
@@ -153,9 +153,9 @@ def test_a_killed_study_goes_on_in_the_middle_of_a_round(planted):
 @pytest.fixture
 def no_features():
     """Nothing remembered of any architecture, as in a process that has just begun."""
-    _features.features_of.cache_clear()
+    features.features_of.cache_clear()
     yield
-    _features.features_of.cache_clear()
+    features.features_of.cache_clear()
 
 
 @pytest.mark.parametrize("space_name", ["cell", "conditional"])
@@ -175,15 +175,15 @@ def test_what_the_process_has_seen_before_makes_no_difference(
         trials.append(Finished(ordinal, architecture, "complete", (-worth, worth**2)))
     found, numbers = [], []
     for before, remembered in ((0, 50_000), (400, 50_000), (400, 30)):
-        _features.features_of.cache_clear()
-        monkeypatch.setattr(_features, "_MOST_REMEMBERED", remembered)
-        features = _features.features_of(space)
+        features.features_of.cache_clear()
+        monkeypatch.setattr(features, "_MOST_REMEMBERED", remembered)
+        known = features.features_of(space)
         for ordinal in range(before):
-            features.counts(space.sample(generator(6, ordinal)))
+            known.counts(space.sample(generator(6, ordinal)))
         strategy = planted.build("linas", space, 2)
         state = planted.folded(strategy, trials)
         found.append([planted.propose(strategy, state, ordinal) for ordinal in range(60, 75)])
-        numbers.append(features.counts(trials[-1].architecture).parts.tolist())
+        numbers.append(known.counts(trials[-1].architecture).parts.tolist())
     assert found[0] == found[1] == found[2]
     assert numbers[0] != numbers[1]
     assert {p.note["phase"] for p in found[0]} >= {"predicted"}

@@ -241,7 +241,8 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("options", "said"),
         [
-            ({"prepares": "supernet"}, 'no preparation is called "supernet"'),
+            ({"prepares": "hypernet"}, 'no preparation is called "hypernet"'),
+            ({"prepares": "supernet"}, 'the space "fake" has no slices; use name = "gnn"'),
             ({"prepares": "fakes.nothing"}, '"fakes.nothing" cannot be imported'),
             ({"prepares": "fakes.evaluator"}, "no function `prepare`, so it is no preparation"),
             ({"says": {"pace": 3}}, 'pace: no option of the preparation "fakes.preparing"'),
