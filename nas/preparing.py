@@ -26,7 +26,7 @@ from nas.store.ledger import Ledger
 from nas.store.preparations import lease, record
 from nas.strategies._base import AnyStrategy
 from nas.telling import Teller
-from search_spaces import UsageError
+from search_spaces import UsageError, plugins
 
 _TICK_SECONDS, _LOOK_SECONDS = 0.2, 0.5
 # How often a long job is recorded: what a crash may cost, and no more than a twentieth of it all.
@@ -39,7 +39,8 @@ def preparations(
     """What a study has prepared: for its evaluator, then for its strategy; equal ones once.
 
     Raises:
-        SpecError: a preparation that does not exist, or takes other options, or has no dataset.
+        SpecError: a preparation that does not exist, takes other options, has no dataset, or is for
+            other spaces or tasks.
     """
     evaluator = setup.evaluator.preparation if isinstance(setup.evaluator, Prepares) else None
     wanted: dict[str, Preparation] = {}
@@ -54,6 +55,7 @@ def preparations(
                 f'{where}: [{table}] name: "{name}" is prepared on a dataset, and the evaluator '
                 f'"{setup.spec.evaluator.name}" brings its own results; use another {table}'
             )
+        _check(preparation, setup, place)
         epochs, passes = preparation.epochs, preparation.passes
         if epochs < 1 or not 0 < passes < math.inf:
             raise SpecError(
@@ -62,6 +64,17 @@ def preparations(
             )
         wanted[preparation.key] = preparation
     return tuple(wanted.values())
+
+
+def _check(preparation: Preparation, setup: Setup, place: str) -> None:
+    """Ask the plug-in, where it has something to say about spaces and tasks."""
+    check = getattr(plugins.load("preparation", preparation.plugin.name), "check", None)
+    if check is None:
+        return
+    try:
+        check(setup.space, setup.task, preparation.plugin.options)
+    except UsageError as error:
+        raise SpecError(f"{place} {error}") from error
 
 
 class Preparing:

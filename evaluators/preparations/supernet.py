@@ -22,7 +22,7 @@ Limits: float32, on the CPU; the memory is that of the widest weights, four time
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ from evaluators.preparations._sampling import (
 )
 from evaluators.reading_out import ReadOut
 from evaluators.slicing import Subnets
-from search_spaces import Architecture, PluginError, SearchSpace
+from search_spaces import Architecture, PluginError, SearchSpace, Task
 from search_spaces.sorting import sort
 from search_spaces.supernet import Supernet, Weights
 
@@ -92,15 +92,11 @@ def prepare(
         samples: slices evaluated at the end.
 
     Raises:
-        SpaceError: the space is not elastic.
-        PluginError: masked epochs on a graph task.
+        SpaceError, PluginError: as of `check`.
     """
-    if masked_epochs and batches.by_graph:
-        raise PluginError(
-            "masked_epochs: expected 0 for a graph task, since nodes are what is hidden, got "
-            f"{masked_epochs}"
-        )
-    supernet = Supernet(space, batches.dataset.task, share_transforms=share_transforms)
+    task = batches.dataset.task
+    check(space, task, {"masked_epochs": masked_epochs, "share_transforms": share_transforms})
+    supernet = Supernet(space, task, share_transforms=share_transforms)
     return Training(
         Subnets(supernet, batches, dropout),
         seed,
@@ -117,6 +113,24 @@ def prepare(
             samples,
         ),
     )
+
+
+def check(space: SearchSpace, task: Task, options: Mapping[str, Any]) -> None:
+    """Refuse what there is no supernet of, before a study is stored.
+
+    Raises:
+        SpaceError: the space is not elastic, or an operator's tensors have no slices.
+        PluginError: masked epochs on a graph task.
+    """
+    masked = options.get("masked_epochs", 0)
+    if masked and task.is_graph_task:
+        raise PluginError(
+            f"masked_epochs: expected 0 for a graph task, since nodes are what is hidden, got "
+            f"{masked}"
+        )
+    with torch.device("meta"):
+        share_transforms = bool(options.get("share_transforms", True))
+        Supernet(space, task, share_transforms=share_transforms).initial()
 
 
 @dataclass(frozen=True)
