@@ -7,7 +7,7 @@ Nothing is trained but the supernet, once, before the first trial (`nas prepared
   data. With `fine_tune_epochs`, of its best epoch (`best_epoch`) of as many, begun with the slice.
 - `val_accuracy_read_out` (or of the dataset's metric): of the slice with its output fitted anew to
   the training labels, in closed form (see `evaluators.reading_out`).
-- `val_accuracy_foreseen`: what a regression expects of it that has seen many read-outs (see
+- `val_accuracy_foreseen`: what is expected of it by a regression that has seen many read-outs (see
   `evaluators.foreseeing`). It ranks best as a rule, as one slice is a noisy witness.
 
 How well each ranks on a dataset, `nas supernet rank` measures. `nas confirm` trains the chosen

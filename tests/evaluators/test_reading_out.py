@@ -1,6 +1,7 @@
 """Outputs fitted anew: the ridge regression that is told of, of training labels and no others."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,15 +40,27 @@ def last_features(net: Supernet, architecture: Architecture, *, graphs: bool) ->
 
 
 def ridge(x: Tensor, y: Tensor, train: Tensor, val: Tensor) -> Tensor:
-    """By least squares with a row more for each coefficient, which pulls it to 0."""
+    """By least squares with a row more for each coefficient, which pulls it to 0.
+
+    How strongly: as predicts best each training unit by all others, which are fitted anew for it.
+    """
     centered = (x - x[train].mean(0)) / x[train].std(0, correction=0)
     columns = torch.cat([centered, torch.ones(len(x), 1, dtype=x.dtype)], 1).numpy()
-    wanted = np.eye(int(y.max()) + 1)[y[train].numpy()]
-    pull = np.sqrt(0.005 * len(train)) * np.eye(columns.shape[1])
-    rows = np.concatenate([columns[train.numpy()], pull])
-    targets = np.concatenate([wanted, np.zeros((len(pull), wanted.shape[1]))])
-    fitted = np.linalg.lstsq(rows, targets, rcond=None)[0]
-    return torch.from_numpy(columns[val.numpy()] @ fitted)
+    wanted, rows = np.eye(int(y.max()) + 1)[y[train].numpy()], columns[train.numpy()]
+
+    def fitted(strength: float, without: int | None = None) -> np.ndarray[Any, Any]:
+        kept = [i for i in range(len(rows)) if i != without]
+        pull = np.sqrt(strength * len(rows)) * np.eye(columns.shape[1])
+        targets = np.concatenate([wanted[kept], np.zeros((len(pull), wanted.shape[1]))])
+        solved = np.linalg.lstsq(np.concatenate([rows[kept], pull]), targets, rcond=None)[0]
+        return np.asarray(solved)
+
+    def error(strength: float) -> float:
+        missed = [wanted[i] - rows[i] @ fitted(strength, i) for i in range(len(rows))]
+        return float(np.square(missed).sum())
+
+    best = min((0.001, 0.01, 0.1, 1.0), key=error)
+    return torch.from_numpy(columns[val.numpy()] @ fitted(best))
 
 
 @pytest.mark.parametrize("output", ["linear", "gcn"])
