@@ -88,7 +88,7 @@ def _slices(
 def _alone(
     ground: Ground, drawn: Sequence[Architecture], epochs: int, seed: int, keep: Path | None
 ) -> dict[int, float]:
-    """{its place: the metric} of those that could be trained; kept in a file, where that is wanted."""
+    """{its place: the metric} of those that could be trained; kept in a file, where wanted."""
     file = None if keep is None else keep / f"{ground.name}-{epochs}-{seed}-{len(drawn)}.json"
     if file is not None and file.exists():
         kept = json.loads(file.read_text())
