@@ -23,7 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evaluators._faults import CandidateError
 from evaluators.slicing import Subnets
+from evaluators.values import Failure
 from search_spaces import Architecture
 from search_spaces.elastic import Place
 from search_spaces.supernet import Supernet, Weights, axes_of
@@ -47,10 +49,14 @@ class ReadOut:
         """[U, C] of units, by the training labels alone.
 
         Raises:
-            CandidateError: the network cannot be run.
+            CandidateError: the network cannot be run, or its numbers are not finite.
         """
         dataset = self._subnets.batches.dataset
         x = self._read(weights, architecture, torch.cat([self._train, units])).double()
+        if not bool(x.isfinite().all()):
+            raise CandidateError(
+                Failure("divergence", "what the slice makes of nodes is not finite")
+            )
         train, others = x[: self._train.numel()], x[self._train.numel() :]
         spread = train.std(0, correction=0)
         scale = spread.clamp(min=max(float(spread.max()) * _FLATTEST, 1e-12))

@@ -1,7 +1,6 @@
 """Outputs fitted anew: the ridge regression that is told of, of training labels and no others."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +10,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import SGConv
 
 from evaluators import Batches
+from evaluators._faults import CandidateError
+from evaluators.foreseeing import Floats
 from evaluators.reading_out import ReadOut
 from evaluators.slicing import Subnets
 from search_spaces import Architecture
@@ -40,27 +41,29 @@ def last_features(net: Supernet, architecture: Architecture, *, graphs: bool) ->
 
 
 def ridge(x: Tensor, y: Tensor, train: Tensor, val: Tensor) -> Tensor:
-    """By least squares with a row more for each coefficient, which pulls it to 0.
-
-    How strongly: as predicts best each training unit by all others, which are fitted anew for it.
-    """
+    """By the strength that misses least of units that are left out, which are, one by one."""
     centered = (x - x[train].mean(0)) / x[train].std(0, correction=0)
     columns = torch.cat([centered, torch.ones(len(x), 1, dtype=x.dtype)], 1).numpy()
-    wanted, rows = np.eye(int(y.max()) + 1)[y[train].numpy()], columns[train.numpy()]
+    wanted = np.eye(int(y.max()) + 1)[y[train].numpy()]
+    rows = columns[train.numpy()]
 
-    def fitted(strength: float, without: int | None = None) -> np.ndarray[Any, Any]:
-        kept = [i for i in range(len(rows)) if i != without]
-        pull = np.sqrt(strength * len(rows)) * np.eye(columns.shape[1])
-        targets = np.concatenate([wanted[kept], np.zeros((len(pull), wanted.shape[1]))])
-        solved = np.linalg.lstsq(np.concatenate([rows[kept], pull]), targets, rcond=None)[0]
-        return np.asarray(solved)
+    def missed(strength: float) -> float:
+        errors = [
+            wanted[i] - rows[i] @ fitted(np.delete(rows, i, 0), np.delete(wanted, i, 0), pull)
+            for pull in [strength * len(rows)]
+            for i in range(len(rows))
+        ]
+        return float(np.square(errors).sum())
 
-    def error(strength: float) -> float:
-        missed = [wanted[i] - rows[i] @ fitted(strength, i) for i in range(len(rows))]
-        return float(np.square(missed).sum())
+    best = min((0.001, 0.01, 0.1, 1.0), key=missed) * len(rows)
+    return torch.from_numpy(columns[val.numpy()] @ fitted(rows, wanted, best))
 
-    best = min((0.001, 0.01, 0.1, 1.0), key=error)
-    return torch.from_numpy(columns[val.numpy()] @ fitted(best))
+
+def fitted(rows: Floats, wanted: Floats, pull: float) -> Floats:
+    """Least squares with a row more for each coefficient, which pulls it to 0."""
+    design = np.concatenate([rows, np.sqrt(pull) * np.eye(rows.shape[1])])
+    targets = np.concatenate([wanted, np.zeros((rows.shape[1], wanted.shape[1]))])
+    return np.linalg.lstsq(design, targets, rcond=None)[0]
 
 
 @pytest.mark.parametrize("output", ["linear", "gcn"])
@@ -91,6 +94,19 @@ def test_of_graphs_it_is_one_of_what_is_read_out_of_their_nodes() -> None:
         x = last_features(net, architecture, graphs=True)
         found = read_out.logits(elastic.weights(net), architecture, val)
         torch.testing.assert_close(found, ridge(x, dataset.y, train, val), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_not_finite_has_no_read_out() -> None:
+    """It has diverged, in words, and is no fault of a program; finite weights have one."""
+    net, val = elastic.supernet("few"), units("val", graphs=False)
+    read_out = ReadOut(Subnets(net, elastic.batches()))
+    weights = elastic.weights(net)
+    spoiled = {name: weight * float("nan") for name, weight in weights.items()}
+    (architecture,) = elastic.sampled(net, 1)
+    with pytest.raises(CandidateError) as caught:
+        read_out.logits(spoiled, architecture, val)
+    assert caught.value.failure.kind == "divergence"
+    assert read_out.logits(weights, architecture, val).isfinite().all()
 
 
 @GRAPHS

@@ -207,3 +207,11 @@ def test_slices_are_sampled_at_the_end_alone(store: str) -> None:
     decoded = [space(NODES).decode(row) for row in samples["architectures"].tolist()]
     assert len(set(decoded)) > 1
     assert not under("samples", list(each_epoch(job(store, samples=0)))[-1])
+
+
+@pytest.mark.parametrize("rule", ["fair", "sandwich"])
+def test_a_training_that_diverges_is_a_failure(rule: str, store: str) -> None:
+    """And no fault of a program, in its last epoch, where slices are sampled, either."""
+    failed = prepare(job(store, rule=rule, lr=1e30, epochs=1)).failure
+    assert failed is not None
+    assert failed.kind == "divergence"
