@@ -45,7 +45,7 @@ _MEASURES = {
 @click.group("supernet", cls=Lazy, modules=COMMANDS)
 @debug_option
 def supernet_command() -> None:
-    """Train one network for all architectures of a space, and choose among its slices.
+    """Train one network for a whole space; rank and choose slices.
 
     \b
     Examples:
