@@ -83,7 +83,7 @@ def test_a_lost_checkpoint_is_trained_again_and_said_so(storage: str, tmp_path: 
     assert store_path(store.artifacts("small")).is_dir()
     manifest = export_trial("small", 1, tmp_path / "b", storage=storage, data_root=tmp_path)
     assert manifest["provenance"]["retrained"] is True
-    assert "trained again" in (tmp_path / "b" / "README.md").read_text()
+    assert "was trained for this bundle" in (tmp_path / "b" / "README.md").read_text()
     recorded = record.metrics["val_accuracy"]
     assert _val_accuracy(tmp_path / "b", tmp_path) == pytest.approx(recorded, abs=1e-6)
 
