@@ -74,7 +74,7 @@ class Size:
 
 
 FULL = Size(3.0, 3, 3, 3, 200, 1_000, {})
-QUICK = Size(0.7, 1, 1, 1, 40, 200, {"epochs": 15, "samples": 60})
+QUICK = Size(0.6, 1, 1, 1, 40, 150, {"epochs": 5})
 
 
 @dataclass(frozen=True)
