@@ -74,7 +74,7 @@ class Size:
 
 
 FULL = Size(3.0, 3, 3, 3, 200, 1_000, {})
-QUICK = Size(0.6, 1, 1, 1, 40, 150, {"epochs": 5})
+QUICK = Size(0.6, 1, 1, 1, 40, 80, {"epochs": 4, "samples": 200})
 
 
 @dataclass(frozen=True)
