@@ -28,7 +28,8 @@ from evaluators.slicing import Subnets
 from evaluators.values import Failure
 from search_spaces import Architecture
 from search_spaces.elastic import Place
-from search_spaces.supernet import Supernet, Weights, axes_of
+from search_spaces.slices import Weights
+from search_spaces.supernet import Supernet, axes_of
 
 _OUTPUT = "output."
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)

@@ -25,7 +25,8 @@ from evaluators.engine.stack import Slices
 from evaluators.engine.tracing import UnreadableError, traced
 from evaluators.engine.values import Input
 from search_spaces import Architecture
-from search_spaces.supernet import Supernet, Weights
+from search_spaces.slices import Weights
+from search_spaces.supernet import Supernet
 
 # Networks that are kept: those of a population come back, those of a sampler hardly ever.
 _KEPT = 1024

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from search_spaces.elastic import Channels
-from search_spaces.supernet import Supernet, Weights
+from search_spaces.slices import Weights
+from search_spaces.supernet import Supernet
 
 
 @dataclass(frozen=True)

@@ -18,83 +18,20 @@ side by side, a view of each.
 """
 
 import math
-import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache, partial
-from typing import TypeAlias
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 from search_spaces import axes, plugins
 from search_spaces.architecture import Architecture
-from search_spaces.decision import Choice, Decision
+from search_spaces.covering import check_elastic, widest_architectures
 from search_spaces.elastic import Channels, Place
 from search_spaces.errors import SpaceError
-from search_spaces.message_passing import SKIP
+from search_spaces.slices import Block, Cut, Slice, Weights
 from search_spaces.space import SearchSpace
 from search_spaces.task import Task
-
-# {name: tensor}, of all that a supernet shares.
-Weights: TypeAlias = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Cut:
-    """The leading channels along one dimension: so many of each of the groups."""
-
-    dim: int
-    groups: int
-    each: int
-    channels: Channels
-
-
-@dataclass(frozen=True)
-class Block:
-    """What a network's tensor has of one tensor of the supernet.
-
-    Attributes:
-        name: of the supernet's tensor.
-        shape: of that, with one dimension an axis.
-        cuts: by ascending dimension.
-        shape_read: of the network's tensor, or of its block where it has several.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    cuts: tuple[Cut, ...]
-    shape_read: tuple[int, ...]
-
-    def view(self, weights: Weights) -> Tensor:
-        """A view, with a dimension more for each cut among groups."""
-        tensor = weights[self.name]
-        for cut in reversed(self.cuts):
-            if cut.groups > 1:
-                before, after = tensor.shape[: cut.dim], tensor.shape[cut.dim + 1 :]
-                tensor = tensor.view(*before, cut.groups, -1, *after)
-                tensor = tensor.narrow(cut.dim + 1, 0, cut.each)
-            else:
-                tensor = tensor.narrow(cut.dim, 0, cut.each)
-        return tensor
-
-    def read(self, weights: Weights) -> Tensor:
-        """As the network has it."""
-        return self.view(weights).reshape(self.shape_read)
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A network's tensor: blocks side by side along a dimension, mostly one."""
-
-    blocks: tuple[Block, ...]
-    dim: int
-
-    def read(self, weights: Weights) -> Tensor:
-        """As the network has it; a view where it has one block without groups."""
-        if len(self.blocks) == 1:
-            return self.blocks[0].read(weights)
-        return torch.cat([block.read(weights) for block in self.blocks], dim=self.dim)
 
 
 class Supernet:
@@ -112,7 +49,7 @@ class Supernet:
 
     def __init__(self, space: SearchSpace, task: Task, *, share_transforms: bool = False) -> None:
         self.space, self.task, self.share_transforms = space, task, share_transforms
-        _check_elastic(space)
+        check_elastic(space)
 
     def places(self, architecture: Architecture) -> tuple[Place, ...]:
         """Where its modules stand.
@@ -276,62 +213,3 @@ def _transform(place: Place) -> str:
     if not place.path.endswith(".operator"):
         return ""
     return str(getattr(plugins.load("operator", str(place.arguments[0])), "TRANSFORM", ""))
-
-
-def widest_architectures(space: SearchSpace) -> Iterator[Architecture]:
-    """As few as have between them everything that any architecture has, at its widest.
-
-    All layers of one are alike. First the layers' operators vary, then what is around them.
-    """
-    for still in (_AROUND, _OPERATORS):
-        open_: list[dict[str, Choice]] = [{}]
-        while open_:
-            yield space.fill(partial(_choose, open_, open_.pop(), still))
-
-
-def _choose(
-    open_: list[dict[str, Choice]],
-    chosen: dict[str, Choice],
-    still: re.Pattern[str],
-    decision: Decision,
-) -> Choice:
-    """The choice for all decisions of this kind; the others are for later architectures."""
-    kind = re.sub(r"\d+", "", decision.name)
-    if kind not in chosen:
-        choices = decision.choices
-        if kind.rpartition(".")[2] == "width":
-            choices = (max(choices, key=int),)
-        elif still.match(kind):
-            choices = choices[:1]
-        open_ += [{**chosen, kind: other} for other in choices[1:]]
-        chosen[kind] = choices[0]
-    return chosen[kind]
-
-
-_AROUND = re.compile(r"layer\.(normalization|activation)|output")
-_OPERATORS = re.compile(r"layer\.(?!normalization)")
-
-
-def _check_elastic(space: SearchSpace) -> None:
-    if space.extensions:
-        extension = space.extensions[0]
-        names = ", ".join(d.name for d in extension.decisions)
-        raise SpaceError(
-            f'{names}: the extension "{extension.name}" changes networks that are built, of which '
-            "slices know nothing; leave its table out"
-        )
-    if space.elastic is None:
-        raise SpaceError(
-            f'{space.decisions[0].name}: the space "{space.name}" has no slices; use name = "gnn"'
-        )
-    for decision in space.decisions:
-        if decision.role == "recipe":
-            raise SpaceError(
-                f"{decision.name}: all architectures of a supernet are trained together, by one "
-                f"recipe; leave {decision.name.removeprefix('train.')} out of [space]"
-            )
-        if decision.name.endswith(".operator") and SKIP in decision.choices:
-            raise SpaceError(
-                f'{decision.name}: "{SKIP}" leaves a layer out, which `depth` does in a supernet; '
-                "leave it out of operators"
-            )

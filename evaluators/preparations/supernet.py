@@ -22,7 +22,7 @@ Limits: float32, on the CPU; the memory is that of the widest weights, four time
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -30,28 +30,16 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 
-from evaluators import metrics
 from evaluators._batches import Batch, Batches
 from evaluators.preparations._masking import Masking
-from evaluators.preparations._sampling import (
-    Decks,
-    anything,
-    largest,
-    largest_architecture,
-    opened,
-    smallest,
-    smallest_architecture,
-)
-from evaluators.reading_out import ReadOut
+from evaluators.preparations._measuring import Measuring
+from evaluators.preparations._rules import STAGES, Drawing, Rule
+from evaluators.preparations._sampling import Decks
 from evaluators.slicing import Subnets
 from search_spaces import Architecture, PluginError, SearchSpace, Task
 from search_spaces.sorting import sort
-from search_spaces.supernet import Supernet, Weights
+from search_spaces.supernet import Supernet
 
-Rule: TypeAlias = Literal["fair", "sandwich", "shrinking"]
-# When what opens, where shrinking; all other scales with the last.
-_STAGES: Mapping[str, int] = {"depth": 1, "width": 2}
-_LAST_STAGE = 3
 _FLOOR = 0.05
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
@@ -65,7 +53,7 @@ def prepare(
     masked_epochs: Annotated[int, Ge(0)] = 0,
     steps: Annotated[int, Ge(1)] = 10,
     subnets: Annotated[int, Ge(2), Le(64)] = 4,
-    rule: Rule = "sandwich",
+    rule: Rule = "fair",
     distill: Annotated[float, Ge(0), Le(1)] = 0.5,
     share_transforms: bool = True,
     lr: Annotated[float, Gt(0)] = 0.02,
@@ -157,11 +145,11 @@ class Training:
         dataset = subnets.batches.dataset
         known = dataset.y >= 0
         self._train = (dataset.train & known).nonzero()[:, 0]
-        self._val = (dataset.val & known).nonzero()[:, 0]
         graphs = -(-self._train.numel() // recipe.batch_size)
         self._steps = graphs if subnets.batches.by_graph else recipe.steps
-        self._outputs = ReadOut(subnets)
-        self._samples: dict[str, Tensor] = {}
+        self._measuring = Measuring(subnets)
+        self._drawing = Drawing(recipe.rule, recipe.subnets, recipe.epochs)
+        self._samples: Mapping[str, Tensor] = {}
         self._teacher: dict[str, Tensor] = {}
         self._new = subnets.supernet.initial() if recipe.masked_epochs else {}
         self._masking = Masking(subnets, seed, recipe.masked_epochs)
@@ -183,12 +171,13 @@ class Training:
         self._begin_stage(number)
         decks = Decks(self._subnets.supernet.space, rng)
         losses = [
-            self._step(batch, self._drawn(number, decks), number, i)
+            self._step(batch, self._drawing.drawn(number, decks), number, i)
             for i, batch in enumerate(self._batches(rng))
         ]
         if number == self._recipe.epochs:
-            self._sample(np.random.default_rng([self._seed, number, 1]))
-        return {"train_loss": math.fsum(losses) / len(losses), **self._validated(self.weights)}
+            others = np.random.default_rng([self._seed, number, 1])
+            self._samples = self._measuring.samples(self.weights, self._recipe.samples, others)
+        return {"train_loss": math.fsum(losses) / len(losses), **self._measuring.ends(self.weights)}
 
     def _masked(self, number: int, rng: np.random.Generator) -> dict[str, float]:
         """An epoch without labels; validation sees an output that is as new."""
@@ -204,7 +193,7 @@ class Training:
                 losses.append(loss.item())
             self._optimizer.step()
         begun = self._masking.handed_on(self.weights, self._new)
-        return {"train_loss": math.fsum(losses) / len(losses), **self._validated(begun)}
+        return {"train_loss": math.fsum(losses) / len(losses), **self._measuring.ends(begun)}
 
     def distribution(self) -> dict[str, list[float]]:
         """Nothing is learned of the decisions."""
@@ -220,29 +209,13 @@ class Training:
         for units in shuffled.tensor_split(self._steps):
             yield cut.of(units)
 
-    def _drawn(self, number: int, decks: Decks) -> list[Architecture]:
-        """Of a step; the first is the largest, where others learn from it."""
-        count, rule = self._recipe.subnets, self._recipe.rule
-        if rule == "fair":
-            return [decks.deal(anything) for _ in range(count)]
-        if rule == "sandwich":
-            between = [decks.deal(anything) for _ in range(count - 2)]
-            return [decks.deal(largest), *between, decks.deal(smallest)]
-        return [decks.deal(opened(_STAGES, _LAST_STAGE, self._stage(number))) for _ in range(count)]
-
-    def _stage(self, number: int) -> int:
-        """Of progressive shrinking, in equal parts of the epochs."""
-        return min(_LAST_STAGE, (number - 1) * (_LAST_STAGE + 1) // self._recipe.epochs)
-
     def _begin_stage(self, number: int) -> None:
         if number == 1 and self._recipe.masked_epochs:
             self._hold(self._masking.handed_on(self.weights, self._new))
-        stage = self._stage(number)
-        if self._recipe.rule != "shrinking" or number == 1 or stage == self._stage(number - 1):
-            return
-        if stage == _STAGES["depth"]:
+        stage = self._drawing.begins(number)
+        if stage == STAGES["depth"]:
             self._teacher = {name: w.detach().clone() for name, w in self.weights.items()}
-        if stage == _STAGES["width"]:
+        if stage == STAGES["width"]:
             self._hold(sort(self._subnets.supernet, self.weights))
 
     def _step(
@@ -285,34 +258,6 @@ class Training:
     def _lr(self, number: int, step: int) -> float:
         done = (number - 1 + step / self._steps) / self._recipe.epochs
         return self._recipe.lr * (_FLOOR + (1 - _FLOOR) * (1 + math.cos(math.pi * done)) / 2)
-
-    def _validated(self, weights: Weights) -> dict[str, float]:
-        """The metric of the largest and of the smallest, on the validation units."""
-        space, metric = self._subnets.supernet.space, self._subnets.batches.dataset.metric
-        ends = {
-            "largest": largest_architecture(space),
-            "smallest": smallest_architecture(space),
-        }
-        return {f"val_{metric}_{name}": self._value(weights, a) for name, a in ends.items()}
-
-    def _value(self, weights: Weights, architecture: Architecture) -> float:
-        batches = self._subnets.batches
-        logits = self._subnets.evaluated(weights, architecture, self._val)
-        return metrics.selecting(batches.dataset.metric, logits, batches.dataset.y[self._val])
-
-    def _sample(self, rng: np.random.Generator) -> None:
-        space = self._subnets.supernet.space
-        drawn = [space.sample(rng) for _ in range(self._recipe.samples)]
-        if drawn:
-            self._samples = {
-                "architectures": torch.tensor([space.encode(a) for a in drawn]),
-                "values": torch.tensor([self._read_out(a) for a in drawn], dtype=torch.float64),
-            }
-
-    def _read_out(self, architecture: Architecture) -> float:
-        batches = self._subnets.batches
-        logits = self._outputs.logits(self.weights, architecture, self._val)
-        return metrics.selecting(batches.dataset.metric, logits, batches.dataset.y[self._val])
 
     def state_dict(self) -> dict[str, Tensor]:
         state = {f"weights/{name}": tensor.detach() for name, tensor in self.weights.items()}

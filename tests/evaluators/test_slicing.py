@@ -9,7 +9,8 @@ from torch.func import functional_call
 
 from evaluators.slicing import Subnets
 from search_spaces import Architecture
-from search_spaces.supernet import Supernet, Weights
+from search_spaces.slices import Weights
+from search_spaces.supernet import Supernet
 
 CASES = pytest.mark.parametrize(
     ("name", "graphs", "share"),

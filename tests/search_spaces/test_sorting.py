@@ -6,8 +6,9 @@ from fakes import elastic
 from torch import Tensor
 
 from evaluators.slicing import Subnets
+from search_spaces.slices import Weights
 from search_spaces.sorting import sort
-from search_spaces.supernet import Supernet, Weights
+from search_spaces.supernet import Supernet
 
 GRAPHS = pytest.mark.parametrize("graphs", [False, True], ids=["nodes", "graphs"])
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from evaluators.slicing import Subnets
 from search_spaces import Architecture, SearchSpace, SpaceError, gnn, nas_bench_graph
 from search_spaces.extensions import neighborhood
-from search_spaces.supernet import Block, Supernet
+from search_spaces.slices import Block
+from search_spaces.supernet import Supernet
 
 SEVERAL = pytest.mark.parametrize("share", [False, True], ids=["own", "shared"])
 GRAPHS = pytest.mark.parametrize("graphs", [False, True], ids=["nodes", "graphs"])
