@@ -33,7 +33,7 @@ from evaluators._faults import CandidateError, memory_fault
 from evaluators._paths import Means
 from evaluators._recipe import Recipe
 from evaluators.artifacts import ArtifactError
-from evaluators.foreseeing import FEWEST, Foresight
+from evaluators.foreseeing import FEWEST, Foresight, together
 from evaluators.preparation import Preparation
 from evaluators.preparations._rules import Rule
 from evaluators.preparations.supernet import under
@@ -128,11 +128,12 @@ def trained(
     preparing.check_origin(artifact, space, batches.dataset)
     state = preparing.weights(artifact)
     samples = under("samples", state)
-    if not samples:
+    if "trained" not in samples:
         raise ArtifactError(f"the supernet {artifact.sha256[:12]} is not trained to its end")
     architectures = [space.decode(row) for row in samples["architectures"].tolist()]
     supernet = Supernet(space, batches.dataset.task, share_transforms=share_transforms)
-    foresight = Foresight(space, architectures, samples["values"].tolist())
+    values = together(samples["begun"].numpy(), samples["trained"].numpy())
+    foresight = Foresight(space, architectures, values.tolist())
     subnets = Subnets(supernet, batches)
     return Trained(subnets, under("weights", state), foresight, ReadOut(subnets))
 

@@ -1,7 +1,5 @@
 """What slices of a supernet are measured by, on the validation units."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -46,16 +44,14 @@ class Measuring:
         logits = self._outputs.logits(weights, architecture, self._units)
         return metrics.selecting(self.metric, logits, self._y)
 
-    def samples(
-        self, weights: Weights, count: int, rng: np.random.Generator
-    ) -> Mapping[str, Tensor]:
-        """Read-outs of so many architectures: [n, decisions] the architectures, [n] the values."""
+    def drawn(self, count: int, rng: np.random.Generator) -> Tensor:
+        """[n, decisions] as many architectures, encoded."""
         space = self._subnets.supernet.space
-        drawn = [space.sample(rng) for _ in range(count)]
-        if not drawn:
-            return {}
-        values = [self.of_read_out(weights, architecture) for architecture in drawn]
-        return {
-            "architectures": torch.tensor([space.encode(architecture) for architecture in drawn]),
-            "values": torch.tensor(values, dtype=torch.float64),
-        }
+        vectors = [space.encode(space.sample(rng)) for _ in range(count)]
+        return torch.tensor(vectors, dtype=torch.int64).view(count, len(space.decisions))
+
+    def of_read_outs(self, weights: Weights, vectors: Tensor) -> Tensor:
+        """[n] of the read-outs of architectures that are encoded [n, decisions]."""
+        space = self._subnets.supernet.space
+        values = [self.of_read_out(weights, space.decode(row)) for row in vectors.tolist()]
+        return torch.tensor(values, dtype=torch.float64)

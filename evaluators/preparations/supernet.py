@@ -13,8 +13,8 @@ shared weights once, by the sum of their gradients. By `rule`:
   al.: Once-for-All: Train One Network and Specialize it for Efficient Deployment, 2020).
 
 `masked_epochs` more come before any label is looked at (see `_masking`). The learning rate falls by
-a cosine to a twentieth of `lr`. At the end `samples` slices are read out: what learns accuracy
-from architectures learns it from them (`evaluators.foreseeing`).
+a cosine to a twentieth of `lr`. Before the first step on labels and after the last, `samples`
+slices are read out: what foretells accuracy learns it from them (`evaluators.foreseeing`).
 
 Limits: float32, on the CPU; the memory is that of the widest weights, four times.
 """
@@ -77,7 +77,7 @@ def prepare(
         share_transforms: whether the operators of a layer share the map of what neighbors send.
         lr, weight_decay, dropout: of Adam, and of the slices.
         batch_size: graphs a step.
-        samples: slices evaluated at the end.
+        samples: slices that are read out.
 
     Raises:
         SpaceError, PluginError: as of `check`.
@@ -175,8 +175,7 @@ class Training:
             for i, batch in enumerate(self._batches(rng))
         ]
         if number == self._recipe.epochs:
-            others = np.random.default_rng([self._seed, number, 1])
-            self._samples = self._measuring.samples(self.weights, self._recipe.samples, others)
+            self._read_out("trained")
         return {"train_loss": math.fsum(losses) / len(losses), **self._measuring.ends(self.weights)}
 
     def _masked(self, number: int, rng: np.random.Generator) -> dict[str, float]:
@@ -210,8 +209,12 @@ class Training:
             yield cut.of(units)
 
     def _begin_stage(self, number: int) -> None:
-        if number == 1 and self._recipe.masked_epochs:
-            self._hold(self._masking.handed_on(self.weights, self._new))
+        if number == 1:
+            if self._recipe.masked_epochs:
+                self._hold(self._masking.handed_on(self.weights, self._new))
+            rng = np.random.default_rng([self._seed, 0, 1])
+            self._samples = {"architectures": self._measuring.drawn(self._recipe.samples, rng)}
+            self._read_out("begun")
         stage = self._drawing.begins(number)
         if stage == STAGES["depth"]:
             self._teacher = {name: w.detach().clone() for name, w in self.weights.items()}
@@ -258,6 +261,11 @@ class Training:
     def _lr(self, number: int, step: int) -> float:
         done = (number - 1 + step / self._steps) / self._recipe.epochs
         return self._recipe.lr * (_FLOOR + (1 - _FLOOR) * (1 + math.cos(math.pi * done)) / 2)
+
+    def _read_out(self, when: str) -> None:
+        """Read the samples out, with the weights as they are."""
+        values = self._measuring.of_read_outs(self.weights, self._samples["architectures"])
+        self._samples = {**self._samples, when: values}
 
     def state_dict(self) -> dict[str, Tensor]:
         state = {f"weights/{name}": tensor.detach() for name, tensor in self.weights.items()}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fakes import elastic
 
-from evaluators.foreseeing import FEWEST, Foresight
+from evaluators.foreseeing import FEWEST, Foresight, together
 from search_spaces import Architecture
 from search_spaces.features import decision_parts
 
@@ -61,3 +61,15 @@ def test_too_few_are_refused() -> None:
     with pytest.raises(ValueError, match=f"expected {FEWEST} architectures or more, got 9"):
         Foresight(NET.space, few, [0.1] * len(few))
     assert Foresight(NET.space, SEEN[:FEWEST], planted(SEEN[:FEWEST]))
+
+
+def test_values_of_before_and_after_weigh_alike() -> None:
+    """Whatever their units, in that of the latter; values that are all equal say nothing."""
+    rng = np.random.default_rng(0)
+    begun, trained = rng.random(20), 5 + 2 * rng.random(20)
+    both = together(begun, trained)
+    assert both.mean() == pytest.approx(trained.mean())
+    assert np.allclose(both, together(100 * begun + 7, trained))
+    corrected = [np.corrcoef(both, one)[0, 1] for one in (begun, trained)]
+    assert corrected[0] == pytest.approx(corrected[1])
+    assert np.argsort(together(np.ones(20), trained)).tolist() == np.argsort(trained).tolist()

@@ -197,16 +197,19 @@ def test_graphs_have_no_masked_epochs() -> None:
     assert supernet.prepare(space(GRAPHS), Batches(GRAPHS), 0)
 
 
-def test_slices_are_sampled_at_the_end_alone(store: str) -> None:
-    """As many as were asked for, with the validation value of each."""
+def test_slices_are_sampled_before_the_first_step_and_after_the_last(store: str) -> None:
+    """The same, as many as were asked for, with the validation value of each."""
     *before, last = each_epoch(job(store))
-    assert not any(under("samples", left) for left in before)
+    assert all("samples/begun" in left and "samples/trained" not in left for left in before)
     samples = under("samples", last)
-    assert samples["values"].shape == (4,)
-    assert ((samples["values"] >= 0) & (samples["values"] <= 1)).all()
+    for when in ("begun", "trained"):
+        assert samples[when].shape == (4,)
+        assert ((samples[when] >= 0) & (samples[when] <= 1)).all()
+    assert torch.equal(samples["begun"], before[0]["samples/begun"])
     decoded = [space(NODES).decode(row) for row in samples["architectures"].tolist()]
     assert len(set(decoded)) > 1
-    assert not under("samples", list(each_epoch(job(store, samples=0)))[-1])
+    none = under("samples", list(each_epoch(job(store, samples=0)))[-1])
+    assert all(tensor.size(0) == 0 for tensor in none.values())
 
 
 @pytest.mark.parametrize("rule", ["fair", "sandwich"])

@@ -228,10 +228,9 @@ def shuffled(made: Path, setup: Setup, seed: int) -> Setup:
     key = setup.evaluator.preparation.key
     done, marks = setup.prepared[key], ("preparation", "of a preparation", "gnn-nas preparation 1")
     header, state = tensors.read(done.artifact, *marks)
-    order = torch.randperm(
-        len(state["samples/values"]), generator=torch.Generator().manual_seed(seed)
-    )
-    state["samples/values"] = state["samples/values"][order]
+    seeded = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(state["samples/trained"]), generator=seeded)
+    state |= {name: state[name][order] for name in ("samples/begun", "samples/trained")}
     other = tensors.write(store_url(made / "shuffled"), "preparation", header, state)
     return replace(setup, prepared={key: Prepared(done.preparation, other, done.last)})
 
