@@ -171,10 +171,16 @@ class Inherited:
             for measured in of_supernets.values():
                 net = self._trained(jobs[measured[0]])
                 expected = net.foresight([jobs[i].architecture for i in measured])
+                tau = f"Kendall's tau {net.foresight.held_out_tau:.2f} with read-outs held out"
                 for i, value in zip(measured, expected.tolist(), strict=True):
                     known = {**found[i].metrics, self.foreseen: value}
-                    found[i] = replace(found[i], metrics=known)
+                    notes = {**found[i].notes, "foresight": tau}
+                    found[i] = replace(found[i], metrics=known, notes=notes)
             return found
+
+    def held_out_tau(self, job: Job) -> float:
+        """How well the regression of a job's supernet ranks read-outs that it has not seen."""
+        return self._trained(job).foresight.held_out_tau
 
     def _trained(self, job: Job) -> Trained:
         return of_job(job, share_transforms=self._share)

@@ -213,7 +213,8 @@ def _write(ranking: "Ranking", fmt: str) -> None:
     write_table(["ranked by", "kendall", "95 %", "spearman"], table)
     click.echo(
         f"\n{ranking.architectures} of {ranking.drawn} architectures, trained alone for "
-        f"{ranking.epochs} epochs with {ranking.seeds} seeds; by {ranking.metric}"
+        f"{ranking.epochs} epochs with {ranking.seeds} seeds; by {ranking.metric}\n"
+        f"what is foreseen has a tau of {ranking.held_out_tau:.2f} with read-outs held out"
     )
     click.echo(verdict(ranking))
 

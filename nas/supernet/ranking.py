@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluators import FORESEEN, Prepares, Proxy
-from evaluators.inherited import READ_OUT
+from evaluators import FORESEEN, Job
+from evaluators.inherited import READ_OUT, Inherited
 from nas.opening import Opened, opened
 from nas.setup import Setup
 from nas.spec import StudySpec
@@ -48,6 +48,8 @@ class Ranking:
         seeds: of training alone.
         epochs, short_epochs: of training alone, and of the few.
         metric: by which all is ranked.
+        held_out_tau: of what is foreseen, with read-outs that it has not seen: high, and yet no
+            reason to trust it, as read-outs may rank badly.
         agreements: of each measure with the mean over the seeds; of the ceiling between seeds.
     """
 
@@ -58,6 +60,7 @@ class Ranking:
     epochs: int
     short_epochs: int
     metric: str
+    held_out_tau: float
     agreements: tuple[Agreement, ...]
 
     @property
@@ -127,7 +130,8 @@ def rank(
     alone = [[values[a.key] for a in sound] for values in runs]
     mean = np.mean(alone, axis=0).tolist()
     metric = f"val_{setup.task.metric}"
-    slices = _slices(setup, study, sound)
+    jobs = _jobs(setup, study, sound)
+    slices = _slices(setup, jobs)
     cheap = {measure: metric + end for measure, end in _ENDINGS.items()}
     agreements = (
         *(
@@ -139,7 +143,9 @@ def rank(
         ceiling(alone),
     )
     epochs = setup.alone.evaluator.epochs
-    ranking = Ranking(name, len(sound), len(drawn), seeds, epochs, short_epochs, metric, agreements)
+    held_out = _inherited(setup).held_out_tau(jobs[0])
+    counts = (len(sound), len(drawn), seeds, epochs, short_epochs)
+    ranking = Ranking(name, *counts, metric, held_out, agreements)
     store_ranking(store, study.id, ranking.to_json())
     return ranking
 
@@ -151,13 +157,7 @@ def with_supernet(study: Opened) -> Setup:
         UsageError: it has none, or that is not trained yet.
     """
     setup, name = study.setup, study.setup.spec.study.name
-    evaluator = setup.evaluator
-    if not (isinstance(evaluator, Prepares) and isinstance(evaluator, Proxy)):
-        raise UsageError(
-            f'study "{name}" has the evaluator "{setup.spec.evaluator.name}", which slices no '
-            'supernet; expected a study with [evaluator] name = "inherited"'
-        )
-    preparation = evaluator.preparation
+    preparation = _inherited(setup).preparation
     prepared = setup.prepared.get(preparation.key)
     if prepared is None or prepared.last.epoch < preparation.epochs:
         at = 0 if prepared is None else prepared.last.epoch
@@ -166,6 +166,15 @@ def with_supernet(study: Opened) -> Setup:
             f"go on with: nas supernet train FILE, or nas resume {name}"
         )
     return setup
+
+
+def _inherited(setup: Setup) -> Inherited:
+    if isinstance(setup.evaluator, Inherited):
+        return setup.evaluator
+    raise UsageError(
+        f'study "{setup.spec.study.name}" has the evaluator "{setup.spec.evaluator.name}", which '
+        'slices no supernet; expected a study with [evaluator] name = "inherited"'
+    )
 
 
 def _drawn(setup: Setup, count: int) -> list[Architecture]:
@@ -178,13 +187,14 @@ def _drawn(setup: Setup, count: int) -> list[Architecture]:
     return list(found.values())
 
 
-def _slices(
-    setup: Setup, study: Opened, architectures: Sequence[Architecture]
-) -> list[Mapping[str, float]]:
+def _jobs(setup: Setup, study: Opened, architectures: Sequence[Architecture]) -> list[Job]:
+    """To evaluate each as the study does."""
+    dataset, epochs = setup.sealed(study.artifacts), setup.evaluator.epochs
+    return [setup.job(a, dataset, study.artifacts, epochs) for a in architectures]
+
+
+def _slices(setup: Setup, jobs: Sequence[Job]) -> list[Mapping[str, float]]:
     """What the evaluator says of each."""
-    dataset = setup.sealed(study.artifacts)
-    epochs = setup.evaluator.epochs
-    jobs = [setup.job(a, dataset, study.artifacts, epochs) for a in architectures]
     found = setup.evaluator.evaluate(jobs)
     failed = [e.failure.message for e in found if e.failure is not None]
     if failed:

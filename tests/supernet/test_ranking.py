@@ -116,6 +116,7 @@ def test_a_ranking_is_recorded_and_its_trainings_are_studies(storage: str) -> No
         "ceiling",
     ]
     assert (ranking.architectures, ranking.drawn, ranking.metric) == (12, 12, "val_accuracy")
+    assert -1 <= ranking.held_out_tau <= 1
     store = Store(storage)
     assert stored_ranking(store, "net") == ranking.to_json()
     names = {study.name for study in store.studies()}
@@ -185,7 +186,7 @@ def test_what_is_enough_follows_the_ceiling() -> None:
     def of(foreseen: float, top: float) -> Ranking:
         measured = {"foreseen": foreseen, "ceiling": top}
         agreements = tuple(Agreement(m, tau, (0.0, 1.0), tau) for m, tau in measured.items())
-        return Ranking("net", 12, 12, 2, 4, 2, "val_accuracy", agreements)
+        return Ranking("net", 12, 12, 2, 4, 2, "val_accuracy", 0.5, agreements)
 
     assert of(0.61, 0.95).is_enough
     assert not of(0.59, 0.95).is_enough
