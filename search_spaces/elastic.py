@@ -14,7 +14,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.choosing import Choosing
 from search_spaces.decision import Choice
 from search_spaces.frozen import FrozenMapping
-from search_spaces.message_passing import NORMALIZATIONS, SKIP, operator_module
+from search_spaces.message_passing import NORMALIZATIONS, operator_module
 from search_spaces.task import Task
 
 
@@ -62,7 +62,7 @@ class Place:
 
 
 def places(space: Choosing, architecture: Architecture, task: Task) -> tuple[Place, ...]:
-    """Of each module with weights, of a network of the space `gnn`."""
+    """Of each module with weights, of a network of the space `gnn`, without layers left out."""
     return tuple(_Places(space, architecture.structure, task).all())
 
 
@@ -128,17 +128,12 @@ class _Places:
         connectivity = self._choices.get("connectivity", "plain")
         self._written: list[Channels] = []
         seen = [x]
-        there = [
-            i
-            for i in range(int(self._choices["depth"]))
-            if self._choices[f"layer{i}.operator"] != SKIP
-        ]
-        for place, i in enumerate(there):
+        for i in range(int(self._choices["depth"])):
             writes = self._channels(f"layer{i}")
             reads = tuple(seen) if connectivity == "dense" else (seen[-1],)
-            yield from self._layer(f"body.layers.{place}", f"layer{i}", reads, writes)
+            yield from self._layer(f"body.layers.{i}", f"layer{i}", reads, writes)
             if connectivity == "residual":
-                path = f"body.shortcuts.{place}"
+                path = f"body.shortcuts.{i}"
                 yield _matching(path, f"layer{i}.shortcut", seen[-1], writes)
             seen.append(writes)
             self._written.append(writes)
