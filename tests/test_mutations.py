@@ -57,8 +57,8 @@ MUTATIONS = (
     ),
     Mutation(
         "confirmed trials are ranked by validation, never by test",
-        'row["metrics"].get(metric)',
-        'row["test_metrics"].get(metric.replace("val_", "test_"))',
+        'row["metrics"].get(came)',
+        'row["test_metrics"].get(came.replace("val_", "test_"))',
         (
             "tests/study/test_confirm.py"
             "::test_ranked_on_fresh_validation_and_repeated_from_the_record",
@@ -183,6 +183,20 @@ MUTATIONS = (
         "if trace.unknown or never:",
         "if never:",
         ("tests/evaluators/latency/test_profile.py::test_what_was_never_timed_has_no_number",),
+    ),
+    Mutation(
+        "a slice has the leading channels of its supernet",
+        "tensor = tensor.narrow(cut.dim + 1, 0, cut.each)",
+        "tensor = tensor.narrow(cut.dim + 1, tensor.size(cut.dim + 1) - cut.each, cut.each)",
+        (
+            "tests/search_spaces/test_supernet.py::test_each_head_of_a_narrower_layer_is_a_part_of_the_same_head",
+        ),
+    ),
+    Mutation(
+        "read-outs see no label but those of training",
+        "self._train = (dataset.train & (dataset.y >= 0)).nonzero()[:, 0]\n        self._wide",
+        "self._train = (dataset.y >= 0).nonzero()[:, 0]\n        self._wide",
+        ("tests/evaluators/test_reading_out.py::test_it_reads_labels_of_training_alone",),
     ),
 )
 
