@@ -31,6 +31,14 @@ _MEANT = (
         r"^(Illegal|Found invalid) character (.*)$",
         r"the character \2 stands in no TOML; leave it out",
     ),
+    (
+        r"^(Unescaped '.' in a string|Invalid hex value|Escaped character is .*)$",
+        "a backslash begins an escape; write two of them for one, or '...' in place of \"...\"",
+    ),
+    (
+        r"^Invalid date or datetime$",
+        "there is no such day or time; write another, or close it in quotes",
+    ),
     (r"^Unterminated string$", "text in quotes has no end; close the quotes"),
 )
 # Options of a dataset that name files of the user.
