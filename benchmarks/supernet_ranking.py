@@ -16,8 +16,7 @@ import numpy as np
 from reporting import Row, bounded, row, table, told
 from supernet_parts import Ground
 
-from evaluators import FORESEEN, Evaluation
-from evaluators.inherited import READ_OUT
+from evaluators import FORESEEN, READ_OUT, Evaluation
 from nas.supernet._agreement import Agreement, agreement, ceiling
 from nas.supernet.ranking import ENOUGH, OF_CEILING
 from search_spaces import Architecture

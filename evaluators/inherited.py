@@ -40,12 +40,19 @@ from evaluators.preparations.supernet import under
 from evaluators.reading_out import ReadOut
 from evaluators.slicing import Subnets
 from evaluators.training import Training
-from evaluators.values import FORESEEN, Artifact, Evaluation, Evaluator, Failure, Job
+from evaluators.values import (
+    FORESEEN,
+    READ_OUT,
+    Artifact,
+    Evaluation,
+    Evaluator,
+    Failure,
+    Job,
+)
 from search_spaces import SearchSpace, Task
 from search_spaces.plugins import Plugin
 from search_spaces.supernet import Supernet
 
-READ_OUT = "_read_out"
 _SLICE = ("val_accuracy", "val_macro_f1", "val_roc_auc", "val_loss")
 
 

@@ -16,8 +16,8 @@ FACTS = ("params", "macs", "peak_memory_bytes")
 # Those that a device's profile predicts, where it has samples of them, and the device itself gives.
 PREDICTED = ("latency_ms", "energy_mj")
 
-# Ends the name of a metric that foretells another.
-FORESEEN = "_foreseen"
+# End the names of metrics that foretell another: by a regression, and with its output fitted anew.
+FORESEEN, READ_OUT = "_foreseen", "_read_out"
 
 # The usual way to take weights over.
 ALIKE = "alike"

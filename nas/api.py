@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from nas.compare import Comparison, Standing
     from nas.scaling import Scaling
+    from nas.supernet import Measure
     from nas.supernet.specialising import Specialisation
 
 DEFAULT_STORAGE = "sqlite:///nas.db"
@@ -186,7 +187,7 @@ class Study:
         device: str | None = None,
         strategy: str = "linas",
         evaluations: int = 1_000,
-        rank_by: Literal["foreseen", "slice"] = "foreseen",
+        rank_by: "Measure" = "foreseen",
         fine_tune_epochs: int | None = None,
         confidence: float | None = None,
         accept_device: bool = False,

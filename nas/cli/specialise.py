@@ -1,7 +1,7 @@
 """`nas supernet specialise`: the best slices of a supernet for a device."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -19,6 +19,7 @@ from nas.cli._types import File, Folder, Integer, Number, Numbers, OneOf
 from nas.cli.search import INTERRUPTED, accept_device_option
 
 if TYPE_CHECKING:
+    from nas.supernet import Measure
     from nas.supernet.specialising import Specialisation
 
 FAILED = 1
@@ -55,10 +56,10 @@ FAILED = 1
 )
 @click.option(
     "--rank-by",
-    type=OneOf(("foreseen", "slice")),
+    type=OneOf(("foreseen", "read_out", "slice")),
     default="foreseen",
     show_default=True,
-    help="The accuracy: as the regression over slices foresees it, or of the slice itself.",
+    help="The accuracy: as foreseen, of slices read out, or of slices as they are.",
 )
 @click.option(
     "--fine-tune-epochs",
@@ -143,7 +144,7 @@ def specialise_command(
         device=device,
         strategy=strategy,
         evaluations=evaluations,
-        rank_by=cast('Literal["foreseen", "slice"]', rank_by),
+        rank_by=cast("Measure", rank_by),
         fine_tune_epochs=fine_tune_epochs,
         accept_device=accept_device,
         confidence=confidence,

@@ -3,9 +3,8 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from evaluators import FORESEEN, PREDICTED
+from evaluators import PREDICTED
 from nas._options import freeze
 from nas.constraints import Constraint, parse
 from nas.feasible import fastest, nearest, refuse_infeasible, refuse_never_timed, too_slow
@@ -14,6 +13,7 @@ from nas.latency.predicting import open_latency
 from nas.setting_up import constraints_of
 from nas.setup import Setup
 from nas.spec import LatencyTable, SpecError, StudySpec, options_of
+from nas.supernet import ENDINGS, Measure
 from search_spaces import Architecture, UsageError
 from search_spaces.frozen import FrozenMapping
 from search_spaces.plugins import Plugin
@@ -38,7 +38,8 @@ class Request:
         device: the name of a profile, or the path of one; by default the study's.
         strategy: as of `nas compare`: "name" or "name:option=value:..."; for several objectives.
         evaluations: in all.
-        rank_by: what accuracy is: foreseen by the regression over slices, or of the slice itself.
+        rank_by: what accuracy is: foreseen by the regression over read-outs, of the slice with its
+            output fitted anew (read_out), or of the slice as it is.
         fine_tune_epochs: how many epochs each slice is trained before it counts; by default as
             many as in the study.
         accept_device: whether the profile may be of another machine than this one.
@@ -54,7 +55,7 @@ class Request:
     device: str | None = None
     strategy: str = "linas"
     evaluations: int = 1_000
-    rank_by: Literal["foreseen", "slice"] = "foreseen"
+    rank_by: Measure = "foreseen"
     fine_tune_epochs: int | None = None
     accept_device: bool = False
     confidence: float | None = None
@@ -75,8 +76,9 @@ class Request:
             raise SpecialiseError(f"evaluations: expected 1 or more, got {self.evaluations}")
         if self.fine_tune_epochs is not None and self.fine_tune_epochs < 0:
             raise SpecialiseError(f"fine_tune_epochs: expected >= 0, got {self.fine_tune_epochs}")
-        if self.rank_by not in ("foreseen", "slice"):
-            raise SpecialiseError(f'rank_by: expected foreseen or slice, got "{self.rank_by}"')
+        if self.rank_by not in ENDINGS:
+            expected = ", ".join(ENDINGS)
+            raise SpecialiseError(f'rank_by: expected {expected}, got "{self.rank_by}"')
         if self.confidence is not None and not 0.5 <= self.confidence < 1:
             raise SpecialiseError(
                 f"confidence: expected a number >= 0.5 and < 1, got {self.confidence:g}"
@@ -104,7 +106,12 @@ def problem_of(setup: Setup, request: Request, where: str) -> Setup:
     Raises:
         UsageError: the device or the strategy cannot be used so.
     """
-    metric = f"val_{setup.task.metric}{FORESEEN if request.rank_by == 'foreseen' else ''}"
+    metric = f"val_{setup.task.metric}{ENDINGS[request.rank_by]}"
+    if metric not in setup.evaluator.metrics:
+        raise SpecialiseError(
+            f"{where}: rank_by: slices that are fine-tuned are not read out; rank by foreseen or "
+            "slice, or leave fine-tuning out"
+        )
     old = setup.spec.study
     kept = tuple(text for text in old.constraints if parse(text).metric != LATENCY)
     study = old.model_copy(

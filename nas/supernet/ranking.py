@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from evaluators import FORESEEN, Job
-from evaluators.inherited import READ_OUT, Inherited
+from evaluators import Job
+from evaluators.inherited import Inherited
 from nas.opening import Opened, opened
 from nas.setup import Setup
 from nas.spec import StudySpec
 from nas.store import Store
 from nas.store.rankings import store_ranking
 from nas.study import resume, search
+from nas.supernet import ENDINGS
 from nas.supernet._agreement import Agreement, agreement, ceiling
 from nas.supernet.training import kept_spec
 from nas.telling import Report
@@ -31,8 +32,6 @@ from search_spaces.plugins import Plugin
 FEWEST = 10
 # What slices must reach to be trusted: so much, or so much of the ceiling where that is lower.
 ENOUGH, OF_CEILING = 0.6, 0.8
-# What an inherited evaluator says of a candidate, and how the names of its metrics end.
-_ENDINGS = {"slice": "", "read_out": READ_OUT, "foreseen": FORESEEN}
 # Keeps what is drawn here apart from what a study draws with the same seed.
 _DRAWN = 0x5E7
 
@@ -132,7 +131,7 @@ def rank(
     metric = f"val_{setup.task.metric}"
     jobs = _jobs(setup, study, sound)
     slices = _slices(setup, jobs)
-    cheap = {measure: metric + end for measure, end in _ENDINGS.items()}
+    cheap = {measure: metric + end for measure, end in ENDINGS.items()}
     agreements = (
         *(
             agreement(measure, [one[known] for one in slices], mean)

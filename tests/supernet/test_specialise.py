@@ -25,6 +25,7 @@ from nas.setup import Setup
 from nas.spec import StudySpec, load_spec, spec_from_mapping
 from nas.store import Store
 from nas.study import search
+from nas.supernet import ENDINGS
 from nas.supernet._leaving import supernet_of
 from nas.supernet._problem import problem_of
 from nas.supernet._searching import Searching, Voice
@@ -160,12 +161,12 @@ class TestWinners:
         assert any(w.metrics["latency_high_ms"] > w.bound_ms for w in unsure.winners)
 
     @pytest.mark.parametrize("strategy", ["linas", "nsga2:population=8", "evolution"])
-    @pytest.mark.parametrize("rank_by", ["foreseen", "slice"])
+    @pytest.mark.parametrize("rank_by", ["foreseen", "read_out", "slice"])
     def test_a_wider_bound_has_no_worse_one(self, made: Path, strategy: str, rank_by: Any) -> None:
         """And the widest has a better one than the tightest."""
         of = found_by(made, asked(strategy=strategy, rank_by=rank_by))
         values = [w.metrics[of.metric] for w in of.winners]
-        assert of.metric == "val_accuracy" + "_foreseen" * (rank_by == "foreseen")
+        assert of.metric == "val_accuracy" + ENDINGS[rank_by]
         assert values == sorted(values)
         assert values[-1] > values[0]
 
