@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nas.cli import main
-from nas.cli._types import File, Folder, Integer, Number, OneOf
+from nas.cli._types import File, Folder, Integer, Number, Numbers, OneOf
 
 from .conftest import STUDY, run
 
@@ -18,6 +18,7 @@ JARGON = re.compile(r"Traceback|Usage:|Errno|NoneType|<class|pydantic|[a-z]Error
 WRONG: dict[type, list[str]] = {
     Integer: ["x", "", "-1", "1.5", "nan"],
     Number: ["x", "", "-1", "nan", "inf"],
+    Numbers: ["x", "", "-1", "nan"],
     OneOf: ["x", ""],
     Folder: ["a file", ""],
     File: ["a folder", ""],
@@ -25,6 +26,7 @@ WRONG: dict[type, list[str]] = {
 # What these take for arguments, and for options that must be there.
 GIVEN = {"spec": "tiny.toml", "trial": "0", "to": "new", "strategies": "local", "subject": "tiny"}
 GIVEN |= {"name": "tiny", "new": "tiny2", "source": "laptop", "device": "laptop", "file": "new"}
+GIVEN |= {"latency": "2"}
 DATABASES = ["x", "", "mysql://h/x", "sqlite:///:memory:", "sqlite:///a folder", "sqlite:///a file"]
 DATABASES += ["sqlite:///a file/x.db", "postgresql://u@127.0.0.1:1/x", "postgresql://h:port/x"]
 
@@ -112,7 +114,7 @@ def test_a_wrong_value_is_named_with_its_option(path: str, here: Path) -> None:
 
 
 READING = [p for p, c in COMMANDS.items() if any("--storage" in o.opts for o in c.params)]
-MAKING = {"search", "compare", "storage import"}
+MAKING = {"search", "compare", "storage import", "supernet train"}
 
 
 @pytest.mark.parametrize("path", READING)
