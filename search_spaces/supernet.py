@@ -40,8 +40,8 @@ class Supernet:
     Args:
         space: of the architectures.
         task: what they fit.
-        share_transforms: whether operators that map what neighbors send by one matrix (gcn, gat,
-            sage, graph) share it, in each layer.
+        share_transforms: whether the operators of a layer share the map of what neighbors send,
+            where they name one (`TRANSFORM` in their modules).
 
     Raises:
         SpaceError: the space is not elastic; the message names the decision.
