@@ -211,9 +211,11 @@ class TestFacts:
         asked: list[str] = []
         real = evaluators.facts.facts
 
-        def counted(space: SearchSpace, architecture: Architecture, task: Task) -> dict[str, float]:
+        def counted(
+            space: SearchSpace, architecture: Architecture, task: Task, in_degrees: Any
+        ) -> dict[str, float]:
             asked.append(architecture.structure_key)
-            return real(space, architecture, task)
+            return real(space, architecture, task, in_degrees)
 
         monkeypatch.setattr(evaluators.facts, "facts", counted)
         bound = {"name": "fake", "constraints": ["params <= 100_000"]}
