@@ -44,8 +44,8 @@ class Setup:
         levels: the epochs at which a trial is measured.
         latency: what `[latency]` names, where that is there and asked for.
         prepared: what its preparations have left, by their keys.
-        counts: whether facts have what is counted in a network, which takes thirty times as long
-            as to predict its latency.
+        counts: whether facts have what is counted in a network, which takes much longer than to
+            predict its latency.
     """
 
     spec: StudySpec

@@ -209,4 +209,4 @@ class Slices(Stack):
         return self.leaves[-1]
 
     def keep(self, path: str) -> None:
-        raise NotImplementedError(f"{path} has no kernel, so it cannot compute with other weights")
+        raise ValueError(f"{path} has no kernel, so it cannot compute with other weights")

@@ -29,9 +29,9 @@ def test_a_sum_over_parts_is_learned() -> None:
     """Of architectures that were not seen, too; of shuffled values nothing is."""
     values = planted(SEEN)
     learned = Foresight(NET.space, SEEN, values)
-    assert learned.held_out_tau > 0.8
+    assert learned.held_out_tau > 0.85
     expected = learned(OTHERS)
-    assert np.corrcoef(expected, planted(OTHERS))[0, 1] > 0.9
+    assert np.corrcoef(expected, planted(OTHERS))[0, 1] > 0.95
     shuffled = np.random.default_rng(1).permutation(values).tolist()
     assert abs(Foresight(NET.space, SEEN, shuffled).held_out_tau) < 0.2
 
