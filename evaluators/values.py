@@ -210,7 +210,7 @@ class Table(Protocol):
 class Proxy(Protocol):
     """What an evaluator has besides, whose metrics only foretell what training would give.
 
-    A metric whose name ends in `FORESEEN` foretells the one without that ending.
+    A metric whose name ends in `FORESEEN` or `READ_OUT` foretells the one without that ending.
     """
 
     @property

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fakes.studies import fake_spec
 
+from nas.confirm import confirm
 from nas.spec import SpecError, StudySpec
 from nas.store import Store
 from nas.study import resume, search
@@ -58,3 +59,17 @@ def test_all_trials_are_slices_of_one_supernet(storage: str) -> None:
         dict(t.metrics) for t in trials
     ]
     assert len({tuple(sorted(t.metrics.items())) for t in trials}) > 1
+
+
+@pytest.mark.parametrize("ending", ["", "_foreseen", "_read_out"])
+def test_confirmed_trials_are_ranked_by_what_was_foretold(ending: str, storage: str) -> None:
+    """By accuracy after training alone on fresh seeds, and not by what slices had promised."""
+    objectives = {f"val_accuracy{ending}": "maximize"}
+    alone = {**INHERITED, "alone_epochs": 3}
+    whole = {"space": SPACE, "evaluator": alone, "study": {"objectives": objectives}}
+    search(fake_spec(3, **whole), storage=storage, data_root=Path())
+    ranked = confirm("fake", storage=storage, data_root=Path(), top=3, seeds=2)
+    fresh = [one.metrics["val_accuracy"]["mean"] for one in ranked]
+    assert len(fresh) > 1
+    assert fresh == sorted(fresh, reverse=True)
+    assert all(one.metrics["val_accuracy"]["n"] == 2 for one in ranked)
