@@ -18,7 +18,7 @@ from supernet_parts import Ground
 
 from evaluators import FORESEEN, READ_OUT, Evaluation
 from nas.supernet._agreement import Agreement, agreement, ceiling
-from nas.supernet.ranking import ENOUGH, OF_CEILING
+from nas.supernet.ranking import ENOUGH, OF_CEILING, TRIED
 from search_spaces import Architecture
 
 SPACE: Mapping[str, Any] = {"hops": (2, 4)}
@@ -134,4 +134,5 @@ def _table(name: str, size: Size, found: Sequence[Agreement]) -> str:
         )
         for a in found
     }
-    return table(title, ("ranked by", "Kendall", "95 %", "Spearman"), lines)
+    text = table(title, ("ranked by", "Kendall", "95 %", "Spearman"), lines)
+    return text if reached else f"{text}\n{TRIED}\n"

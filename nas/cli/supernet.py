@@ -220,11 +220,13 @@ def _write(ranking: "Ranking", fmt: str) -> None:
 
 
 def verdict(ranking: "Ranking") -> str:
-    """Whether to trust slices, in a sentence."""
+    """Whether to trust slices, in a sentence; where not, what does not help."""
+    from nas.supernet.ranking import TRIED
+
     needed = f"{ranking.needed:.2f} (0.6, or 0.8 of the ceiling where that is lower)"
     if ranking.is_enough:
         return f"trust what is foreseen: its tau is at or above {needed}"
     return (
-        f"do not trust it: the tau of what is foreseen is below {needed}; train the supernet "
-        "longer (evaluator.epochs), narrow the space, or search with the evaluator training"
+        f"do not trust it: the tau of what is foreseen is below {needed}; narrow the space, or "
+        f"search with the evaluator training. {TRIED}"
     )

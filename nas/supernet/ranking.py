@@ -32,6 +32,11 @@ from search_spaces.plugins import Plugin
 FEWEST = 10
 # What slices must reach to be trusted: so much, or so much of the ceiling where that is lower.
 ENOUGH, OF_CEILING = 0.6, 0.8
+# Said where they do not: what was tried on graphs with few labels (docs/decisions/0015).
+TRIED = (
+    "Tried where this was so, and no better: other rules, sharing and lengths of training, "
+    "ensembles of supernets, a few epochs of fine-tuning (docs/supernet.md)."
+)
 # Keeps what is drawn here apart from what a study draws with the same seed.
 _DRAWN = 0x5E7
 
