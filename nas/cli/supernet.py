@@ -223,6 +223,12 @@ def verdict(ranking: "Ranking") -> str:
     """Whether to trust slices, in a sentence; where not, what does not help."""
     from nas.supernet.ranking import TRIED
 
+    if not ranking.has_ceiling:
+        return (
+            "do not trust it: training alone does not agree with itself from seed to seed (the "
+            "interval of the ceiling reaches 0), so nothing can be measured by it; draw more "
+            "--architectures, train them longer (evaluator.alone_epochs), or widen the space"
+        )
     needed = f"{ranking.needed:.2f} (0.6, or 0.8 of the ceiling where that is lower)"
     if ranking.is_enough:
         return f"trust what is foreseen: its tau is at or above {needed}"

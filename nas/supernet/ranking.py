@@ -24,7 +24,7 @@ from nas.store.rankings import store_ranking
 from nas.study import resume, search
 from nas.supernet import ENDINGS
 from nas.supernet._agreement import Agreement, agreement, ceiling
-from nas.supernet.training import kept_spec
+from nas.supernet.training import differing, kept_spec
 from nas.telling import Report
 from search_spaces import Architecture, SearchSpace, UsageError
 from search_spaces.plugins import Plugin
@@ -73,9 +73,14 @@ class Ranking:
         return min(ENOUGH, OF_CEILING * self._of("ceiling").kendall)
 
     @property
+    def has_ceiling(self) -> bool:
+        """Whether training alone agrees with itself at all: else nothing can be ranked by it."""
+        return self._of("ceiling").interval[0] > 0
+
+    @property
     def is_enough(self) -> bool:
         """Whether slices, seen through the regression, rank well enough."""
-        return self._of("foreseen").kendall >= self.needed
+        return self.has_ceiling and self._of("foreseen").kendall >= self.needed
 
     def _of(self, measure: str) -> Agreement:
         return next(a for a in self.agreements if a.measure == measure)
@@ -232,10 +237,10 @@ class _Alone:
         kept = kept_spec(store, name)
         if kept is None:
             search(spec, **given, where=f'study "{name}"')
-        elif (kept.evaluator, kept.study.start) != (spec.evaluator, spec.study.start):
+        elif differ := differing(kept, spec):
             raise UsageError(
-                f'study "{name}" is there with other architectures or options; delete it with '
-                f"nas delete {name}, and run this again"
+                f'study "{name}" is there with other architectures or options '
+                f"({', '.join(differ)}); delete it with nas delete {name}, and run this again"
             )
         else:
             resume(name, **given, executor=self.executor)

@@ -69,20 +69,20 @@ def kept_spec(store: Store, name: str) -> StudySpec | None:
         return None
 
 
-def _refuse_other(kept: StudySpec, spec: StudySpec, where: str) -> None:
-    """Refuse to go on with a study that was made of another file."""
+def differing(kept: StudySpec, spec: StudySpec) -> list[str]:
+    """The tables of a stored study that say otherwise, but for those that it may go on with."""
     stored, wanted = kept.to_json(), spec.to_json()
     if spec.study.batch is None:  # fixed when the study was created
         stored["study"].pop("batch", None)
-    differ = [
-        table
-        for table in sorted({*stored, *wanted} - {*_FREE})
-        if stored.get(table) != wanted.get(table)
-    ]
-    if differ:
+    tables = sorted({*stored, *wanted} - {*_FREE})
+    return [f"[{table}]" for table in tables if stored.get(table) != wanted.get(table)]
+
+
+def _refuse_other(kept: StudySpec, spec: StudySpec, where: str) -> None:
+    """Refuse to go on with a study that was made of another file."""
+    if differ := differing(kept, spec):
         raise SpecError(
-            f'{where}: study "{spec.study.name}" is there, with another '
-            f"{', '.join(f'[{table}]' for table in differ)}; give this one another name with "
-            "--set 'study.name=\"...\"', or go on with the other: "
+            f'{where}: study "{spec.study.name}" is there, with another {", ".join(differ)}; '
+            "give this one another name with --set 'study.name=\"...\"', or go on with the other: "
             f"nas resume {spec.study.name}"
         )

@@ -16,6 +16,7 @@ from nas.cli import main
 from nas.cli.supernet import verdict
 from nas.spec import SpecError, StudySpec, spec_from_mapping
 from nas.store import Store
+from nas.store.housekeeping import delete_study
 from nas.store.rankings import stored_ranking
 from nas.study import search
 from nas.supernet._agreement import Agreement, agreement, ceiling
@@ -183,9 +184,9 @@ def test_the_ceiling_is_the_mean_over_pairs_of_seeds() -> None:
 def test_what_is_enough_follows_the_ceiling() -> None:
     """0.6, or 0.8 of the ceiling where that is lower; the sentence says which it is."""
 
-    def of(foreseen: float, top: float) -> Ranking:
+    def of(foreseen: float, top: float, low: float = 0.1) -> Ranking:
         measured = {"foreseen": foreseen, "ceiling": top}
-        agreements = tuple(Agreement(m, tau, (0.0, 1.0), tau) for m, tau in measured.items())
+        agreements = tuple(Agreement(m, tau, (low, 1.0), tau) for m, tau in measured.items())
         return Ranking("net", 12, 12, 2, 4, 2, "val_accuracy", 0.5, agreements)
 
     assert of(0.61, 0.95).is_enough
@@ -193,3 +194,20 @@ def test_what_is_enough_follows_the_ceiling() -> None:
     assert of(0.41, 0.5).is_enough
     assert verdict(of(0.41, 0.5)).startswith("trust")
     assert verdict(replace(of(0.39, 0.5))).startswith("do not trust")
+    # Where training alone is chance, nothing follows from agreeing with it.
+    chance = of(-0.2, -0.3, low=-0.5)
+    assert not chance.is_enough
+    assert not of(0.2, 0.1, low=-0.2).is_enough
+    assert "does not agree with itself" in verdict(chance)
+
+
+def test_what_was_trained_alone_for_another_dataset_is_not_taken(storage: str) -> None:
+    """A study may be deleted, and another made of its name; what was beside it is still there."""
+    given: dict[str, Any] = {"architectures": 10, "seeds": 2, "short_epochs": 1}
+    train(spec_of(), storage=storage, data_root=Path())
+    rank("net", storage=storage, data_root=Path(), **given)
+    delete_study(Store(storage), "net")
+    other = spec_of(dataset={"name": "fakes.product", "nodes": 270})
+    train(other, storage=storage, data_root=Path())
+    with pytest.raises(UsageError, match=r"other architectures or options \(\[dataset\]\)"):
+        rank("net", storage=storage, data_root=Path(), **given)
