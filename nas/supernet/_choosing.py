@@ -5,6 +5,7 @@ All bounds share the candidates, so a wider bound never has a worse winner.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from evaluators.latency.values import Timing
 from nas.constraints import Constraint
@@ -54,10 +55,14 @@ def measured(
     bounds: Sequence[Constraint],
     measure: Measure,
     say: Callable[[str], None],
-) -> dict[str, Timing]:
+) -> tuple[dict[str, Timing], Sequence[Evaluated]]:
     """Timings, by structure, of the best of each bound, and of those that take their places.
 
     One that breaks its bound when it is measured leaves it to the next, which is measured too.
+
+    Returns:
+        The timings; the candidates that may win: all, or where predictions are so far off that
+        after many rounds no winner is known, what was measured alone.
     """
     timings: dict[str, Timing] = {}
     without: set[str] = set()
@@ -66,7 +71,7 @@ def measured(
         wanted = {one.architecture.structure_key: one.architecture for one in found if one}
         missing = [a for key, a in wanted.items() if key not in timings and key not in without]
         if not missing:
-            break
+            return timings, candidates
         say(f"measuring {len(missing)} network{'s' * (len(missing) != 1)} on this device")
         for at in range(0, len(missing), TOGETHER):
             together = missing[at : at + TOGETHER]
@@ -76,4 +81,21 @@ def measured(
                 else:
                     without.add(architecture.structure_key)
                     say(f"warning: {architecture.key[:12]} was not measured: {one}")
-    return timings
+    say(f"warning: {_far_off(candidates, timings)}")
+    tried = {*timings, *without}
+    return timings, [one for one in candidates if one.architecture.structure_key in tried]
+
+
+def _far_off(candidates: Sequence[Evaluated], timings: Mapping[str, Timing]) -> str:
+    """How far predictions are from what was measured, after many rounds."""
+    ratios = [
+        timings[one.architecture.structure_key].latency_ms / one.facts[LATENCY]
+        for one in candidates
+        if one.architecture.structure_key in timings
+    ]
+    off = f"the median takes {median(ratios):.1f} times what was predicted. " if ratios else ""
+    return (
+        f"{len(timings)} networks were measured, the best of each bound first, and bounds are "
+        f"still broken: {off}Only what was measured counts now; profile this device again, on a "
+        "quiet machine: nas latency profile"
+    )

@@ -92,7 +92,9 @@ class Searching:
             if refusal := latency.refusal():
                 voice.say(f"the winners are not measured: {refusal}")
             else:
-                timings = measured(self.setup, candidates, self._bounds, measure, voice.say)
+                timings, candidates = measured(
+                    self.setup, candidates, self._bounds, measure, voice.say
+                )
         winners = [self._winner(candidates, bound, timings) for bound in self._bounds]
         _tell(winners, voice)
         return winners

@@ -281,6 +281,20 @@ class TestMeasured:
         assert of.winners[1].timing == timing(1.0)
         assert said[-1].startswith("warning: no candidate keeps 0.4 ms")
 
+    def test_where_predictions_are_far_off_only_what_was_measured_wins(self, made: Path) -> None:
+        """And it is said by how much: a profile of a busy machine, say."""
+        said: list[str] = []
+
+        def measure(setup: Setup, architectures: Sequence[Architecture]) -> list[Timing]:
+            return [timing(40 * setup.facts(a)["latency_ms"]) for a in architectures]
+
+        of = found_by(
+            made, asked([4.0], measures=True), measure=measure, voice=Voice(say=said.append)
+        )
+        (winner,) = of.winners
+        assert winner.architecture is None or winner.timing is not None
+        assert any("the median takes 40.0 times what was predicted" in line for line in said)
+
     def test_on_this_device_and_on_no_other(self, made: Path) -> None:
         arguments = ["net", "--latency", "4", "--evaluations", "12", "--format", "json"]
         (here,) = json.loads(cli(*arguments, "--device", "here").stdout)["winners"]
