@@ -53,17 +53,20 @@ def status_command(name: str, storage: str, fmt: str) -> None:
       nas status quickstart --format json
     """
     from nas.store import Store
+    from nas.store.rankings import stored_ranking
+    from nas.supernet import ranked
 
-    status = Store.open_existing(storage).status(name)
+    store = Store.open_existing(storage)
+    status, ranking = store.status(name), stored_ranking(store, name)
     if fmt == "json":
-        write_json(status.to_json())
+        write_json(status.to_json() | ({} if ranking is None else {"ranking": ranking}))
     elif fmt == "csv":
         write_rows([status.to_json()], fmt)
     else:
-        _write_status(status)
+        _write_status(status, "" if ranking is None else ranked(ranking))
 
 
-def _write_status(status: "StudyStatus") -> None:
+def _write_status(status: "StudyStatus", ranked: str) -> None:
     counts = {state: n for state, n in status.to_json()["trials"].items() if n}
     lines = {
         "study": status.name,
@@ -72,6 +75,7 @@ def _write_status(status: "StudyStatus") -> None:
         "": ", ".join(f"{n} {state}" for state, n in counts.items()),
         "best": _best(status),
         "prepared": ", ".join(map(_prepared, status.preparations)),
+        "ranking": ranked,
         "time": duration(status.seconds),
         "drivers": str(status.drivers) if status.drivers > 1 else "",
         "created": status.created,

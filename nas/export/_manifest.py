@@ -68,12 +68,17 @@ class Provenance(Strict):
         study, trial: which trial of which study; None for a network that no search made.
         seed: of its training.
         retrained: whether there was no checkpoint of it, and it was trained for this bundle.
+        slice: whether its weights are a part of a supernet's, trained together with all others.
+        latency_bound_ms, device: what it was chosen for, where that was asked.
     """
 
     study: str | None = None
     trial: int | None = None
     seed: int | None = None
     retrained: bool = False
+    slice: bool = False
+    latency_bound_ms: float | None = None
+    device: str | None = None
 
 
 class Description(Strict):

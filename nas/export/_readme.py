@@ -62,6 +62,16 @@ def _origin(description: Description) -> str:
         text += f", trained with seed {origin.seed}"
     if origin.retrained:
         text += " (it had no checkpoint, and was trained for this bundle)"
+    if origin.slice:
+        text += (
+            ". Its weights are a part of a supernet's: they were trained together with those of "
+            "all other networks of the study"
+        )
+    if origin.latency_bound_ms is not None:
+        text += (
+            f'. It was chosen for at most {origin.latency_bound_ms:g} ms on "{origin.device}", on '
+            "the study's graph"
+        )
     return text + "."
 
 

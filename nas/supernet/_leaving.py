@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluators import Artifact, Evaluation, Job
+from evaluators import FORESEEN, Artifact, Evaluation, Job
 from evaluators.checkpoint import best_metrics, best_weights
 from evaluators.executors import inline
 from evaluators.inherited import Inherited, Trained, of_job
@@ -27,6 +27,8 @@ from search_spaces.frozen import FrozenMapping
 if TYPE_CHECKING:
     from torch import nn
 
+# By how much a slice may reach less than is foreseen without a word.
+_LESS = 0.02
 # The search is over: what it needed is left out.
 _LEFT_OUT = ("halving", "executor", "strategy", "budget")
 
@@ -76,12 +78,11 @@ def leave(
     if leaving.out is not None and each:
         networks = _networks(search, architectures, leaving, voice)
         bundles = {
-            f"{w.bound_ms:.15g}ms": networks[w.architecture.key]
-            for w in winners
-            if w.architecture is not None
+            w.bound_ms: networks[w.architecture.key] for w in winners if w.architecture is not None
         }
         write_bundles(search.setup, leaving.out, bundles, leaving.exporter)
         left = [_with_bundle(winner, leaving.out, bundles) for winner in winners]
+        _tell_slices(left, bundles, f"val_{search.setup.task.metric}", voice)
     if leaving.write_study is not None and each:
         name = search.setup.spec.study.name
         said = f"Specialised from the supernet of the study {name}."
@@ -89,20 +90,49 @@ def leave(
     return left
 
 
-def _with_bundle(winner: Winner, out: Path, bundles: "Mapping[str, Network]") -> Winner:
-    name = f"{winner.bound_ms:.15g}ms"
-    if name not in bundles:
+def folder_of(bound_ms: float) -> str:
+    """The name of the bundle for a bound."""
+    return f"{bound_ms:.15g}ms"
+
+
+def _with_bundle(winner: Winner, out: Path, bundles: "Mapping[float, Network]") -> Winner:
+    if winner.bound_ms not in bundles:
         return winner
-    return replace(winner, bundle=out / name, exported=FrozenMapping(bundles[name].metrics))
+    exported = FrozenMapping(bundles[winner.bound_ms].metrics)
+    return replace(winner, bundle=out / folder_of(winner.bound_ms), exported=exported)
+
+
+def _tell_slices(
+    winners: Sequence[Winner], bundles: "Mapping[float, Network]", metric: str, voice: Voice
+) -> None:
+    """Slices are chosen by what they would reach alone; what they reach as they are may be less."""
+    less = [
+        f"{winner.bound_ms:g} ms: {winner.exported[metric]:.3f} of {foreseen:.3f}"
+        for winner in winners
+        if winner.bound_ms in bundles and bundles[winner.bound_ms].is_slice
+        if (foreseen := winner.metrics[metric + FORESEEN]) - winner.exported[metric] > _LESS
+    ]
+    if less:
+        voice.say(
+            f"warning: exported slices reach less {metric} than is foreseen of the same networks "
+            f"when they are trained alone ({'; '.join(less)}): export with --retrain, or "
+            '--fine-tune-epochs N, or train the supernet with rule = "sandwich"'
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network with its weights, and what they reach on validation."""
+    """A network with its weights, and what they reach on validation.
+
+    Attributes:
+        is_slice: whether they are the supernet's as they are; retrained: whether they are new.
+    """
 
     architecture: Architecture
     module: "nn.Module"
     metrics: Mapping[str, float]
+    is_slice: bool = False
+    retrained: bool = False
 
 
 def _networks(
@@ -148,7 +178,7 @@ def with_weights(setup: Setup, job: Job, evaluation: Evaluation) -> Network:
     network = net.subnets.network(net.weights, job.architecture)
     metrics = split_metrics(network, net.subnets.batches.dataset, "val")
     named = {f"val_{name}": value for name, value in metrics.items()}
-    return Network(job.architecture, network, named)
+    return Network(job.architecture, network, named, is_slice=True)
 
 
 def trained_alone(search: Searching, architectures: Sequence[Architecture]) -> list[Network]:
@@ -167,7 +197,8 @@ def trained_alone(search: Searching, architectures: Sequence[Architecture]) -> l
         if evaluation.failure is not None or evaluation.artifact is None:
             said = evaluation.failure.message if evaluation.failure else "it left no weights"
             raise ConfirmError(f"training {architecture.key[:12]} alone failed: {said}")
-        networks.append(_loaded(setup, architecture, evaluation.artifact))
+        network = _loaded(setup, architecture, evaluation.artifact)
+        networks.append(replace(network, retrained=True))
     return networks
 
 
@@ -177,8 +208,10 @@ def _loaded(setup: Setup, architecture: Architecture, artifact: Artifact) -> Net
     return Network(architecture, network.eval(), best_metrics(artifact))
 
 
-def write_bundles(setup: Setup, out: Path, networks: Mapping[str, Network], exporter: str) -> None:
-    """Write a folder with a bundle for each name; it appears whole or not at all.
+def write_bundles(
+    setup: Setup, out: Path, networks: Mapping[float, Network], exporter: str
+) -> None:
+    """Write a folder with a bundle for each bound in ms; it appears whole or not at all.
 
     Raises:
         ExportError: something is there, or a network cannot be exported faithfully.
@@ -186,17 +219,25 @@ def write_bundles(setup: Setup, out: Path, networks: Mapping[str, Network], expo
     dataset = setup.dataset
     if dataset is None:
         raise ValueError("a supernet has a dataset")
-    study = setup.spec.study
+    study, latency = setup.spec.study, setup.latency
+    device = None if latency is None else latency.profile.name
     with new_folder(out) as folder:
-        for name, network in networks.items():
+        for bound, network in networks.items():
             write_bundle(
-                folder / name,
+                folder / folder_of(bound),
                 network=network.module,
                 architecture=network.architecture,
                 task=setup.task,
                 preprocessing=dataset.preprocessing,
                 class_names=dataset.class_names,
-                provenance=Provenance(study=study.name, seed=study.seed),
+                provenance=Provenance(
+                    study=study.name,
+                    seed=study.seed,
+                    retrained=network.retrained,
+                    slice=network.is_slice,
+                    latency_bound_ms=bound,
+                    device=device,
+                ),
                 metrics=network.metrics,
                 sample=inputs_of(dataset),
                 exporter=exporter,

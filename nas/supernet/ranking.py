@@ -235,6 +235,9 @@ class _Alone:
             "space": self.space,
         }
         kept = kept_spec(store, name)
+        if kept is not None and (more := _with_others(kept, spec)):
+            spec, name = more, more.study.name
+            kept = kept_spec(store, name)
         if kept is None:
             search(spec, **given, where=f'study "{name}"')
         elif differ := differing(kept, spec):
@@ -270,3 +273,19 @@ class _Alone:
         if self.executor is not None:
             spec["executor"] = {"name": self.executor.name, **self.executor.options}
         return StudySpec.from_json(spec)
+
+
+def _with_others(kept: StudySpec, spec: StudySpec) -> StudySpec | None:
+    """The same of another name, where a study differs in how many architectures it has alone.
+
+    What both have is in the record already: nothing is trained twice.
+    """
+    alike = _in_study(kept, start=spec.study.start)
+    if kept.study.start == spec.study.start or differing(alike, spec):
+        return None
+    name = f"{spec.study.name}-of-{len(spec.study.start)}"
+    return _in_study(spec, name=name)
+
+
+def _in_study(spec: StudySpec, **changes: Any) -> StudySpec:
+    return spec.model_copy(update={"study": spec.study.model_copy(update=changes)})

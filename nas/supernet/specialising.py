@@ -7,7 +7,9 @@ Specialize it for Efficient Deployment (2020). See docs/supernet.md.
 
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from evaluators.artifacts import store_url
 from nas.latency.remeasure import Measure
@@ -15,6 +17,8 @@ from nas.latency.remeasure import measured as on_this_device
 from nas.opening import Opened, opened
 from nas.setup import PYTHON_SPACE
 from nas.store import Store
+from nas.store.rankings import stored_ranking
+from nas.supernet import ranked
 from nas.supernet._leaving import Leaving, leave, supernet_of
 from nas.supernet._problem import Request, SpecialiseError, feasible, problem_of, searched
 from nas.supernet._searching import Searching, Voice
@@ -78,6 +82,7 @@ def specialise(
         raise SpecialiseError(f"{where}: write_study: a space made in Python is in no study file")
     with tempfile.TemporaryDirectory(prefix="nas-specialise-") as folder:
         search = _checked(study, request, store_url(Path(folder)), where)
+        voice.say(_trust(name, stored_ranking(store, name)))
         began = time.perf_counter()
         candidates = search.candidates(voice)
         seconds = time.perf_counter() - began
@@ -92,6 +97,13 @@ def specialise(
         seconds=round(seconds, 3),
         winners=tuple(left),
     )
+
+
+def _trust(name: str, ranking: Mapping[str, Any] | None) -> str:
+    """Whether what is foreseen can be trusted, as far as it is known."""
+    if ranking is None:
+        return f"whether slices rank well is not measured yet: nas supernet rank {name}"
+    return f"{'' if ranking['is_enough'] else 'warning: '}slices rank with {ranked(ranking)}"
 
 
 def _checked(study: Opened, request: Request, checkpoints: str, where: str) -> Searching:

@@ -57,6 +57,10 @@ def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return url
 
 
+def status(name: str) -> Result:
+    return CliRunner().invoke(main, ["status", name, "--format", "json"])
+
+
 def invoked(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["supernet", *arguments])
 
@@ -126,6 +130,7 @@ def test_a_ranking_is_recorded_and_its_trainings_are_studies(storage: str) -> No
     assert len(alone) == 12
     assert store.spec("net-alone-1")["evaluator"]["name"] == "training"
 
+    train(spec_of("other"), storage=storage, data_root=Path())
     seconds = store.status("net-alone-0").seconds
     arguments = ("--architectures", "12", "--seeds", "2", "--short-epochs", "2")
     result = invoked("rank", "net", *arguments, "--format", "json")
@@ -136,8 +141,21 @@ def test_a_ranking_is_recorded_and_its_trainings_are_studies(storage: str) -> No
     assert "another seed alone (ceiling)" in table
     assert verdict(ranking) in table
 
-    with pytest.raises(UsageError, match='study "net-alone-0" is there with other architectures'):
-        rank("net", storage=storage, data_root=Path(), architectures=10, seeds=2)
+    assert "ranking" not in json.loads(status("other").stdout)
+    assert json.loads(status("net").stdout)["ranking"] == ranking.to_json()
+
+
+def test_other_numbers_of_architectures_share_what_is_trained(storage: str) -> None:
+    """Fewer or more than before: what is in the record already is not trained again."""
+    train(spec_of(), storage=storage, data_root=Path())
+    for count in (10, 12):
+        given: dict[str, Any] = {"architectures": count, "seeds": 2, "short_epochs": 2}
+        rank("net", storage=storage, data_root=Path(), **given)
+    trials = {t.number: t for t in Store(storage).trials("net-alone-0-of-12")}
+    assert len(trials) == 12
+    assert sum(trial.seconds > 0 for trial in trials.values()) == 2
+    kept = {t.architecture.key for t in Store(storage).trials("net-alone-0") if t.architecture}
+    assert {t.architecture.key for t in trials.values() if t.architecture and not t.seconds} == kept
 
 
 def test_a_killed_training_goes_on(storage: str) -> None:

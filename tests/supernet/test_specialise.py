@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from fakes.device import timing, write_profile
+from torch import nn
 
 import nas
 from evaluators import Prepared, Prepares, tensors
@@ -26,7 +27,7 @@ from nas.spec import StudySpec, load_spec, spec_from_mapping
 from nas.store import Store
 from nas.study import search
 from nas.supernet import ENDINGS
-from nas.supernet._leaving import supernet_of
+from nas.supernet._leaving import Network, _tell_slices, supernet_of
 from nas.supernet._problem import problem_of
 from nas.supernet._searching import Searching, Voice
 from nas.supernet.specialising import (
@@ -39,6 +40,7 @@ from nas.supernet.specialising import (
 )
 from nas.supernet.training import train
 from search_spaces import Architecture, UsageError
+from search_spaces.frozen import FrozenMapping
 
 SPACE = {
     "name": "gnn",
@@ -329,10 +331,12 @@ class TestLeaving:
             assert known == pytest.approx(dict(winner.exported))
             assert known["val_accuracy"] == pytest.approx(winner.metrics["val_accuracy"])
             assert bundle.manifest.architecture == winner.architecture.key
-            assert (bundle.manifest.provenance.study, bundle.manifest.provenance.trial) == (
-                "net",
-                None,
-            )
+            origin = bundle.manifest.provenance
+            assert (origin.study, origin.trial, origin.slice) == ("net", None, True)
+            assert (origin.latency_bound_ms, origin.device) == (winner.bound_ms, "here")
+            readme = (winner.bundle / "README.md").read_text()
+            assert f'for at most {winner.bound_ms:g} ms on "here"' in readme
+            assert "Its weights are a part of a supernet's" in readme
         assert not torch.allclose(logits[0.6], logits[4.0], atol=0.1)
         with pytest.raises(UsageError, match="is there already and is not empty"):
             found_by(made, asked([4.0]), leaving=Leaving(out))
@@ -343,6 +347,8 @@ class TestLeaving:
         assert winner.exported["val_loss"] != pytest.approx(winner.metrics["val_loss"], rel=1e-3)
         manifest = json.loads((tmp_path / "alone" / "0.6ms" / "manifest.json").read_text())
         assert manifest["metrics"]["val_loss"]["value"] == winner.exported["val_loss"]
+        assert manifest["provenance"]["retrained"]
+        assert not manifest["provenance"]["slice"]
 
     def test_fine_tuned_weights_are_what_is_exported(self, made: Path, tmp_path: Path) -> None:
         """They are better on training data; the control is the slice."""
@@ -366,6 +372,31 @@ class TestLeaving:
         trials = Store(storage).trials("own")
         assert [t.architecture.key for t in trials if t.architecture] == keys(found)
         assert {t.epochs for t in trials} == {TRAINING["alone_epochs"]}
+
+    def test_slices_that_reach_less_than_is_foreseen_are_told_of(
+        self, made: Path, tmp_path: Path
+    ) -> None:
+        """A slice is chosen by what it would reach alone; where it reaches as much, no word."""
+        (winner,) = found_by(made, asked([4.0], evaluations=5)).winners
+        assert winner.architecture is not None
+
+        def said(foreseen: float, *, is_slice: bool) -> list[str]:
+            metrics = FrozenMapping({"val_accuracy_foreseen": foreseen})
+            exported = FrozenMapping({"val_accuracy": 0.5})
+            bundles = {4.0: Network(winner.architecture, nn.Identity(), exported, is_slice)}
+            told: list[str] = []
+            given = replace(winner, metrics=metrics, exported=exported)
+            _tell_slices([given], bundles, "val_accuracy", Voice(say=told.append))
+            return told
+
+        (warning,) = said(0.6, is_slice=True)
+        assert "4 ms: 0.500 of 0.600" in warning
+        assert "--retrain" in warning
+        assert said(0.51, is_slice=True) == said(0.6, is_slice=False) == []
+
+    def test_what_is_known_of_the_ranking_is_said_first(self, made: Path) -> None:
+        result = cli("net", "--latency", "4", "--evaluations", "12", "--device", "here")
+        assert "is not measured yet: nas supernet rank net" in result.stderr
 
     def test_interrupted_nothing_is_left(self, made: Path, tmp_path: Path) -> None:
         def interrupt(done: int, _wanted: int) -> None:
