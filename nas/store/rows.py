@@ -89,10 +89,11 @@ def trial_record(row: Mapping[Any, Any]) -> TrialRecord:
         architecture=Architecture.from_json(architecture) if architecture else None,
         metrics=dict(row["metrics"]),
         epochs=row["epochs"],
-        seconds=row["seconds"],
+        # What SQLite gives back from an update is 0 where 0.0 was written.
+        seconds=float(row["seconds"]),
         cached=row["cached"],
         failure=row["failure"],
-        violation=row["violation"],
+        violation=float(row["violation"]),
         seq=row["seq"],
         artifact=row["artifact"],
         note=row["note"] or {},

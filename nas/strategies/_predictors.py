@@ -82,7 +82,7 @@ class Predictors:
 
     def _unexplained(self) -> Floats:
         """[n] the violations that facts do not account for."""
-        violations = np.array([t.violation for t in self.trials])
+        violations = np.array([t.violation for t in self.trials], dtype=np.float64)
         if self.needs_facts:
             violations -= self._facts_of([t.architecture for t in self.trials])[1]
         return np.nan_to_num(np.where(violations > 1e-9, violations, 0.0), posinf=1.0)

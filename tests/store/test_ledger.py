@@ -51,6 +51,16 @@ def test_a_record_is_read_in_the_order_in_which_trials_ended(store: Store) -> No
     assert [trial.number for trial in ledger.ended_after(5)] == order[2:]
 
 
+def test_what_has_just_ended_is_what_is_read_later(store: Store) -> None:
+    """To the type: 0.0 is written, and an update in SQLite gives 0 back."""
+    ledger = ledger_of(store)
+    (ordinal,) = begun(ledger, 1)
+    ended, (read,) = ledger.end(ordinal, ENDING), ledger.ended_after(3)
+    assert ended == read
+    kinds = {name: type(value) for name, value in vars(ended).items()}
+    assert kinds == {name: type(value) for name, value in vars(read).items()}
+
+
 def test_a_trial_is_ended_by_its_owner_alone_and_once(store: Store) -> None:
     mine, other = ledger_of(store), ledger_of(store, join=True)
     (ordinal,) = begun(mine, 2)[:1]

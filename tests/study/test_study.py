@@ -225,6 +225,15 @@ class TestFacts:
         assert keys <= {*asked}
         assert len(asked) == len({*asked})
 
+    def test_a_strategy_learns_beside_them_in_one_run(self, storage: str) -> None:
+        """From trials that this driver has ended, and not read again."""
+        objectives = {"val_accuracy": "maximize", "params": "minimize"}
+        study = {"name": "fake", "objectives": objectives}
+        space = {**BUILT_IN["space"], "depth": [1, 2]}
+        store = run(storage, 44, "linas", **{**BUILT_IN, "study": study, "space": space})
+        phases = [t.note.get("phase") for t in store.trials("fake")]
+        assert phases.count("predicted") >= 3
+
 
 class TestFaults:
     def test_a_failed_candidate_is_data(self, storage: str) -> None:
