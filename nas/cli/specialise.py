@@ -190,17 +190,20 @@ def _write(found: "Specialisation", fmt: str) -> None:
         f"{found.study}: {found.evaluations:,} slices in {duration(found.seconds)}, for "
         f"{found.device}, by {found.metric}\n"
     )
-    metric = found.metric.removesuffix("_foreseen")
-    lines = [_cells(row, metric) for row in rows]
-    columns = ["bound_ms", "latency_ms", "90 %", "measured", metric, f"{metric}_foreseen"]
+    from evaluators import FORESEEN, READ_OUT
+
+    metric = found.metric.removesuffix(FORESEEN).removesuffix(READ_OUT)
+    ranked_by = found.metric if found.metric != metric else metric + FORESEEN
+    lines = [_cells(row, metric, ranked_by) for row in rows]
+    columns = ["bound_ms", "latency_ms", "90 %", "measured", metric, ranked_by]
     exported = ["exported"] if any(row["bundle"] for row in rows) else []
     if not exported:
         lines = [[*line[:6], *line[7:]] for line in lines]
     write_table([*columns, *exported, "architecture", "decisions"], lines)
 
 
-def _cells(row: dict[str, Any], metric: str) -> list[str]:
-    """A winner as text; only its bound where there is none."""
+def _cells(row: dict[str, Any], metric: str, ranked_by: str) -> list[str]:
+    """A winner as text; only its bound where there is none. `metric`: of the slice as it is."""
     values = row["metrics"]
     ends = [values.get(f"latency_{end}_ms") for end in ("low", "high")]
     measured = cell(row["measured_latency_ms"])
@@ -210,7 +213,7 @@ def _cells(row: dict[str, Any], metric: str) -> list[str]:
         "" if None in ends else f"{ends[0]:.4g} to {ends[1]:.4g}",
         f"{measured} (noisy)" if row["noisy"] else measured,
         cell(values.get(metric)),
-        cell(values.get(f"{metric}_foreseen")),
+        cell(values.get(ranked_by)),
         cell(row["exported"].get(metric)),
         (row["architecture"] or "")[:12],
         choices(row["decisions"]),

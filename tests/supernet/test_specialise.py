@@ -259,13 +259,20 @@ class TestMeasured:
         said: list[str] = []
 
         def measure(setup: Setup, architectures: Sequence[Architecture]) -> list[Timing]:
-            return [timing(99.0, noisy=True) for _ in architectures]
+            return [timing(2 * setup.facts(a)["latency_ms"], noisy=True) for a in architectures]
 
         voice = Voice(say=said.append)
         noisy = found_by(made, asked(measures=True), measure=measure, voice=voice)
         assert keys(noisy) == keys(found)
         assert all(w.timing is not None and w.timing.noisy for w in noisy.winners)
         assert "too busy or unsteady" in said[-1]
+
+    def test_what_no_noise_explains_does(self, made: Path, found: Specialisation) -> None:
+        def measure(setup: Setup, architectures: Sequence[Architecture]) -> list[Timing]:
+            return [timing(50 * setup.facts(a)["latency_ms"], noisy=True) for a in architectures]
+
+        noisy = found_by(made, asked(measures=True), measure=measure)
+        assert {*keys(noisy)} & {*keys(found)[2:]} == set()
 
     def test_a_bound_that_nothing_keeps_when_measured_has_no_winner(self, made: Path) -> None:
         said: list[str] = []
