@@ -163,7 +163,11 @@ def largest(data_root: Path, store: str, *, quick: bool) -> tuple[list[Row], str
             row(case, "accuracy of the same network alone", alone),
         ]
         lines[name] = (f"{of_slice:.4f}", f"{alone:.4f}", f"{low:+.4f} to {high:+.4f}")
-    title = f"the largest slice and the same network alone, {seeds} paired seeds"
+    depth, width = (max(OF_LARGEST[name]) for name in ("depth", "width"))
+    title = (
+        f"the largest slice ({depth} hidden layers of gcn, {width} wide, and an output of gcn; "
+        f"rule {SANDWICH['rule']}) and the same network alone, {seeds} paired seeds"
+    )
     columns = ("graph", "slice", "alone", "difference, 95 %")
     return rows, table(title, columns, lines)
 

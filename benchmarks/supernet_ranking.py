@@ -54,7 +54,8 @@ def ranked(size: Size, data_root: Path, store: str, keep: Path | None) -> tuple[
 def _agreements(ground: Ground, size: Size, keep: Path | None) -> list[Agreement]:
     drawn, metric = ground.drawn(size.architectures), f"val_{ground.dataset.metric}"
     alone = [_alone(ground, drawn, size.epochs, seed, keep) for seed in range(size.seeds)]
-    short = _alone(ground, drawn, SHORT, 0, keep)
+    # A seed of its own: the others' first epochs are in what it is judged by.
+    short = _alone(ground, drawn, SHORT, size.seeds, keep)
     sound = [i for i in range(len(drawn)) if all(i in values for values in (*alone, short))]
     mean = [float(np.mean([values[i] for values in alone])) for i in sound]
     told(f"{ground.name}: the supernet is trained")

@@ -1,10 +1,11 @@
-"""Evaluates each candidate by its slice of a supernet, in milliseconds; the supernet is prepared.
+"""Evaluates each candidate by its slice of a supernet, which is prepared, in tens of milliseconds.
 
 Nothing is trained but the supernet, once, before the first trial (`nas prepared NAME`), unless
 `fine_tune_epochs` says so. Three estimates of what a candidate would reach alone:
 
 - `val_accuracy` and the other metrics of its slice, batch normalization recalibrated on training
-  data. With `fine_tune_epochs`, of its best epoch (`best_epoch`) of as many, begun with the slice.
+  data (of a node task on the whole graph, as in training: features, no labels). With
+  `fine_tune_epochs`, of its best epoch (`best_epoch`) of as many, begun with the slice.
 - `val_accuracy_read_out` (or of the dataset's metric): of the slice with its output fitted anew to
   the training labels, in closed form (see `evaluators.reading_out`).
 - `val_accuracy_foreseen`: what is expected of it by a regression that has seen many read-outs (see
@@ -64,7 +65,7 @@ def build(
     steps: Annotated[int, Ge(1)] = 10,
     subnets: Annotated[int, Ge(2), Le(64)] = 4,
     rule: Rule = "fair",
-    distill: Annotated[float, Ge(0), Le(1)] = 0.5,
+    distill: Annotated[float, Ge(0), Le(1)] | None = None,
     share_transforms: bool = True,
     lr: Annotated[float, Gt(0)] = 0.02,
     weight_decay: Annotated[float, Ge(0)] = 5e-4,

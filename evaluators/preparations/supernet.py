@@ -41,6 +41,7 @@ from search_spaces.sorting import sort
 from search_spaces.supernet import Supernet
 
 _FLOOR = 0.05
+_DISTILL = 0.5
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -54,7 +55,7 @@ def prepare(
     steps: Annotated[int, Ge(1)] = 10,
     subnets: Annotated[int, Ge(2), Le(64)] = 4,
     rule: Rule = "fair",
-    distill: Annotated[float, Ge(0), Le(1)] = 0.5,
+    distill: Annotated[float, Ge(0), Le(1)] | None = None,
     share_transforms: bool = True,
     lr: Annotated[float, Gt(0)] = 0.02,
     weight_decay: Annotated[float, Ge(0)] = 5e-4,
@@ -73,7 +74,8 @@ def prepare(
         steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
         subnets: architectures a step.
         rule: which of them.
-        distill: how much the others learn of the largest, and not of the labels.
+        distill: how much the others learn of the largest, and not of the labels; 0.5 where the rule
+            distills, which `fair` does not.
         share_transforms: whether the operators of a layer share the map of what neighbors send.
         lr, weight_decay, dropout: of Adam, and of the slices.
         batch_size: graphs a step.
@@ -83,7 +85,8 @@ def prepare(
         SpaceError, PluginError: as of `check`.
     """
     task = batches.dataset.task
-    check(space, task, {"masked_epochs": masked_epochs, "share_transforms": share_transforms})
+    given = {"masked_epochs": masked_epochs, "share_transforms": share_transforms}
+    check(space, task, {**given, "rule": rule, "distill": distill})
     supernet = Supernet(space, task, share_transforms=share_transforms)
     return Training(
         Subnets(supernet, batches, dropout),
@@ -94,7 +97,7 @@ def prepare(
             steps,
             subnets,
             rule,
-            distill,
+            _DISTILL if distill is None else distill,
             lr,
             weight_decay,
             batch_size,
@@ -108,13 +111,18 @@ def check(space: SearchSpace, task: Task, options: Mapping[str, Any]) -> None:
 
     Raises:
         SpaceError: the space is not elastic, or an operator's tensors have no slices.
-        PluginError: masked epochs on a graph task.
+        PluginError: masked epochs on a graph task; `distill` by a rule that distills nothing.
     """
     masked = options.get("masked_epochs", 0)
     if masked and task.is_graph_task:
         raise PluginError(
             f"masked_epochs: expected 0 for a graph task, since nodes are what is hidden, got "
             f"{masked}"
+        )
+    if options.get("rule", "fair") == "fair" and options.get("distill") is not None:
+        raise PluginError(
+            f"distill: the rule fair distills nothing, got {options['distill']:g}; leave it out, "
+            'or set rule = "sandwich" or "shrinking"'
         )
     with torch.device("meta"):
         share_transforms = bool(options.get("share_transforms", True))

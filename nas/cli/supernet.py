@@ -160,9 +160,10 @@ def rank_command(
     Architectures of the study NAME are drawn and trained alone with several seeds: each seed is a
     study, NAME-alone-0 and so on, which goes on where it was stopped. Printed are Kendall's tau and
     Spearman's rho with the mean over the seeds: of the slices; of the slices with outputs fitted
-    anew; of what a regression foresees that has seen many of those; of a few epochs of training
-    alone, which need no supernet; and of one seed with another, which nothing can be expected to
-    exceed by much. The result is recorded.
+    anew; of what a regression foresees that has seen many of those; and of a few epochs of training
+    alone, with a seed of its own, which need no supernet. Beside them, the ceiling: tau of one seed
+    with another. What is judged by the mean over seeds, which is less noisy, can exceed it, and 0.8
+    of it is the least to ask for, not the best to hope for. The result is recorded.
 
     Exit status 0 whether or not slices are to be trusted: `is_enough` says it in JSON.
 

@@ -48,7 +48,9 @@ def agreement(measure: str, cheap: Sequence[float], alone: Sequence[float]) -> A
 
 
 def ceiling(runs: Sequence[Sequence[float]]) -> Agreement:
-    """Of training alone with itself: the mean over all pairs of seeds.
+    """Of training alone with itself: the mean over all pairs of seeds; so are its interval's ends.
+
+    It is of two single runs. What is judged by the mean of several runs may exceed it.
 
     Args:
         runs: of each seed, the values of all architectures.

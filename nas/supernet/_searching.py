@@ -96,7 +96,7 @@ class Searching:
                     self.setup, candidates, self._bounds, measure, voice.say
                 )
         winners = [self._winner(candidates, bound, timings) for bound in self._bounds]
-        _tell(winners, voice)
+        _tell(winners, len(candidates), voice)
         return winners
 
     def _winner(
@@ -124,9 +124,14 @@ class Searching:
         return self._bench.evaluate([Candidate(a) for a in architectures])
 
 
-def _tell(winners: Sequence[Winner], voice: Voice) -> None:
+def _tell(winners: Sequence[Winner], candidates: int, voice: Voice) -> None:
     """What is to be known of winners besides their rows."""
-    for winner in winners:
+    if not candidates:
+        voice.say(
+            "warning: no candidate keeps the study's constraints; look at more with --evaluations "
+            "N, or search a study without them"
+        )
+    for winner in winners if candidates else ():
         if winner.architecture is None:
             voice.say(
                 f"warning: no candidate keeps {winner.bound_ms:g} ms; look at more with "

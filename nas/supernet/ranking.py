@@ -127,9 +127,12 @@ def rank(
     study = opened(store, name, data_root, space, with_latency=False)
     setup = with_supernet(study)
     drawn = _drawn(setup, architectures)
+    # Before anything is trained alone: it may be lost.
+    held_out = _inherited(setup).held_out_tau(_jobs(setup, study, drawn[:1])[0])
     run = _Alone(study, storage, data_root, executor, progress, space)
     runs = [run.values(f"alone-{seed}", seed, drawn) for seed in range(seeds)]
-    short = run.values(f"alone-short-{short_epochs}", 0, drawn, short_epochs)
+    # A seed of its own: the others' first epochs are in what it is judged by.
+    short = run.values(f"alone-short-{short_epochs}", seeds, drawn, short_epochs)
     sound = [a for a in drawn if all(a.key in values for values in (*runs, short))]
     if len(sound) < FEWEST:
         raise UsageError(
@@ -152,7 +155,6 @@ def rank(
         ceiling(alone),
     )
     epochs = setup.alone.evaluator.epochs
-    held_out = _inherited(setup).held_out_tau(jobs[0])
     counts = (len(sound), len(drawn), seeds, epochs, short_epochs)
     ranking = Ranking(name, *counts, metric, held_out, agreements)
     store_ranking(store, study.id, ranking.to_json())

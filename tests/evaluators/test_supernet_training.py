@@ -197,6 +197,16 @@ def test_graphs_have_no_masked_epochs() -> None:
     assert supernet.prepare(space(GRAPHS), Batches(GRAPHS), 0)
 
 
+def test_what_distills_nothing_has_no_distill(store: str) -> None:
+    """An option that would do nothing is refused; where it does something, weights are others."""
+    with pytest.raises(PluginError, match="distill: the rule fair distills nothing, got 0"):
+        supernet.prepare(space(NODES), Batches(NODES), 0, distill=0.5)
+    given_ = ({"rule": "sandwich", "distill": share} for share in (0.5, None, 0.0))
+    half, default, none = (list(each_epoch(job(store, **each)))[-1] for each in given_)
+    assert all(torch.equal(half[name], default[name]) for name in half)
+    assert not all(torch.equal(half[name], none[name]) for name in half)
+
+
 def test_slices_are_sampled_before_the_first_step_and_after_the_last(store: str) -> None:
     """The same, as many as were asked for, with the validation value of each."""
     *before, last = each_epoch(job(store))
