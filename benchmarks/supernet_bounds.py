@@ -9,7 +9,9 @@
 
 No winner counts by what its search has seen: each is trained alone on fresh seeds. Hypervolume is
 of the mean accuracy there and the logarithm of latency, as a share of all between the narrowest
-and the widest bound, and an accuracy of 0.5 and of 1. Control: a random draw, ranked by random
+and the widest bound, and an accuracy of 0.5 and of 1. It takes the best of all winners after they
+are confirmed, so many different ones are an advantage, however they were chosen. What a bound is
+served with is its own winner: that is the mean accuracy. Control: a random draw, ranked by random
 values in place of those of slices.
 """
 
@@ -316,16 +318,25 @@ def _said(
     every, some = range(BOUNDS), _places(size.separate)
     accuracy = {n: fmean(_accuracy(s, known, every) for s in found) for n, found in sides.items()}
     at_some = fmean(_accuracy(s, known, some) for s in sides["supernet"])
-    ours, theirs, control = mean["supernet"], mean["search"], mean["shuffled"]
+    ours, theirs = mean["supernet"], mean["search"]
+    control = accuracy["shuffled"]
     case, volume = f"Cora, {BOUNDS} bounds, {size.seeds} seeds", "hypervolume, confirmed"
     both = f"{volume}, beside one search"
-    shuffled = f"{volume}, beside shuffled values (control)"
+    served = "mean accuracy of what bounds are served with, confirmed"
     saved = f"CPU seconds, {BOUNDS} searches (extrapolated) beside the supernet"
     alone = _accuracy(separate, known, some)
     rows = [
         row(case, both, ours, theirs, "mean larger", ours > theirs),
-        row(case, shuffled, ours, control, "mean larger", ours > control),
-        row(case, "mean accuracy, confirmed", accuracy["supernet"], accuracy["search"]),
+        row(case, f"{volume}, beside shuffled values", ours, mean["shuffled"]),
+        row(case, served, accuracy["supernet"], accuracy["search"]),
+        row(
+            case,
+            f"{served}, beside shuffled values (control)",
+            accuracy["supernet"],
+            control,
+            "mean larger",
+            accuracy["supernet"] > control,
+        ),
         row(case, "the same beside separate searches, at theirs", at_some, alone),
         bounded(
             row(

@@ -9,6 +9,15 @@ is foreseen is the mean of both.
 They learn from read-outs of weights that were trained and of the same before (`together`). The
 former know what is learned of this graph, but of all architectures together; the latter what each
 makes of it by itself. Neither ranks better on every graph.
+
+What a slice's own read-out says beyond that (its residual) counts as far as it can be believed:
+
+    foreseen = expected + k (read-out - expected),  k = cov(e, e') / var(e), in [0, 1]
+
+where e and e' are the residuals of the same architectures with weights that were trained and with
+weights that were not: two witnesses, who agree on what is true of an architecture and not on
+chance. This is the regression of one on the other (as in the reliability of a test by its two
+forms: Charles Spearman, "The proof and measurement of association between two things", 1904).
 """
 
 from collections.abc import Sequence
@@ -55,18 +64,23 @@ class Foresight:
         held_out_tau: Kendall's tau between values and what was expected of them by those who had
             not seen them: a regression without their fold of five, and trees out of whose bag they
             were.
+        belief: k, how much of a residual is believed.
     """
 
     def __init__(
-        self, space: SearchSpace, architectures: Sequence[Architecture], values: Sequence[float]
+        self,
+        space: SearchSpace,
+        architectures: Sequence[Architecture],
+        begun: Floats,
+        trained: Floats,
     ) -> None:
-        """Args: values, of each architecture; at least `FEWEST`."""
+        """Args: begun, trained: read-outs [n] of each architecture; at least `FEWEST`."""
         if len(architectures) < FEWEST:
             raise ValueError(f"expected {FEWEST} architectures or more, got {len(architectures)}")
         self._space = space
         self._names = DictVectorizer(sparse=False)
         seen = self._names.fit_transform([self._parts(a) for a in architectures])
-        measured = np.asarray(values, dtype=np.float64)
+        measured = together(begun, trained)
         folds = KFold(_FOLDS, shuffle=True, random_state=0)
         self._ridge = RidgeCV(_STRENGTHS).fit(seen, measured)
         self._forest = RandomForestRegressor(
@@ -77,17 +91,33 @@ class Foresight:
             random_state=0,
         ).fit(seen, measured)
         unseen = cross_val_predict(RidgeCV(_STRENGTHS), seen, measured, cv=folds)
-        tau = kendalltau(unseen + self._forest.oob_prediction_, measured).statistic
+        expected = (unseen + self._forest.oob_prediction_) / 2
+        tau = kendalltau(expected, measured).statistic
         self.held_out_tau = 0.0 if np.isnan(tau) else float(tau)
+        before = _standard(begun) * trained.std() + trained.mean()
+        self.belief = _belief(trained - expected, before - expected)
 
-    def __call__(self, architectures: Sequence[Architecture]) -> Floats:
-        """[n] what is expected."""
+    def __call__(
+        self, architectures: Sequence[Architecture], read_outs: Floats | None = None
+    ) -> Floats:
+        """[n] what is expected; with their own read-outs [n], where these are known."""
         parts = self._names.transform([self._parts(a) for a in architectures])
         # Row by row: a matrix product's last bits depend on how many rows there are.
         summed = (parts * self._ridge.coef_).sum(axis=1) + self._ridge.intercept_
         expected: Floats = (summed + self._forest.predict(parts)) / 2
-        return expected
+        if read_outs is None:
+            return expected
+        return expected + self.belief * (read_outs - expected)
 
     def _parts(self, architecture: Architecture) -> dict[str, float]:
         counted = decision_parts(self._space, architecture)
         return {f"{group} {part}": count for (group, part), count in counted.items()}
+
+
+def _belief(residuals: Floats, others: Floats) -> float:
+    """The slope of one witness's residuals on the other's, in [0, 1]."""
+    variance = float(residuals.var())
+    if variance <= 0:
+        return 0.0
+    covariance = float(((residuals - residuals.mean()) * (others - others.mean())).mean())
+    return min(1.0, max(0.0, covariance / variance))

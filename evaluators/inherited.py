@@ -8,8 +8,8 @@ Nothing is trained but the supernet, once, before the first trial (`nas prepared
   `fine_tune_epochs`, of its best epoch (`best_epoch`) of as many, begun with the slice.
 - `val_accuracy_read_out` (or of the dataset's metric): of the slice with its output fitted anew to
   the training labels, in closed form (see `evaluators.reading_out`).
-- `val_accuracy_foreseen`: what is expected of it by a regression that has seen many read-outs (see
-  `evaluators.foreseeing`). It ranks best as a rule, as one slice is a noisy witness.
+- `val_accuracy_foreseen`: what is expected of it by a regression that has seen many read-outs, and
+  of what its own says beyond that, as much as can be believed (see `evaluators.foreseeing`).
 
 How well each ranks on a dataset, `nas supernet rank` measures. `nas confirm` trains the chosen
 alone (`alone_epochs`, `alone_lr`), and that is what counts; so does `nas export`.
@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated
 
+import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ from evaluators._faults import CandidateError, memory_fault
 from evaluators._paths import Means
 from evaluators._recipe import Recipe
 from evaluators.artifacts import ArtifactError
-from evaluators.foreseeing import FEWEST, Foresight, together
+from evaluators.foreseeing import FEWEST, Foresight
 from evaluators.preparation import Preparation
 from evaluators.preparations._rules import Rule
 from evaluators.preparations.supernet import under
@@ -140,8 +141,9 @@ def trained(
         raise ArtifactError(f"the supernet {artifact.sha256[:12]} is not trained to its end")
     architectures = [space.decode(row) for row in samples["architectures"].tolist()]
     supernet = Supernet(space, batches.dataset.task, share_transforms=share_transforms)
-    values = together(samples["begun"].numpy(), samples["trained"].numpy())
-    foresight = Foresight(space, architectures, values.tolist())
+    foresight = Foresight(
+        space, architectures, samples["begun"].numpy(), samples["trained"].numpy()
+    )
     subnets = Subnets(supernet, batches)
     return Trained(subnets, under("weights", state), foresight, ReadOut(subnets))
 
@@ -178,12 +180,15 @@ class Inherited:
                     of_supernets.setdefault(jobs[i].prepared, []).append(i)
             for measured in of_supernets.values():
                 net = self._trained(jobs[measured[0]])
-                expected = net.foresight([jobs[i].architecture for i in measured])
+                known = [found[i].metrics.get(self.read_out) for i in measured]
+                own = None if self._tuned else np.array(known, dtype=np.float64)
+                expected = net.foresight([jobs[i].architecture for i in measured], own)
                 tau = f"Kendall's tau {net.foresight.held_out_tau:.2f} with read-outs held out"
+                tau += f"; a slice's own counts {net.foresight.belief:.2f}"
                 for i, value in zip(measured, expected.tolist(), strict=True):
-                    known = {**found[i].metrics, self.foreseen: value}
+                    told = {**found[i].metrics, self.foreseen: value}
                     notes = {**found[i].notes, "foresight": tau}
-                    found[i] = replace(found[i], metrics=known, notes=notes)
+                    found[i] = replace(found[i], metrics=told, notes=notes)
             return found
 
     def held_out_tau(self, job: Job) -> float:
