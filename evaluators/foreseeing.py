@@ -6,7 +6,7 @@ architectures (see `search_spaces.features`): a ridge regression, which is right
 up, and a random forest (Leo Breiman, "Random forests", 2001), which sees where they interact. What
 is foreseen is the mean of both.
 
-They learn from read-outs of weights that were trained and of the same before (`together`). The
+They learn from read-outs of weights that were trained and of others that are new (`together`). The
 former know what is learned of this graph, but of all architectures together; the latter what each
 makes of it by itself. Neither ranks better on every graph.
 
@@ -15,7 +15,7 @@ What a slice's own read-out says beyond that (its residual) counts as far as it 
     foreseen = expected + k (read-out - expected),  k = cov(e, e') / var(e), in [0, 1]
 
 where e and e' are the residuals of the same architectures with weights that were trained and with
-weights that were not: two witnesses, who agree on what is true of an architecture and not on
+others that were not: two witnesses, who agree on what is true of an architecture and not on
 chance. This is the regression of one on the other (as in the reliability of a test by its two
 forms: Charles Spearman, "The proof and measurement of association between two things", 1904).
 """
@@ -43,7 +43,7 @@ FEWEST = 10
 
 
 def together(begun: Floats, trained: Floats) -> Floats:
-    """[n] one value of two of each architecture, before training and after, of equal weight.
+    """[n] one value of two of each architecture, of new weights and of trained, of equal weight.
 
     In the unit of the latter: with its mean and its spread.
     """

@@ -13,8 +13,8 @@ shared weights once, by the sum of their gradients. By `rule`:
   al.: Once-for-All: Train One Network and Specialize it for Efficient Deployment, 2020).
 
 `masked_epochs` more come before any label is looked at (see `_masking`). The learning rate falls by
-a cosine to a twentieth of `lr`. Before the first step on labels and after the last, `samples`
-slices are read out: what foretells accuracy learns it from them (`evaluators.foreseeing`).
+a cosine to a twentieth of `lr`. `samples` slices are read out, of new weights and of those that are
+trained: what foretells accuracy learns it from them (`evaluators.foreseeing`).
 
 Limits: float32, on the CPU; the memory is that of the widest weights, four times.
 """
@@ -183,7 +183,7 @@ class Training:
             for i, batch in enumerate(self._batches(rng))
         ]
         if number == self._recipe.epochs:
-            self._read_out("trained")
+            self._read_out("trained", self.weights)
         return {"train_loss": math.fsum(losses) / len(losses), **self._measuring.ends(self.weights)}
 
     def _masked(self, number: int, rng: np.random.Generator) -> dict[str, float]:
@@ -222,7 +222,8 @@ class Training:
                 self._hold(self._masking.handed_on(self.weights, self._new))
             rng = np.random.default_rng([self._seed, 0, 1])
             self._samples = {"architectures": self._measuring.drawn(self._recipe.samples, rng)}
-            self._read_out("begun")
+            # Of other weights than training begins with: what both agree on is the architecture's.
+            self._read_out("begun", self._subnets.supernet.initial())
         stage = self._drawing.begins(number)
         if stage == STAGES["depth"]:
             self._teacher = {name: w.detach().clone() for name, w in self.weights.items()}
@@ -270,9 +271,9 @@ class Training:
         done = (number - 1 + step / self._steps) / self._recipe.epochs
         return self._recipe.lr * (_FLOOR + (1 - _FLOOR) * (1 + math.cos(math.pi * done)) / 2)
 
-    def _read_out(self, when: str) -> None:
-        """Read the samples out, with the weights as they are."""
-        values = self._measuring.of_read_outs(self.weights, self._samples["architectures"])
+    def _read_out(self, when: str, weights: Mapping[str, Tensor]) -> None:
+        """Read the samples out, with these weights."""
+        values = self._measuring.of_read_outs(weights, self._samples["architectures"])
         self._samples = {**self._samples, when: values}
 
     def state_dict(self) -> dict[str, Tensor]:
