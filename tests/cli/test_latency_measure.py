@@ -35,8 +35,9 @@ def test_a_trial_on_the_studys_own_graph(nas: Nas) -> None:
     assert row["runtime"] == "eager"
     assert 0 < row["latency_ms"] == row["cpu_ms"] <= row["cpu_median_ms"]
     assert 0 < row["wall_ms"] <= row["wall_median_ms"]
-    assert row["rounds"] == 9
     assert row["noisy"] in (True, False)
+    # More where a machine was busy, and rounds that seemed bad turn out to be good.
+    assert row["rounds"] >= 9
     assert row["peak_memory_bytes"] > NODES * 64 * 4
     assert row["workload"]["nodes"] == NODES
     assert row["workload"]["graphs"] == 1

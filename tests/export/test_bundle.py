@@ -90,6 +90,9 @@ def test_manifest_says_what_where_from_and_how_exact(node_bundle: Path) -> None:
         "trial": 7,
         "seed": 3,
         "retrained": False,
+        "slice": False,
+        "latency_bound_ms": None,
+        "device": None,
     }
     assert value["metrics"]["val_accuracy"] == {"value": 0.75, "split": "validation"}
     assert value["metrics"]["params"] == {"value": 123.0, "split": None}
