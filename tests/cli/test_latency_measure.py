@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from evaluators.latency.measuring import TRIES
 from evaluators.latency.values import Device, Timing, Workload
 from nas.latency.measure import Measured, Sizes
 
@@ -36,8 +37,8 @@ def test_a_trial_on_the_studys_own_graph(nas: Nas) -> None:
     assert 0 < row["latency_ms"] == row["cpu_ms"] <= row["cpu_median_ms"]
     assert 0 < row["wall_ms"] <= row["wall_median_ms"]
     assert row["noisy"] in (True, False)
-    # More where a machine was busy, and rounds that seemed bad turn out to be good.
-    assert row["rounds"] >= 9
+    # More where the reference was slower later, by which a round that seemed bad is a good one.
+    assert 9 <= row["rounds"] <= TRIES * 9
     assert row["peak_memory_bytes"] > NODES * 64 * 4
     assert row["workload"]["nodes"] == NODES
     assert row["workload"]["graphs"] == 1
