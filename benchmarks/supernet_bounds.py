@@ -75,7 +75,7 @@ class Size:
     supernet: Mapping[str, Any]
 
 
-FULL = Size(3.0, 3, 3, 3, 200, 500, {"epochs": 40, "samples": 200})
+FULL = Size(3.0, 3, 3, 3, 200, 400, {"epochs": 25, "samples": 150})
 QUICK = Size(0.6, 1, 1, 1, 40, 80, {"epochs": 4, "samples": 200})
 
 
