@@ -6,7 +6,7 @@ like any others. Nothing is learned of their results.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,7 +26,7 @@ _TWO_STEPS, _UNROLLED = 2.0, 3.0
 class Known:
     """The distribution, and whether its most probable architecture has ended."""
 
-    distribution: Distribution = FrozenMapping()
+    distribution: Distribution = field(default_factory=FrozenMapping)
     is_first_done: bool = False
 
 
