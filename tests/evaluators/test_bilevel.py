@@ -145,12 +145,13 @@ def unrolled(bilevel: Bilevel, train: Any, val: Any) -> tuple[Tensors, Tensors, 
     """Through an explicit step by automatic differentiation; of the first and second order."""
     train_loss, val_loss = bilevel._train_loss(train, 1, 0), bilevel._val_loss(val, 1, 0)
     loss, logits = train_loss(bilevel.weights, bilevel.logits), bilevel.logits
-    # Maps between equal widths are in no network.
     used = gradients(train_loss(bilevel.weights, logits), bilevel.weights)
-    weights = {name: w for name, w in bilevel.weights.items() if "shortcut" not in name}
-    raw = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
-    of = dict(zip(weights, raw, strict=True))
-    step = adam_step(bilevel._of_weights, weights, {n: g.detach() for n, g in of.items()})
+    # Maps between equal widths are in no network, and have no gradient.
+    names, weights = list(bilevel.weights), list(bilevel.weights.values())
+    raw = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
+    of = {n: g for n, g in zip(names, raw, strict=True) if g is not None}
+    held = {n: g.detach() for n, g in of.items()}
+    step = adam_step(bilevel._of_weights, {n: bilevel.weights[n] for n in of}, held)
     # The step that was taken, and how it depends on the gradient.
     moved = {n: step.weights[n] - step.slopes[n] * (g - g.detach()) for n, g in of.items()}
     rest = {n: w.detach() for n, w in bilevel.weights.items()}
@@ -161,7 +162,7 @@ def unrolled(bilevel: Bilevel, train: Any, val: Any) -> tuple[Tensors, Tensors, 
 
 
 def test_the_second_order_is_that_of_an_unrolled_step() -> None:
-    """To a thousandth, momentum included, where there is no kink; the first order is further off."""
+    """To a thousandth, momentum included, without kinks; the first order is further off."""
     smooth = space(NODES, pre_layers=[0], connectivity=["plain", "residual", "dense"])
     bilevel = made(of=smooth, order="second", dropout=0.0, lr=0.05)
     bilevel._hold(
