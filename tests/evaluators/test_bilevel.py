@@ -43,9 +43,8 @@ def made(
 ) -> Bilevel:
     torch.manual_seed(seed)
     prepare = load("preparation", name).prepare
-    bilevel: Bilevel = prepare(
-        space(dataset), Batches(dataset.seal()), seed, **{**RECIPE, **options}
-    )
+    given = {**RECIPE, **options}
+    bilevel: Bilevel = prepare(of or space(dataset), Batches(dataset.seal()), seed, **given)
     return bilevel
 
 
@@ -57,7 +56,7 @@ def changed(one: Tensors, other: Tensors) -> list[str]:
     return [name for name in one if not torch.equal(one[name], other[name])]
 
 
-def whole(bilevel: Bilevel, dataset: Dataset = NODES) -> Any:
+def whole(dataset: Dataset = NODES) -> Any:
     """The batches of a step."""
     cut = Batches(dataset.seal())
     return cut.of(dataset.train.nonzero()[:, 0]), cut.of(dataset.val.nonzero()[:, 0])
@@ -68,7 +67,7 @@ def whole(bilevel: Bilevel, dataset: Dataset = NODES) -> Any:
 def test_each_step_moves_its_own(name: str, order: str) -> None:
     """A step of the weights leaves decisions bit for bit, and a step of decisions the weights."""
     bilevel = made(name=name, order=order)
-    train, val = whole(bilevel)
+    train, val = whole()
     weights, logits = copied(bilevel.weights), copied(bilevel.logits)
     bilevel.train(train, 1, 0)
     assert changed(bilevel.weights, weights)
@@ -169,7 +168,7 @@ def test_the_second_order_is_that_of_an_unrolled_step() -> None:
         {n: w.detach().double() for n, w in bilevel.weights.items()},
         {n: w.detach().double() for n, w in bilevel.logits.items()},
     )
-    train, val = whole(bilevel)
+    train, val = whole()
     for step in range(3):
         bilevel.train(train, 1, step)
     explicit, first, second = (
