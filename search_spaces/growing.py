@@ -1,9 +1,9 @@
 """The ways in which an architecture may grow by one step and compute what it did.
 
-A step makes some layers wider, each to the next width that the space offers, or adds one layer. What
-else a new layer has to decide is the first choice with which it changes nothing, of normalizations
-and activations, and of the connectivity where it is the second layer; its width is that of what it
-reads, or the next above.
+A step makes some layers wider, each to the next width that the space offers, or adds one layer.
+What else a new layer has to decide is the first choice with which it changes nothing, of
+normalizations and activations, and of the connectivity where it is the second layer; its width is
+that of what it reads, or the next above.
 
 Limits: a depth that the space does not offer one by one is not reached.
 """
@@ -17,6 +17,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.decision import Choice, Decision
 from search_spaces.message_passing import SKIP
 from search_spaces.morphism import reachable
+from search_spaces.preserving import keeps_zero, unchanged_by
 from search_spaces.space import SearchSpace
 from search_spaces.task import Task
 
@@ -48,9 +49,7 @@ def children(
     return (*_widened(space, task, architecture), *_deepened(space, task, architecture))
 
 
-def _widened(
-    space: SearchSpace, task: Task | None, architecture: Architecture
-) -> Iterator[Grown]:
+def _widened(space: SearchSpace, task: Task | None, architecture: Architecture) -> Iterator[Grown]:
     for name in widths(space, architecture):
         child = wider(space, architecture, (name,))
         if reachable(space, task, architecture, child) is None:
@@ -81,9 +80,23 @@ def _next(decision: Decision, choice: Choice) -> Choice | None:
     return min((c for c in decision.choices if int(c) > int(choice)), default=None, key=int)
 
 
-def _deepened(
-    space: SearchSpace, task: Task | None, architecture: Architecture
-) -> Iterator[Grown]:
+def may_lead(space: SearchSpace, architecture: Architecture, child: Architecture) -> bool:
+    """Whether the choices of a child are those that one step changes; quick, and no promise."""
+    before, after = architecture.choices, child.choices
+    if before["depth"] == after["depth"]:
+        changed = [name for name in before if after.get(name) != before[name]]
+        return bool(changed) and all(
+            name.endswith(".width") and after.get(name) == _next(space.by_name[name], before[name])
+            for name in changed
+        )
+    depth = int(before["depth"])
+    return int(after["depth"]) == depth + 1 and any(
+        all(after.get(name) == choice for name, choice in _shifted(architecture, at).items())
+        for at in range(depth + 1)
+    )
+
+
+def _deepened(space: SearchSpace, task: Task | None, architecture: Architecture) -> Iterator[Grown]:
     depth = int(architecture.choices["depth"])
     if depth + 1 not in space.by_name["depth"].choices:
         return
@@ -116,10 +129,12 @@ def deeper(
         for name in (f"layer{at}.activation", f"layer{at}.normalization", "connectivity", "jk.mode")
         if name in space.by_name and name not in given
     ]
+    tried: set[Architecture] = set()
     for chosen in itertools.product(*asked):
         child = space.fill(lambda decision: decision.choices[0], given | dict(chosen))
-        if reachable(space, task, architecture, child) is None:
+        if child not in tried and reachable(space, task, architecture, child) is None:
             return child
+        tried.add(child)
     return None
 
 
@@ -156,7 +171,11 @@ def _width(
 def _preferred(
     space: SearchSpace, name: str, given: dict[str, Choice], at: int
 ) -> Sequence[Choice]:
-    """The choices in the order in which they are tried."""
+    """The choices that may do, in the order in which they are tried."""
     choices = space.by_name[name].choices
-    likely = given.get(f"layer{at - 1}.activation") if name.endswith("activation") else "none"
-    return sorted(choices, key=lambda choice: choice != likely)
+    if not name.endswith(".activation"):
+        return sorted(choices, key=lambda choice: choice != "none")
+    before = str(given[f"layer{at - 1}.activation"]) if at else "relu"
+    before = before if at or given["pre.layers"] else "none"
+    may = [c for c in map(str, choices) if unchanged_by(c, before) or keeps_zero(c)]
+    return sorted(may, key=lambda choice: (choice != before, not unchanged_by(choice, before)))

@@ -44,7 +44,7 @@ class Move:
     reads: tuple[Channels, ...]
     carried: tuple[int | None, ...]
     width: int
-    rule: Rule = Rule()
+    rule: Rule
 
 
 class Matching:
@@ -162,7 +162,7 @@ class Matching:
         else:
             olds = [self._old[place.reads[-1].source]] if place.reads else []
             reads, path = tuple(Channels(old, w := self._widths[old], w) for old in olds), ""
-        return Move(place, how, path, reads, self._carried(place, reads), width)
+        return Move(place, how, path, reads, self._carried(place, reads), width, Rule())
 
     def _origin(self, place: Place) -> tuple[How, Place | None]:
         layer, rest = place.bank.partition(".")[::2]
@@ -211,9 +211,7 @@ class Matching:
         place, of = move.place, kind(move.place)
         reads = bool(place.reads) and (
             None in move.carried
-            or any(
-                read.width != self._widths[self._old[read.source]] for read in place.reads
-            )
+            or any(read.width != self._widths[self._old[read.source]] for read in place.reads)
         )
         writes = place.writes.width != move.width
         if writes and move.width % place.writes.groups:
@@ -225,7 +223,7 @@ class Matching:
             if move.how in ("identity", "silence") and of.on_graph:
                 preserving.neutral(of, self.goal)
             elif move.how in ("identity", "silence") and not place.reads:
-                preserving.normalized(of, self.goal, move.width)
+                preserving.check_normalized(of, self.goal)
             rule = (
                 preserving.widening(of, reads=reads, writes=writes) if reads or writes else Rule()
             )

@@ -236,7 +236,9 @@ def _state(
     elif not move.place.reads:
         made = preserving.normalized(of, matching.goal, move.width)
     else:
-        weight = torch.eye(move.width) if move.how == "identity" else torch.zeros(move.width, inputs)
+        weight = (
+            torch.eye(move.width) if move.how == "identity" else torch.zeros(move.width, inputs)
+        )
         made = {"weight": weight}
     return {n: t.to(dtype) if t.is_floating_point() else t for n, t in made.items()}
 

@@ -162,7 +162,7 @@ def _neutral(of: Kind, goal: Goal) -> Mapping[str, Filling] | str:
         for eyes in _eyes(shapes, parameters) if goal == "identity" else ((),):
             fillings: dict[str, Filling] = {n: "eye" if n in eyes else "zeros" for n in parameters}
             if does(fillings):
-                # As few zeros as need be: they take the gradient from what they are multiplied with.
+                # As few zeros as need be: what they are multiplied with has no gradient.
                 for name in (n for n in parameters if n not in eyes):
                     if does({**fillings, name: "kept"}):
                         fillings[name] = "kept"
@@ -226,18 +226,10 @@ def parameters(of: Kind) -> frozenset[str]:
     return frozenset(axes.axes(of.module, of.groups, of.what))
 
 
-def normalized(of: Kind, goal: Goal, width: int) -> dict[str, Tensor]:
-    """The state of a normalization that changes nothing in evaluation mode, or keeps zeros.
-
-    Batch normalization with the mean 0 and the variance 1 is the identity with the weight
-    sqrt(1 + eps); in training it divides by the deviation of its batch all the same.
-
-    Raises:
-        SpaceError: it has no such state.
-    """
+def check_normalized(of: Kind, goal: Goal) -> None:
+    """Raises: SpaceError: a normalization that no state makes keep what it is given, or zeros."""
     if not _keeps(of, goal):
-        raise SpaceError(f"{of.what}: with no weights does it leave all as it is, as a new layer has to")
-    return _normalized(of, goal, width)
+        raise SpaceError(f"{of.what}: with no weights does it keep all, as a new layer has to")
 
 
 @cache
@@ -245,12 +237,17 @@ def _keeps(of: Kind, goal: Goal) -> bool:
     width = of.groups * _FEW
     with _aside():
         module = _built(of, width, width)
-        module.load_state_dict(_normalized(of, goal, width))
+        module.load_state_dict(normalized(of, goal, width))
         x = _x(width) if goal == "identity" else torch.zeros(_NODES, width).double()
         return _near(_run(of, module, x), x)
 
 
-def _normalized(of: Kind, goal: Goal, width: int) -> dict[str, Tensor]:
+def normalized(of: Kind, goal: Goal, width: int) -> dict[str, Tensor]:
+    """The state of a normalization in a new layer.
+
+    Batch normalization with the mean 0 and the variance 1 is the identity with the weight
+    sqrt(1 + eps); in training it divides by the deviation of its batch all the same.
+    """
     with _aside():
         module = _built(of, width, width)
     state = {name: tensor.clone() for name, tensor in module.state_dict().items()}

@@ -11,11 +11,14 @@ from nas.contracts.planted import (  # noqa: F401 - for the tests beside this fi
     conditional,
     flat,
     folded,
+    networks,
     no_network,
     objectives_of,
     propose,
     record,
+    refusal,
     single,
+    space_for,
 )
 from nas.strategies import Finished, Objective  # noqa: F401
 from search_spaces import Architecture, Decision, SearchSpace
