@@ -109,22 +109,26 @@ def _matching(
     _check(space, parent, child)
     if task is None:
         _check_features(parent, child)
-    refused: SpaceError | None = None
+    unlike: list[SpaceError] = []
+    refused: list[SpaceError] = []
     for added in itertools.islice(_ways(parent, child), _WAYS):
         try:
             _check_layers(parent, child, added)
+        except SpaceError as error:
+            unlike.append(error)
+            continue
+        try:
             return Matching(space, task or _UNKNOWN, parent, child, added)
         except SpaceError as error:
-            refused = refused or error
-    raise refused or SpaceError("depth: layers are added, never left out")
+            refused.append(error)
+    # What says why a layer cannot be added tells more than that all others differ.
+    raise (*refused, *unlike)[0]
 
 
 def _ways(parent: Architecture, child: Architecture) -> Iterator[tuple[int, ...]]:
     """Which of the child's layers may be the new ones, the last ones first."""
     layers = range(int(child.choices["depth"]))
-    missing = len(layers) - int(parent.choices["depth"])
-    if missing >= 0:
-        yield from itertools.combinations(reversed(layers), missing)
+    yield from itertools.combinations(reversed(layers), len(layers) - int(parent.choices["depth"]))
 
 
 def _check(space: SearchSpace, parent: Architecture, child: Architecture) -> None:
@@ -139,6 +143,8 @@ def _check(space: SearchSpace, parent: Architecture, child: Architecture) -> Non
         for name, choice in choices.items():
             if name.endswith(".operator") and choice == SKIP:
                 raise SpaceError(f'{name}: with "{SKIP}" the layer is left out')
+    if int(new["depth"]) < int(old["depth"]):
+        raise SpaceError(f"depth: {old['depth']} layers become {new['depth']}: none is left out")
     one_layer = old["depth"] == 1
     for name in (*old, *(name for name in new if name not in old)):
         if name.startswith("layer") or name == "depth":
