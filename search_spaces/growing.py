@@ -17,7 +17,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.decision import Choice, Decision
 from search_spaces.message_passing import SKIP
 from search_spaces.morphism import reachable
-from search_spaces.preserving import keeps_zero, unchanged_by
+from search_spaces.neutral import keeps_zero, unchanged_by
 from search_spaces.space import SearchSpace
 from search_spaces.task import Task
 

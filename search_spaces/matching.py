@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-from search_spaces import preserving
+from search_spaces import neutral, preserving
 from search_spaces.architecture import Architecture
 from search_spaces.copying import Rule
 from search_spaces.elastic import Channels, Place
 from search_spaces.errors import SpaceError
-from search_spaces.preserving import Goal, kind
+from search_spaces.neutral import Goal
+from search_spaces.preserving import kind
 from search_spaces.space import SearchSpace
 from search_spaces.task import Task
 
@@ -119,12 +120,12 @@ class Matching:
             )
         activation = str(self._child.choices[f"{name}.activation"])
         if self.goal == "silence":
-            if not preserving.keeps_zero(activation):
+            if not neutral.keeps_zero(activation):
                 raise SpaceError(f'{name}.activation: "{activation}" of 0 is added to what was')
             return
         values = {"features": "none", "pre": "relu"}.get(source)
         values = values or str(self._parent.choices[f"{source}.activation"])
-        if not preserving.unchanged_by(activation, values):
+        if not neutral.unchanged_by(activation, values):
             raise SpaceError(
                 f'{name}.activation: "{activation}" changes what comes out of "{values}"'
                 if source != "features"
@@ -221,9 +222,9 @@ class Matching:
             )
         try:
             if move.how in ("identity", "silence") and of.on_graph:
-                preserving.neutral(of, self.goal)
+                neutral.neutralized(of, self.goal)
             elif move.how in ("identity", "silence") and not place.reads:
-                preserving.check_normalized(of, self.goal)
+                neutral.check_normalized(of, self.goal)
             rule = (
                 preserving.widening(of, reads=reads, writes=writes) if reads or writes else Rule()
             )

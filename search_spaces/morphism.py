@@ -20,7 +20,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from search_spaces import preserving
+from search_spaces import neutral, preserving
 from search_spaces.architecture import Architecture
 from search_spaces.copying import Copies, beside, copies, disturbed, grown, unread
 from search_spaces.errors import SpaceError
@@ -238,9 +238,9 @@ def _state(
     dtype = next((t.dtype for t in state.values() if t.is_floating_point()), torch.float32)
     if of.on_graph:
         seed = int(torch.randint(2**62, (), generator=generator))
-        made = preserving.begun(of, move.width, seed, matching.goal, noise)
+        made = neutral.begun(of, move.width, seed, matching.goal, noise)
     elif not move.place.reads:
-        made = preserving.normalized(of, matching.goal, move.width)
+        made = neutral.normalized(of, matching.goal, move.width)
     else:
         weight = (
             torch.eye(move.width) if move.how == "identity" else torch.zeros(move.width, inputs)

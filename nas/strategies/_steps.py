@@ -31,6 +31,9 @@ class Steps:
                 at = int(grown.step.removeprefix("layer").partition(".")[0])
                 operator = str(grown.architecture.choices[grown.step])
                 deeper[at, operator] = grown.architecture
+        # Before or behind a layer of its own kind: the child is the same, and one step leads there.
+        first = {child: step for step, child in reversed(deeper.items())}
+        deeper = {step: child for step, child in deeper.items() if first[child] == step}
         return cls(architecture, tuple(widths), deeper)
 
     def __bool__(self) -> bool:

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from nas.contracts.planted import (  # noqa: F401 - for the tests beside this file
+    TASK,
     build,
     conditional,
     flat,
