@@ -53,7 +53,7 @@ def test_probabilities_of_all_steps_sum_to_one(space, layers):
     found = [controller.followed(parameters, steps, child) for child in reached]
     assert all(reachable(space, None, parent, child) is None for child in reached)
     assert sum(exp(step.log_probability) for step in found) == pytest.approx(1, abs=1e-9)
-    assert len(found) > 10
+    assert len(found) > 5
     assert controller.followed(parameters, steps, parent) is None
 
 
@@ -68,7 +68,7 @@ def test_what_was_sampled_is_what_is_followed(space):
         assert again.log_probability == pytest.approx(step.log_probability, abs=1e-9)
         assert (again.named, again.child) == (step.named, step.child)
         named.add(step.named)
-    assert len(named) > 6
+    assert len(named) > 4
 
 
 def test_the_gradient_is_that_of_the_probability(space):
