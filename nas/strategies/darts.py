@@ -48,7 +48,8 @@ def build(
         batch_size: graphs a step.
 
     Raises:
-        StrategyError: several objectives, or one that is known without training.
+        StrategyError: several objectives, one that is known without training, or a space that
+            cannot be relaxed.
     """
     options = {
         "epochs": epochs,
