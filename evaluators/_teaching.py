@@ -36,7 +36,8 @@ class Lesson:
 
     def targets(self, units: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
         """[U', C] the logarithms of the softened predictions for units."""
-        taught = (self.logits[units] / self.temperature).log_softmax(-1)
+        # No gradient goes to the teacher.
+        taught = (self.logits[units].detach() / self.temperature).log_softmax(-1)
         return taught.to(device=device, dtype=dtype)
 
     def losses(self, of_labels: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
