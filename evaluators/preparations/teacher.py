@@ -23,7 +23,7 @@ from evaluators._paths import DeviceName, Means, Precision, train
 from evaluators._recipe import OptimizerName, Recipe, seed_torch
 from evaluators._runs import Allowance, Run
 from evaluators.preparations._sampling import largest
-from evaluators.preparations.supernet import under
+from evaluators.preparations._states import under
 from search_spaces import Architecture, Choice, Decision, SearchSpace, SpaceError, Task
 from search_spaces.errors import did_you_mean
 from search_spaces.frozen import FrozenMapping

@@ -16,6 +16,7 @@ _OPTIONS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("evaluator", "training"): {"epochs": 6},
     ("evaluator", "inherited"): {"epochs": 4, "steps": 2, "samples": 10},
     ("evaluator", "transfer"): {"epochs": 6, "teacher_epochs": 20},
+    ("preparation", "tas"): {"epochs": 4, "steps": 2},
     ("preparation", "supernet"): {"epochs": 4, "steps": 2, "samples": 10},
 }
 
