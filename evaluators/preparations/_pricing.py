@@ -35,7 +35,7 @@ class Pricing:
     Attributes:
         space, task: of the architectures.
         prices: of a unit of each kind of work.
-        error: the mean relative error on examples that were held out.
+        error: the mean relative error on examples that were held out; 0 where too few are known.
     """
 
     space: SearchSpace
@@ -55,20 +55,17 @@ class Pricing:
 
         Raises:
             SpaceError: the modules of the space's networks are not known.
-            PluginError: too few examples, or a cost that is not above 0.
+            PluginError: no examples, or a cost that is not above 0.
         """
-        if not _HELD_OUT < len(architectures) == len(costs) or min(costs) <= 0:
+        if not 0 < len(architectures) == len(costs) or min(costs) <= 0:
             raise PluginError(
-                f"examples: expected more than {_HELD_OUT}, each with a cost above 0, got "
+                "examples: expected some, each with a cost above 0, got "
                 f"{len(architectures)} with {len(costs)} costs"
             )
         work = [work_of(space, architecture, task) for architecture in architectures]
         value = np.array(costs, dtype=np.float64)
-        held = np.arange(len(value)) % _HELD_OUT == _HELD_OUT - 1
-        known = _prices([w for w, out in zip(work, held, strict=True) if not out], value[~held])
-        left = [w for w, out in zip(work, held, strict=True) if out]
-        errors = [abs(_priced(w, known) / v - 1) for w, v in zip(left, value[held], strict=True)]
-        return cls(space, task, _prices(work, value), float(np.mean(errors)))
+        prices = _prices(work, value)
+        return cls(space, task, prices, _error(work, value) if len(work) >= _HELD_OUT else 0.0)
 
     def cost(self, architecture: Architecture) -> float:
         """Of one architecture."""
@@ -112,6 +109,15 @@ def _modules(
             yield ("read_out", architecture.choices["readout"]), reads, 0.0
         kind = (place.build.__name__, *place.arguments, of_graphs)
         yield kind, reads, float(place.writes.width)
+
+
+def _error(work: Sequence[_Work], costs: Floats) -> float:
+    """The mean relative one of what is foretold of one example in so many from the others."""
+    held = np.arange(len(work)) % _HELD_OUT == _HELD_OUT - 1
+    prices = _prices([w for w, out in zip(work, held, strict=True) if not out], costs[~held])
+    left = [w for w, out in zip(work, held, strict=True) if out]
+    errors = [abs(_priced(w, prices) / v - 1) for w, v in zip(left, costs[held], strict=True)]
+    return float(np.mean(errors))
 
 
 def _priced(work: _Work, prices: Mapping[tuple[Hashable, ...], float]) -> float:
