@@ -3,8 +3,9 @@
 Xuanyi Dong, Yi Yang: Network Pruning via Transformable Architecture Search (2019). Before the first
 trial one network is trained in which widths, depth and all other decisions are weights, and what
 costs more or less than the band from `target` less `tolerance` to `target` pays (the preparation
-`tas` says how). Then the most probable architecture is proposed, then draws. A draw outside the
-band is drawn again; where none of 50 is inside, the nearest is proposed, and its note says so.
+`tas` says how). Then the most probable architecture is proposed, then draws: by the distribution,
+or by one that is flatter, since a distribution that has converged repeats itself. A draw outside
+the band is drawn again; where none of 50 is inside, the nearest is proposed, and its note says so.
 
 With `[evaluator] name = "transfer"` the networks found learn of the unpruned one, as in the paper.
 The cost is `macs`, `params`, or `latency_ms` where the study has a profile; of some hundred
@@ -16,6 +17,7 @@ without `skip`, recipe decisions and extensions.
 """
 
 import math
+from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -30,6 +32,8 @@ from search_spaces.plugins import Plugin
 
 _EXAMPLES, _PER_CHOICE = 80, 3
 _DRAWS = 50
+# Draws are by probabilities to the power of 1 / heat, for one of these: the last is nearly even.
+_HEATS = (1.0, 4.0, 16.0)
 # Sets the generator of the examples apart from those of proposals.
 _EXAMPLE = 0x7A5
 # The last bits of a predicted latency are of the machine, and the examples of the study.
@@ -121,8 +125,9 @@ class Tas(Learned):
 
     def drawn(self, state: Known, rng: np.random.Generator) -> Architecture:
         """One architecture of the distribution, in the band, or the nearest to it of some."""
-        nearest, least = super().drawn(state, rng), math.inf
-        drawn = nearest
+        state = flattened(state, _HEATS[int(rng.integers(len(_HEATS)))])
+        drawn = nearest = super().drawn(state, rng)
+        least = math.inf
         for _ in range(_DRAWS):
             away = self._outside(drawn)
             if away < least:
@@ -138,6 +143,13 @@ class Tas(Learned):
         if not self._outside(architecture):
             return made
         return Proposal(ordinal, architecture, note={**made.note, "band": "outside the band"})
+
+
+def flattened(state: Known, heat: float) -> Known:
+    """With probabilities to the power of 1 / heat, which is 1 or more."""
+    rows = {name: tuple(p ** (1 / heat) for p in row) for name, row in state.distribution.items()}
+    even = {name: tuple(p / sum(row) for p in row) for name, row in rows.items()}
+    return replace(state, distribution=even)
 
 
 def build(
