@@ -43,9 +43,8 @@ def made(
 ) -> Bilevel:
     torch.manual_seed(seed)
     prepare = load("preparation", name).prepare
-    bilevel: Bilevel = prepare(
-        space(dataset), Batches(dataset.seal()), seed, **{**RECIPE, **options}
-    )
+    given = {**RECIPE, **options}
+    bilevel: Bilevel = prepare(of or space(dataset), Batches(dataset.seal()), seed, **given)
     return bilevel
 
 
@@ -57,7 +56,7 @@ def changed(one: Tensors, other: Tensors) -> list[str]:
     return [name for name in one if not torch.equal(one[name], other[name])]
 
 
-def whole(bilevel: Bilevel, dataset: Dataset = NODES) -> Any:
+def whole(dataset: Dataset = NODES) -> Any:
     """The batches of a step."""
     cut = Batches(dataset.seal())
     return cut.of(dataset.train.nonzero()[:, 0]), cut.of(dataset.val.nonzero()[:, 0])
@@ -68,7 +67,7 @@ def whole(bilevel: Bilevel, dataset: Dataset = NODES) -> Any:
 def test_each_step_moves_its_own(name: str, order: str) -> None:
     """A step of the weights leaves decisions bit for bit, and a step of decisions the weights."""
     bilevel = made(name=name, order=order)
-    train, val = whole(bilevel)
+    train, val = whole()
     weights, logits = copied(bilevel.weights), copied(bilevel.logits)
     bilevel.train(train, 1, 0)
     assert changed(bilevel.weights, weights)
@@ -145,12 +144,13 @@ def unrolled(bilevel: Bilevel, train: Any, val: Any) -> tuple[Tensors, Tensors, 
     """Through an explicit step by automatic differentiation; of the first and second order."""
     train_loss, val_loss = bilevel._train_loss(train, 1, 0), bilevel._val_loss(val, 1, 0)
     loss, logits = train_loss(bilevel.weights, bilevel.logits), bilevel.logits
-    # Maps between equal widths are in no network.
     used = gradients(train_loss(bilevel.weights, logits), bilevel.weights)
-    weights = {name: w for name, w in bilevel.weights.items() if "shortcut" not in name}
-    raw = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
-    of = dict(zip(weights, raw, strict=True))
-    step = adam_step(bilevel._of_weights, weights, {n: g.detach() for n, g in of.items()})
+    # Maps between equal widths are in no network, and have no gradient.
+    names, weights = list(bilevel.weights), list(bilevel.weights.values())
+    raw = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
+    of = {n: g for n, g in zip(names, raw, strict=True) if g is not None}
+    held = {n: g.detach() for n, g in of.items()}
+    step = adam_step(bilevel._of_weights, {n: bilevel.weights[n] for n in of}, held)
     # The step that was taken, and how it depends on the gradient.
     moved = {n: step.weights[n] - step.slopes[n] * (g - g.detach()) for n, g in of.items()}
     rest = {n: w.detach() for n, w in bilevel.weights.items()}
@@ -161,14 +161,14 @@ def unrolled(bilevel: Bilevel, train: Any, val: Any) -> tuple[Tensors, Tensors, 
 
 
 def test_the_second_order_is_that_of_an_unrolled_step() -> None:
-    """To a thousandth, momentum included, where there is no kink; the first order is further off."""
+    """To a thousandth, momentum included, without kinks; the first order is further off."""
     smooth = space(NODES, pre_layers=[0], connectivity=["plain", "residual", "dense"])
     bilevel = made(of=smooth, order="second", dropout=0.0, lr=0.05)
     bilevel._hold(
         {n: w.detach().double() for n, w in bilevel.weights.items()},
         {n: w.detach().double() for n, w in bilevel.logits.items()},
     )
-    train, val = whole(bilevel)
+    train, val = whole()
     for step in range(3):
         bilevel.train(train, 1, step)
     explicit, first, second = (
