@@ -182,7 +182,10 @@ class Training:
         inherit = job.inherit
         parents = _parents(inherit.artifact, inherit.architecture)
         take_over = plugins.load("inheritance", inherit.by).inherit
-        take_over(network, job.architecture, parents[index % len(parents)])
+        parent = parents[index % len(parents)]
+        task = batches_of(job.dataset).dataset.task
+        parent = dataclasses.replace(parent, space=job.space, task=task)
+        take_over(network, job.architecture, parent)
 
     def teach(self, run: Run, job: Job) -> None:
         """Give a run what it is to learn besides the labels: nothing here."""
