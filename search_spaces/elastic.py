@@ -66,19 +66,19 @@ def places(space: Choosing, architecture: Architecture, task: Task) -> tuple[Pla
     return tuple(_Places(space, architecture.structure, task).all())
 
 
-def _linear(in_features: int, out_features: int) -> nn.Module:
+def linear_map(in_features: int, out_features: int) -> nn.Module:
     return nn.Linear(in_features, out_features)
 
 
-def _map(in_features: int, out_features: int) -> nn.Module:
+def joining_map(in_features: int, out_features: int) -> nn.Module:
     return nn.Linear(in_features, out_features, bias=False)
 
 
-def _normalization(_in_features: int, out_features: int, name: str) -> nn.Module:
+def normalization_module(_in_features: int, out_features: int, name: str) -> nn.Module:
     return NORMALIZATIONS[name](out_features)
 
 
-def _operator(
+def layer_operator(
     in_features: int, out_features: int, name: str, options: Mapping[str, Choice]
 ) -> nn.Module:
     return operator_module(in_features, name, out_features, options)
@@ -86,7 +86,7 @@ def _operator(
 
 def _matching(path: str, bank: str, reads: Channels, writes: Channels) -> Place:
     """A linear map where widths differ."""
-    return Place(path if reads.width != writes.width else "", bank, (reads,), writes, _map)
+    return Place(path if reads.width != writes.width else "", bank, (reads,), writes, joining_map)
 
 
 class _Places:
@@ -121,7 +121,7 @@ class _Places:
     def _perceptron(self, name: str, *reads: Channels) -> Iterator[Place]:
         for i in range(int(self._choices[f"{name}.layers"])):
             writes = self._channels(name)
-            yield Place(f"{name}.parts.{3 * i + 1}", f"{name}{i}", reads, writes, _linear)
+            yield Place(f"{name}.parts.{3 * i + 1}", f"{name}{i}", reads, writes, linear_map)
             reads = (writes,)
 
     def _layers(self, x: Channels) -> Iterator[Place]:
@@ -153,20 +153,24 @@ class _Places:
         }
         operator = str(self._choices[f"{layer}.operator"])
         made_of = (operator, FrozenMapping(options))
-        yield Place(f"{path}.operator", f"{layer}.{operator}", reads, writes, _operator, made_of)
+        yield Place(
+            f"{path}.operator", f"{layer}.{operator}", reads, writes, layer_operator, made_of
+        )
         name = str(self._choices[f"{layer}.normalization"])
         bank = f"{layer}.{name}_norm"
-        yield Place(f"{path}.normalization", bank, (), writes, _normalization, (name,))
+        yield Place(f"{path}.normalization", bank, (), writes, normalization_module, (name,))
 
     def _output(self, reads: Sequence[Channels]) -> Place:
         classes = self._task.n_classes
         writes = Channels("classes", classes, classes)
         if self._task.is_graph_task:
-            return Place("output.1", "output", tuple(reads), writes, _linear)
+            return Place("output.1", "output", tuple(reads), writes, linear_map)
         operator = str(self._choices["output.operator"])
         nothing: FrozenMapping[Choice] = FrozenMapping()
         bank = f"output.{operator}"
-        return Place("output.operator", bank, tuple(reads), writes, _operator, (operator, nothing))
+        return Place(
+            "output.operator", bank, tuple(reads), writes, layer_operator, (operator, nothing)
+        )
 
 
 _AROUND = ("operator", "width", "normalization", "activation")

@@ -38,6 +38,7 @@ from search_spaces.elastic import places
 from search_spaces.errors import PluginError, SpaceError
 from search_spaces.networks import SKIP, build_network, network_parts
 from search_spaces.operator_options import OperatorOption, searchable
+from search_spaces.relaxed import relax
 from search_spaces.space import SearchSpace
 from search_spaces.task import Task
 
@@ -104,7 +105,13 @@ def build(
     recipe = {"dropout": dropout, "lr": lr, "weight_decay": weight_decay}
     decisions += [_recipe(name, choices) for name, choices in recipe.items() if choices is not None]
     return SearchSpace(
-        "gnn", VERSION, tuple(decisions), build_network, parts=network_parts, elastic=places
+        "gnn",
+        VERSION,
+        tuple(decisions),
+        build_network,
+        parts=network_parts,
+        elastic=places,
+        relax=relax,
     )
 
 

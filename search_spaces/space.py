@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
     from search_spaces.elastic import Place
     from search_spaces.parts import Part
+    from search_spaces.relaxation import Relaxed
 
 Graph: TypeAlias = Callable[[Architecture], ArchitectureGraph]
 Build: TypeAlias = "Callable[[Architecture, Task], nn.Module]"
 Parts: TypeAlias = "Callable[[Architecture, Task], tuple[Part, ...]]"
 Elastic: TypeAlias = "Callable[[Choosing, Architecture, Task], tuple[Place, ...]]"
+Relax: TypeAlias = "Callable[[SearchSpace, Task, int], Relaxed]"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class SearchSpace(Choosing):
             the network does. An extension's transform changes that: an extended space has none.
         elastic: a module-level function: where the network's modules stand in a supernet (see
             `search_spaces.supernet`); an extended space has none.
+        relax: a module-level function: all its networks as one (see `search_spaces.relaxation`); an
+            extended space has none.
 
     Raises:
         SpaceError: two decisions with one name, a `needs` on an unknown decision or choice, a
@@ -63,6 +67,7 @@ class SearchSpace(Choosing):
     graph: Graph | None = None
     parts: "Parts | None" = None
     elastic: "Elastic | None" = None
+    relax: "Relax | None" = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decisions", parents_first(self.name, self.decisions))

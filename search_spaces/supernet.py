@@ -85,6 +85,11 @@ class Supernet:
             if without is None or not name.startswith(without)
         }
 
+    def parameters(self, weights: Weights, place: Place) -> dict[str, Tensor]:
+        """Of one module, by their names within, which gradients flow through."""
+        start = len(place.path) + 1
+        return {name[start:]: own.read(weights) for name, own in self._slices(place)}
+
     def extract(self, weights: Weights, architecture: Architecture) -> nn.Module:
         """A network of its own with a copy of its slices, in evaluation mode.
 
