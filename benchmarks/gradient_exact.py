@@ -5,12 +5,12 @@
 - Where one of K parts of the channels is mixed, the others come out bit for bit as they went in.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from gradient_second_order import Problem, largest_error
 from reporting import Row, bounded, row, table
 from torch import Tensor
 
@@ -19,7 +19,44 @@ from search_spaces import Architecture, SearchSpace, gnn
 from search_spaces.relaxation import Mixture, full, learned, one_hot, relax
 from search_spaces.relaxing_layers import STEM
 
-MOST_APART = 1e-10
+MOST_APART, MOST_OFF = 1e-10, 1e-3
+
+
+def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], str]:
+    """Rows, and a table of them; nothing is read or kept."""
+    del data_root, keep
+    made = [
+        *second_order(range(2 if quick else 10)),
+        *mixtures(40 if quick else 200),
+        *(one for parts in (2, 4, 8) for one in channels(parts)),
+    ]
+    lines = {f"{r['case']}: {r['measure']}": (f"{r['value']:.2g}", r["target"] or "") for r in made}
+    return made, table("what must hold", ("of what: what", "value", "target"), lines)
+
+
+def second_order(seeds: range) -> list[Row]:
+    """Errors relative to automatic differentiation through the step, the largest over seeds."""
+    made = []
+    for activation in ("tanh", "relu"):
+        for dtype in (torch.float64, torch.float32):
+            problems = [Problem(activation, seed, dtype) for seed in seeds]
+            case = f"{activation}, {str(dtype).removeprefix('torch.')}, {len(seeds)} seeds"
+            second = row(
+                case,
+                "second order, largest relative error",
+                largest_error(problems, Problem.second),
+            )
+            first = row(case, "first order (control)", largest_error(problems, Problem.first))
+            # Between two points that relu has a kink between there is no second derivative.
+            is_smooth = activation == "tanh"
+            made += [
+                bounded(second, "<=", MOST_OFF if is_smooth else None),
+                bounded(first, ">", MOST_OFF if is_smooth else None),
+            ]
+    moving = largest_error([Problem("tanh", seed) for seed in seeds], Problem.moving)
+    case = f"tanh, float64, {len(seeds)} seeds"
+    made.append(row(case, "with denominators that move, by automatic differentiation", moving))
+    return made
 
 
 def mixtures(count: int) -> list[Row]:

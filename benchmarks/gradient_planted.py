@@ -66,7 +66,7 @@ def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], st
         texts.append(_table(name, found, control))
         told(f"{name}: {len(seeds)} seeds of {len(found)} operators")
     strategy, options = SEARCHES["darts"]
-    still = Asked(strategy, {**options, "arch_lr": 0.0}, "mean", 0)
+    still = Asked(strategy, {**options, "architecture_lr": 0.0}, "mean", 0)
     moved = max(abs(p - 1 / len(planted.OPERATORS)) for p in probabilities(still, keep))
     case = f"{STILL}, one run"
     made.append(bounded(row(case, "furthest from uniform", moved), "<=", MOST_MOVED))
