@@ -34,7 +34,7 @@ from evaluators.artifacts import store_url
 from evaluators.checkpoint import best_weights
 from evaluators.metrics import accuracy, predict
 from evaluators.preparations._sampling import largest_architecture
-from evaluators.preparations.supernet import under
+from evaluators.preparations._states import under
 from evaluators.slicing import Subnets
 from nas.compare import paired_interval
 from search_spaces.sorting import sort

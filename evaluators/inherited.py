@@ -38,7 +38,7 @@ from evaluators.artifacts import ArtifactError
 from evaluators.foreseeing import FEWEST, Foresight
 from evaluators.preparation import Preparation
 from evaluators.preparations._rules import Rule
-from evaluators.preparations.supernet import under
+from evaluators.preparations._states import under
 from evaluators.reading_out import ReadOut
 from evaluators.slicing import Subnets
 from evaluators.training import Training

@@ -35,6 +35,7 @@ from evaluators.preparations._masking import Masking
 from evaluators.preparations._measuring import Measuring
 from evaluators.preparations._rules import STAGES, Drawing, Rule
 from evaluators.preparations._sampling import Decks
+from evaluators.preparations._states import grouped, moments, remember, under
 from evaluators.slicing import Subnets
 from search_spaces import Architecture, PluginError, SearchSpace, Task
 from search_spaces.sorting import sort
@@ -42,7 +43,6 @@ from search_spaces.supernet import Supernet
 
 _FLOOR = 0.05
 _DISTILL = 0.5
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def prepare(
@@ -277,22 +277,14 @@ class Training:
         self._samples = {**self._samples, when: values}
 
     def state_dict(self) -> dict[str, Tensor]:
-        state = {f"weights/{name}": tensor.detach() for name, tensor in self.weights.items()}
-        for name, tensor in self.weights.items():
-            moments = self._optimizer.state.get(tensor, {})
-            state |= {f"adam/{key}/{name}": moments[key] for key in _MOMENTS if key in moments}
-        state |= {f"teacher/{name}": tensor for name, tensor in self._teacher.items()}
-        return state | {f"samples/{name}": tensor for name, tensor in self._samples.items()}
+        return {
+            **grouped("weights", self.weights),
+            **moments("adam", self.weights, self._optimizer),
+            **grouped("teacher", self._teacher),
+            **grouped("samples", self._samples),
+        }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self._hold({name: tensor.clone() for name, tensor in under("weights", state).items()})
-        for key in _MOMENTS:
-            for name, tensor in under(f"adam/{key}", state).items():
-                self._optimizer.state[self.weights[name]][key] = tensor.clone()
+        remember("adam", self.weights, self._optimizer, state)
         self._teacher, self._samples = under("teacher", state), under("samples", state)
-
-
-def under(group: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a group of what a supernet's training has left, by their names in it."""
-    start = f"{group}/"
-    return {n.removeprefix(start): tensor for n, tensor in state.items() if n.startswith(start)}

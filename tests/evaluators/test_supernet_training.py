@@ -17,7 +17,7 @@ from evaluators.datasets import Dataset, save_sealed
 from evaluators.preparation import Preparation, PreparationJob
 from evaluators.preparations import supernet
 from evaluators.preparations._sampling import Decks, anything, largest, opened
-from evaluators.preparations.supernet import under
+from evaluators.preparations._states import under
 from evaluators.preparing import prepare, weights
 from nas.contracts import graphs
 from search_spaces import Architecture, PluginError, SearchSpace, gnn
