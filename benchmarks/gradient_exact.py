@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from gradient_second_order import Problem, largest_error
+from gradient_turns import of_one_part, turns
 from reporting import Row, bounded, row, table
 from torch import Tensor
 
@@ -27,8 +28,10 @@ def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], st
     del data_root, keep
     made = [
         *second_order(range(2 if quick else 10)),
+        *(one for order in ("first", "second") for one in turns(order, 5 if quick else 20)),
         *mixtures(40 if quick else 200),
         *(one for parts in (2, 4, 8) for one in channels(parts)),
+        *of_one_part(),
     ]
     lines = {f"{r['case']}: {r['measure']}": (f"{r['value']:.2g}", r["target"] or "") for r in made}
     return made, table("what must hold", ("of what: what", "value", "target"), lines)

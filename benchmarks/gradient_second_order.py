@@ -1,6 +1,6 @@
 """The second-order gradient of decisions, against automatic differentiation through the step.
 
-The reference writes the step of the weights as an expression of the decisions, and has the
+The reference writes Adam's step of the weights as an expression of the decisions, and has the
 validation loss after it differentiated. Adam's denominators are held in it, as the product holds
 them; beside it stands the same with denominators that move, of which nothing is asked.
 """
@@ -11,25 +11,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evaluators.datasets import Dataset
-from evaluators.preparations._unrolled import Tensors, adam_step, gradients, second_order
+from evaluators._batches import Batch, Batches
+from evaluators.preparations import darts
+from evaluators.preparations._bilevel import Bilevel, Order
+from evaluators.preparations._states import under
+from evaluators.preparations._unrolled import Tensors
 from nas.contracts.graphs import node_graph
-from search_spaces import SearchSpace, gnn
-from search_spaces.relaxation import full, learned, relax
+from search_spaces import SearchSpace, Task, gnn
+from search_spaces.relaxation import full, relax
 
-# Steps that the optimizer of the weights remembers.
-_BEFORE = 5
+# What the optimizer of the weights remembers, and how it goes on.
+BEFORE, LR, DECAY, BETAS, EPS = 5, 0.01, 5e-4, (0.9, 0.999), 1e-8
 
 
-def space_of(dataset: Dataset, activations: Sequence[str]) -> SearchSpace:
+def space_of(task: Task, activation: str) -> SearchSpace:
     """Small, with decisions on operators, depth and what connects layers."""
     return gnn.build(
-        dataset.task,
+        task,
         depth=(1, 2),
         operators=("gcn", "sage", "linear"),
         aggregation=("mean",),
         width=(8,),
-        activation=tuple(activations),
+        activation=(activation,),  # type: ignore[arg-type]
         normalization=("none",),
         connectivity=("plain", "residual"),
         pre_layers=(0,),
@@ -48,49 +51,46 @@ class Problem:
     """
 
     def __init__(self, activation: str, seed: int, dtype: torch.dtype = torch.float64) -> None:
-        dataset = node_graph(seed=seed)
-        space = space_of(dataset, [activation])
-        torch.manual_seed(seed)
-        self._relaxed = relax(space, dataset.task)
-        self._inputs = (dataset.x.to(dtype), dataset.edge_index)
-        self._y, self._train, self._val = dataset.y, dataset.train, dataset.val
-        self.weights = {
-            name: tensor.to(dtype).requires_grad_()
-            for name, tensor in self._relaxed.initial().items()
+        self._dataset = node_graph(seed=seed)
+        self._space, self._seed = space_of(self._dataset.task, activation), seed
+        self._batches = Batches(self._dataset)
+        self._train, self._val = (
+            self._batches.of(mask.nonzero()[:, 0])
+            for mask in (self._dataset.train, self._dataset.val)
+        )
+        begun = self._made("first")
+        for step in range(BEFORE):
+            begun.train(self._train, 1, step)
+        self._state = {
+            name: (torch.randn(tensor.shape) if name.startswith("logits/") else tensor).to(dtype)
+            for name, tensor in begun.state_dict().items()
         }
-        self.decisions = {
-            d.name: torch.randn(len(d.choices), dtype=dtype).requires_grad_()
-            for d in learned(space)
-        }
-        self.optimizer = torch.optim.Adam(self.weights.values(), lr=0.01, weight_decay=5e-4)
-        for _ in range(_BEFORE):
-            self.optimizer.zero_grad()
-            loss = self.train_loss(self.weights, self.decisions)
-            for name, gradient in gradients(loss, self.weights).items():
-                self.weights[name].grad = gradient
-            self.optimizer.step()
 
-    def train_loss(self, weights: Tensors, decisions: Tensors) -> Tensor:
-        return self._loss(weights, decisions, self._train)
+    def _made(self, order: Order) -> Bilevel:
+        torch.manual_seed(self._seed)
+        return darts.prepare(
+            self._space,
+            self._batches,
+            self._seed,
+            order=order,
+            lr=LR,
+            weight_decay=DECAY,
+            dropout=0.0,
+        )
 
-    def val_loss(self, weights: Tensors, decisions: Tensors) -> Tensor:
-        return self._loss(weights, decisions, self._val)
-
-    def _loss(self, weights: Tensors, decisions: Tensors, units: Tensor) -> Tensor:
-        mixture = full({name: row.softmax(0) for name, row in decisions.items()})
-        logits = self._relaxed.logits(weights, mixture, self._inputs)
-        return F.cross_entropy(logits[units], self._y[units])
+    def _gradient(self, order: Order) -> Tensor:
+        """As the product has it."""
+        made = self._made(order)
+        made.load_state_dict(self._state)
+        return _flat(made.gradient(self._train, self._val, 1, 0))
 
     def second(self) -> Tensor:
-        """As the product has it."""
-        found = gradients(self.train_loss(self.weights, self.decisions), self.weights)
-        step = adam_step(self.optimizer, self.weights, found)
-        _, wanted = second_order(self.val_loss, self.train_loss, self.weights, self.decisions, step)
-        return _flat(wanted)
+        """With what a step of the weights makes of it."""
+        return self._gradient("second")
 
     def first(self) -> Tensor:
-        """Without what the step does to it: of the weights before the step."""
-        return _flat(gradients(self.val_loss(self.weights, self.decisions), self.decisions))
+        """Of the weights before the step."""
+        return self._gradient("first")
 
     def moving(self) -> Tensor:
         """Through the step as it is, with denominators that depend on the decisions too."""
@@ -98,28 +98,45 @@ class Problem:
 
     def reference(self, *, held: bool = True) -> Tensor:
         """Through the step, with Adam's denominators held or moving."""
-        names = list(self.weights)
-        loss = self.train_loss(self.weights, self.decisions)
-        raw = torch.autograd.grad(
-            loss, [self.weights[n] for n in names], create_graph=True, allow_unused=True
+        weights, decisions = (
+            {
+                name: tensor.clone().requires_grad_()
+                for name, tensor in under(group, self._state).items()
+            }
+            for group in ("weights", "logits")
         )
-        moved = dict(self.weights)
-        for name, gradient in zip(names, raw, strict=True):
+        loss = self._loss(weights, decisions, self._train)
+        raw = torch.autograd.grad(
+            loss, list(weights.values()), create_graph=True, allow_unused=True
+        )
+        moved = dict(weights)
+        for name, gradient in zip(weights, raw, strict=True):
             if gradient is not None:
-                moved[name] = self._moved(self.weights[name], gradient, held=held)
-        return _flat(gradients(self.val_loss(moved, self.decisions), self.decisions))
+                moved[name] = self._moved(name, weights[name], gradient, held=held)
+        after = self._loss(moved, decisions, self._val)
+        found = torch.autograd.grad(after, list(decisions.values()))
+        return _flat(dict(zip(decisions, found, strict=True)))
 
-    def _moved(self, weight: Tensor, raw: Tensor, *, held: bool) -> Tensor:
-        """One weight after Adam's step, of Kingma and Ba, with weight decay in the gradient."""
-        group, known = self.optimizer.param_groups[0], self.optimizer.state[weight]
-        first, second = group["betas"]
-        steps = _BEFORE + 1
-        gradient = raw + group["weight_decay"] * weight
-        mean = first * known["exp_avg"] + (1 - first) * gradient
-        square = second * known["exp_avg_sq"] + (1 - second) * gradient**2
-        below = (square / (1 - second**steps)).sqrt() + group["eps"]
+    def _loss(self, weights: Tensors, decisions: Tensors, batch: Batch) -> Tensor:
+        mixture = full({name: row.softmax(0) for name, row in decisions.items()})
+        x, edges = batch.inputs
+        dtype = next(iter(weights.values())).dtype
+        relaxed = relax(self._space, self._dataset.task)
+        logits = relaxed.logits(weights, mixture, (x.to(dtype), edges))
+        return F.cross_entropy(batch.select(logits), batch.y)
+
+    def _moved(self, name: str, weight: Tensor, raw: Tensor, *, held: bool) -> Tensor:
+        """One weight after Adam's step, with weight decay in its gradient."""
+        known = [self._state[f"of_weights/{key}/{name}"] for key in ("exp_avg", "exp_avg_sq")]
+        gradient = raw + DECAY * weight
+        mean, square = (
+            beta * old + (1 - beta) * new
+            for beta, old, new in zip(BETAS, known, (gradient, gradient**2), strict=True)
+        )
+        first, second = (1 - beta ** (BEFORE + 1) for beta in BETAS)
+        below = (square / second).sqrt() + EPS
         below = below.detach() if held else below
-        return weight - group["lr"] * mean / (1 - first**steps) / below
+        return weight - LR * mean / first / below
 
 
 def _flat(found: Tensors) -> Tensor:
