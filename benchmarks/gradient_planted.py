@@ -17,18 +17,18 @@ import planted
 from gradient_keeping import kept
 from reporting import Row, bounded, row, table, told
 
-from evaluators import PreparationJob
+from evaluators import Preparation, PreparationJob
 from evaluators.artifacts import store_url
 from evaluators.datasets import save_sealed
 from evaluators.preparing import prepare
-from nas.strategies import Objective, Problem
-from search_spaces import plugins
+from search_spaces.plugins import Plugin
 
 SEEDS, QUICK = 10, 2
-# {what it is called: strategy, options}
-SEARCHES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "darts": ("darts", {"order": "first"}),
-    "pc_darts": ("pc_darts", {}),
+EPOCHS = 50
+# {preparation: options}
+SEARCHES: Mapping[str, Mapping[str, Any]] = {
+    "darts": {"epochs": EPOCHS, "order": "first"},
+    "pc_darts": {"epochs": EPOCHS},
 }
 STILL = "darts, learning rate 0 (control)"
 LEAST_FOUND, MOST_ALIKE, MOST_MOVED = 0.9, 0.5, 0.01
@@ -38,7 +38,7 @@ LEAST_FOUND, MOST_ALIKE, MOST_MOVED = 0.9, 0.5, 0.01
 class Asked:
     """One run: how it searches, and on what graph."""
 
-    strategy: str
+    search: str
     options: Mapping[str, Any]
     operator: str
     seed: int
@@ -50,11 +50,11 @@ def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], st
     del data_root
     seeds = range(QUICK if quick else SEEDS)
     made, texts = list[Row](), list[str]()
-    for name, (strategy, options) in SEARCHES.items():
+    for name, options in SEARCHES.items():
         of = {
             shuffled: {
                 operator: [
-                    probabilities(Asked(strategy, options, operator, seed, shuffled), keep)
+                    probabilities(Asked(name, options, operator, seed, shuffled), keep)
                     for seed in seeds
                 ]
                 for operator in planted.OPERATORS
@@ -65,8 +65,7 @@ def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], st
         made += _rows(name, found, control)
         texts.append(_table(name, found, control))
         told(f"{name}: {len(seeds)} seeds of {len(found)} operators")
-    strategy, options = SEARCHES["darts"]
-    still = Asked(strategy, {**options, "architecture_lr": 0.0}, "mean", 0)
+    still = Asked("darts", {**SEARCHES["darts"], "architecture_lr": 0.0}, "mean", 0)
     moved = max(abs(p - 1 / len(planted.OPERATORS)) for p in probabilities(still, keep))
     case = f"{STILL}, one run"
     made.append(bounded(row(case, "furthest from uniform", moved), "<=", MOST_MOVED))
@@ -79,7 +78,7 @@ def probabilities(asked: Asked, keep: Path | None) -> list[float]:
     recipe["features"] = planted.FEATURES
     options = "".join(f"-{name}-{value}" for name, value in asked.options.items())
     shuffled = "-shuffled" if asked.shuffled else ""
-    name = f"planted-{asked.strategy}{options}-{asked.operator}{shuffled}-{asked.seed}"
+    name = f"planted-{asked.search}{options}-{asked.operator}{shuffled}-{asked.seed}"
     found: list[float] = kept(keep, name, recipe, lambda: _searched(asked))["probabilities"]
     return found
 
@@ -87,13 +86,11 @@ def probabilities(asked: Asked, keep: Path | None) -> list[float]:
 def _searched(asked: Asked) -> dict[str, Any]:
     dataset = planted.graph(asked.operator, asked.seed, shuffled=asked.shuffled)
     space = planted.space(dataset.task)
-    problem = Problem(space, (Objective("val_accuracy", "maximize"),), asked.seed)
-    built = plugins.load("strategy", asked.strategy).build(problem, **asked.options)
+    preparation = Preparation(Plugin(asked.search, asked.options), EPOCHS, 1.0)
     with tempfile.TemporaryDirectory() as folder:
         store = store_url(Path(folder))
         sealed = save_sealed(dataset.seal(), store)
-        epochs = built.preparation.epochs
-        job = PreparationJob(built.preparation, space, sealed, store, asked.seed, epochs)
+        job = PreparationJob(preparation, space, sealed, store, asked.seed, EPOCHS)
         advance = prepare(job)
     if advance.failure is not None:
         raise SystemExit(f"{asked}: {advance.failure.message}")
