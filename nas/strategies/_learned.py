@@ -1,0 +1,143 @@
+"""Strategies that propose from a distribution over decisions, which was learned beforehand.
+
+First the most probable architecture, then draws from the distribution: ordinary trials, evaluated
+like any others. Nothing is learned of their results.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from evaluators import Preparation, Prepared
+from nas.strategies._base import Finished, Problem, Proposal, Strategy, StrategyError
+from nas.strategies._reward import check_one_objective
+from search_spaces import Architecture, Choice, Decision, SearchSpace
+from search_spaces.frozen import FrozenMapping
+
+# {decision: how probable each choice is}; what is not there is drawn evenly.
+Distribution = Mapping[str, tuple[float, ...]]
+# Steps of the weights and of the decisions, and what the second order adds to them.
+_TWO_STEPS, _UNROLLED = 2.0, 3.0
+
+
+@dataclass(frozen=True)
+class Known:
+    """The distribution, and whether its most probable architecture has ended."""
+
+    distribution: Distribution = field(default_factory=FrozenMapping)
+    is_first_done: bool = False
+
+
+class Learned(Strategy[Known]):
+    """A fold that remembers only whether the most probable architecture was tried.
+
+    Args:
+        problem: one objective, which is measured on validation.
+        name: of the strategy.
+        preparation: what learns the distribution.
+    """
+
+    def __init__(self, problem: Problem, name: str, preparation: Preparation) -> None:
+        super().__init__(problem)
+        check_one_objective(name, problem)
+        metric = problem.objectives[0].metric
+        if metric in problem.known:
+            raise StrategyError(
+                f'name: "{name}" learns what fits the validation units, got the objective '
+                f"{metric}, which is known without training; use evolution or nsga2"
+            )
+        self._preparation = preparation
+
+    @property
+    def preparation(self) -> Preparation:
+        return self._preparation
+
+    def initial(self) -> Known:
+        return Known()
+
+    def prepared(self, state: Known, prepared: Prepared) -> Known:
+        return replace(state, distribution=prepared.last.distribution)
+
+    def fold(self, state: Known, finished: Finished) -> Known:
+        if state.is_first_done or finished.architecture != self.first(state):
+            return state
+        return replace(state, is_first_done=True)
+
+    def first(self, state: Known) -> Architecture | None:
+        """The most probable architecture; None before anything is learned."""
+        if not state.distribution:
+            return None
+        return most_probable(self.problem.space, state.distribution)
+
+    def propose(
+        self, state: Known, ordinal: int, pending: Sequence[Architecture], rng: np.random.Generator
+    ) -> Proposal:
+        first = None if state.is_first_done else self.first(state)
+        if first is None or first in pending:
+            return self.note(ordinal, self.drawn(state, rng), state, "drawn")
+        return self.note(ordinal, first, state, "most probable")
+
+    def drawn(self, state: Known, rng: np.random.Generator) -> Architecture:
+        """One architecture of the distribution."""
+        return drawn(self.problem.space, state.distribution, rng)
+
+    def note(self, ordinal: int, architecture: Architecture, state: Known, phase: str) -> Proposal:
+        """The proposal, with how it came about and how probable it is."""
+        likely = probability(self.problem.space, state.distribution, architecture)
+        return Proposal(ordinal, architecture, note={"phase": phase, "probability": likely})
+
+
+def most_probable(space: SearchSpace, distribution: Distribution) -> Architecture:
+    """The most probable choice of each decision, parents first; the first of equal ones."""
+
+    def choose(decision: Decision) -> Choice:
+        row = distribution.get(decision.name, (1.0,))
+        return decision.choices[max(range(len(row)), key=row.__getitem__)]
+
+    return space.fill(choose)
+
+
+def drawn(space: SearchSpace, distribution: Distribution, rng: np.random.Generator) -> Architecture:
+    """Each active decision by its probabilities, parents first."""
+
+    def choose(decision: Decision) -> Choice:
+        row = np.array(distribution.get(decision.name, (1.0,) * len(decision.choices)))
+        return decision.choices[int(rng.choice(len(row), p=row / row.sum()))]
+
+    return space.fill(choose)
+
+
+def probability(
+    space: SearchSpace, distribution: Distribution, architecture: Architecture
+) -> float:
+    """Of the choices that an architecture has."""
+    return math.prod(
+        distribution[name][space.by_name[name].choices.index(choice)]
+        for name, choice in architecture.choices.items()
+        if name in distribution
+    )
+
+
+def passes(space: SearchSpace, steps: float, order: str = "first", parts: int = 1) -> float:
+    """What so many steps of the weights and of the decisions are charged as.
+
+    One step of a relaxed network computes, in the place of each operator, all of them with all
+    their options, for all widths.
+    """
+    counts = [_computed(space, d) for d in space.decisions if d.name.endswith(".operator")]
+    mixed = max(1.0, sum(counts) / max(1, len(counts)) / parts)
+    return steps * mixed * (_TWO_STEPS + (_UNROLLED if order == "second" else 0.0))
+
+
+def _computed(space: SearchSpace, operator: Decision) -> int:
+    """How many modules stand in the place of an operator."""
+    layer = operator.name.removesuffix("operator")
+    own = [d for d in space.decisions if operator.name in d.needs and d.name.startswith(layer)]
+    options = [d for d in own if d.needs[operator.name] != operator.choices]
+    widths = math.prod(len(d.choices) for d in own if d.name == f"{layer}width")
+    return widths * sum(
+        math.prod(len(d.choices) for d in options if choice in d.needs[operator.name])
+        for choice in operator.choices
+    )

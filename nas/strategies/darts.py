@@ -1,0 +1,66 @@
+"""Differentiable search: a relaxed network learns the decisions, and trials are drawn from them.
+
+Hanxiao Liu, Karen Simonyan, Yiming Yang: DARTS: Differentiable Architecture Search (2019). Before
+the first trial one network is trained in which every decision is a weight (the preparation `darts`
+says how); then the most probable architecture is proposed, then draws, all trained and evaluated
+like any others.
+
+One objective, which is measured on the validation units. Limits: spaces that can be relaxed: `gnn`
+without `skip`, and `nas_bench_graph`, without recipe decisions and extensions. What fits a network
+in which everything counts a little need not fit alone: hold it against `random` on your graph
+(`nas compare`), as for any strategy.
+"""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Lt
+
+from evaluators import Preparation
+from nas.strategies._base import Problem
+from nas.strategies._learned import Learned, passes
+from search_spaces.plugins import Plugin
+
+
+def build(
+    problem: Problem,
+    *,
+    epochs: Annotated[int, Ge(1)] = 50,
+    steps: Annotated[int, Ge(1)] = 4,
+    warm_up_epochs: Annotated[int, Ge(0)] = 0,
+    order: Literal["first", "second"] = "first",
+    lr: Annotated[float, Gt(0)] = 0.01,
+    weight_decay: Annotated[float, Ge(0)] = 5e-4,
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.5,
+    architecture_lr: Annotated[float, Ge(0)] = 0.02,
+    batch_size: Annotated[int, Ge(1)] = 128,
+) -> Learned:
+    """Make the strategy.
+
+    Args:
+        problem: what to search.
+        epochs: of the relaxed network.
+        steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
+        warm_up_epochs: first so many, in which decisions stay as they are.
+        order: whether a step of the decisions sees what it does to the next step of the weights;
+            second takes about twice the time.
+        lr, weight_decay, dropout: of the weights of the relaxed network, by Adam.
+        architecture_lr: of the decisions, by Adam; 0 learns nothing, and all draws are even.
+        batch_size: graphs a step.
+
+    Raises:
+        StrategyError: several objectives, or one that is known without training.
+    """
+    options = {
+        "epochs": epochs,
+        "steps": steps,
+        "warm_up_epochs": warm_up_epochs,
+        "order": order,
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "dropout": dropout,
+        "architecture_lr": architecture_lr,
+        "batch_size": batch_size,
+    }
+    spent = passes(problem.space, epochs * steps, order)
+    preparation = Preparation(Plugin("darts", options), epochs, spent)
+    return Learned(problem, "darts", preparation)
