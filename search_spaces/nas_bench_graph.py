@@ -14,7 +14,7 @@ evaluator `training`, the same cells are trained on your own graph.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from annotated_types import Ge
@@ -37,6 +37,9 @@ from search_spaces.networks import (
 from search_spaces.parts import Part, concatenation
 from search_spaces.space import SearchSpace
 from search_spaces.task import Task
+
+if TYPE_CHECKING:
+    from search_spaces.relaxed_cells import RelaxedCells
 
 VERSION = 1
 # In the order of the benchmark's digits; its `fc` is our `linear`.
@@ -74,7 +77,43 @@ def build(
         equivalence=Equivalence(("links", *NODES), cell),
         graph=graph,
         parts=network_parts,
+        relax=relax_cells,
     )
+
+
+class Node(NamedTuple):
+    """An operator of a cell that is left when skips are taken out.
+
+    Attributes:
+        tree: what it computes, and what is computed from it.
+        number: of the node, 1 to 4.
+        children: those that read it.
+        output: the node, itself or a skip behind it, whose output it is of the cell.
+    """
+
+    tree: Tree
+    number: int
+    children: "tuple[Node, ...]"
+    output: int
+
+
+def nodes_of(choices: Mapping[str, Choice]) -> tuple[Node, ...]:
+    """The operators that read the cell's input, in the order in which they are built."""
+    links = str(choices["links"])
+    operators = [str(choices[name]) for name in NODES]
+
+    def read_by(node: int) -> list[Node]:
+        found: list[Node] = []
+        for reader, operator in enumerate(operators, start=1):
+            if int(links[reader - 1]) == node:
+                nodes = read_by(reader)
+                # A skip that is read passes its input on to whoever reads it.
+                found += (
+                    nodes if operator == SKIP and nodes else [_settled(operator, reader, nodes)]
+                )
+        return found
+
+    return tuple(sorted(node for node in read_by(0) if node.tree[0] != SKIP))
 
 
 def cell(choices: Mapping[str, Choice]) -> tuple[Tree, ...] | None:
@@ -82,25 +121,15 @@ def cell(choices: Mapping[str, Choice]) -> tuple[Tree, ...] | None:
 
     Sorted trees: two cells are the same if and only if these are equal.
     """
-    links = str(choices["links"])
-    operators = [str(choices[name]) for name in NODES]
-
-    def read_by(node: int) -> list[Tree]:
-        found: list[Tree] = []
-        for reader, operator in enumerate(operators, start=1):
-            if int(links[reader - 1]) == node:
-                trees = read_by(reader)
-                # A skip that is read passes its input on to whoever reads it.
-                found += trees if operator == SKIP and trees else [(operator, _settled(trees))]
-        return found
-
-    trees = [tree for tree in read_by(0) if tree[0] != SKIP]
-    return tuple(sorted(trees)) or None
+    return tuple(node.tree for node in nodes_of(choices)) or None
 
 
-def _settled(trees: list[Tree]) -> tuple[Tree, ...]:
+def _settled(operator: str, number: int, children: list[Node]) -> Node:
     """Sorted; a skip that alone reads a node makes it the cell's output, as without the skip."""
-    return () if trees == [(SKIP, ())] else tuple(sorted(trees))
+    if len(children) == 1 and children[0].tree == (SKIP, ()):
+        return Node((operator, ()), number, (), children[0].output)
+    ordered = tuple(sorted(children))
+    return Node((operator, tuple(child.tree for child in ordered)), number, ordered, number)
 
 
 def graph(architecture: Architecture) -> ArchitectureGraph:
@@ -125,6 +154,17 @@ def _nodes(
         mine = count[0]
         yield parent, operator, not children
         yield from _nodes(children, mine, count)
+
+
+def relax_cells(space: SearchSpace, task: Task, parts: int) -> "RelaxedCells":
+    """All cells as one; see `search_spaces.relaxed_cells`.
+
+    Raises:
+        SpaceError: several widths, or one that cannot be divided into so many parts.
+    """
+    from search_spaces.relaxed_cells import RelaxedCells
+
+    return RelaxedCells(space, task, parts)
 
 
 class Cell(nn.Module):

@@ -1,9 +1,10 @@
 """Trains a relaxed network and learns its decisions by gradient: differentiable search.
 
 Hanxiao Liu, Karen Simonyan, Yiming Yang: DARTS: Differentiable Architecture Search (2019). Weights
-learn the training units, decisions the validation units, in turns; see `_bilevel`. With `order`
-second, a step of the decisions sees what the next step of the weights makes of them, for about
-twice the time (see `_unrolled`).
+learn the training units, decisions the validation units, in turns; see `_bilevel`. In the first
+epochs decisions stay as they are: weights that know nothing yet favor operators that are quick to
+learn. With `order` second, a step of the decisions sees what the next step of the weights makes of
+them, for about twice the time (see `_unrolled`).
 
 The distribution of every epoch is recorded.
 
@@ -31,7 +32,7 @@ def prepare(
     *,
     epochs: Annotated[int, Ge(1)] = 50,
     steps: Annotated[int, Ge(1)] = 4,
-    warm_up_epochs: Annotated[int, Ge(0)] = 0,
+    warm_up_epochs: Annotated[int, Ge(0)] | None = None,
     order: Order = "first",
     lr: Annotated[float, Gt(0)] = 0.01,
     weight_decay: Annotated[float, Ge(0)] = 5e-4,
@@ -47,7 +48,7 @@ def prepare(
         seed: of the study.
         epochs: over which the learning rate falls.
         steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
-        warm_up_epochs: first so many, in which decisions stay as they are.
+        warm_up_epochs: first so many, in which decisions stay as they are; a fifth by default.
         order: whether a step of the decisions sees what it does to the next step of the weights.
         lr, weight_decay, dropout: of the weights, by Adam.
         architecture_lr: of the decisions, by Adam; 0 learns nothing.
@@ -56,11 +57,12 @@ def prepare(
     Raises:
         SpaceError, PluginError: as of `check`.
     """
-    check(space, batches.dataset.task, {"epochs": epochs, "warm_up_epochs": warm_up_epochs})
+    warm_up, task = epochs // 5 if warm_up_epochs is None else warm_up_epochs, batches.dataset.task
+    check(space, task, {"epochs": epochs, "warm_up_epochs": warm_up})
     recipe = Recipe(
-        epochs, steps, warm_up_epochs, order, lr, weight_decay, dropout, architecture_lr, batch_size
+        epochs, steps, warm_up, order, lr, weight_decay, dropout, architecture_lr, batch_size
     )
-    relaxed = relax(space, batches.dataset.task)
+    relaxed = relax(space, task)
     return Bilevel(relaxed, batches, seed, recipe, beginning(space))
 
 

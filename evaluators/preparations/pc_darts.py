@@ -60,11 +60,8 @@ def prepare(
     """
     warm_up = 3 * epochs // 10 if warm_up_epochs is None else warm_up_epochs
     task = batches.dataset.task
-    check(
-        space,
-        task,
-        {"epochs": epochs, "warm_up_epochs": warm_up, "channel_parts": channel_parts},
-    )
+    given = {"epochs": epochs, "warm_up_epochs": warm_up, "channel_parts": channel_parts}
+    check(space, task, given)
     recipe = Recipe(
         epochs, steps, warm_up, order, lr, weight_decay, dropout, architecture_lr, batch_size
     )

@@ -26,7 +26,7 @@ def build(
     *,
     epochs: Annotated[int, Ge(1)] = 50,
     steps: Annotated[int, Ge(1)] = 4,
-    warm_up_epochs: Annotated[int, Ge(0)] = 0,
+    warm_up_epochs: Annotated[int, Ge(0)] | None = None,
     order: Literal["first", "second"] = "first",
     lr: Annotated[float, Gt(0)] = 0.01,
     weight_decay: Annotated[float, Ge(0)] = 5e-4,
@@ -40,7 +40,7 @@ def build(
         problem: what to search.
         epochs: of the relaxed network.
         steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
-        warm_up_epochs: first so many, in which decisions stay as they are.
+        warm_up_epochs: first so many, in which decisions stay as they are; a fifth by default.
         order: whether a step of the decisions sees what it does to the next step of the weights;
             second takes about twice the time.
         lr, weight_decay, dropout: of the weights of the relaxed network, by Adam.
@@ -53,7 +53,6 @@ def build(
     options = {
         "epochs": epochs,
         "steps": steps,
-        "warm_up_epochs": warm_up_epochs,
         "order": order,
         "lr": lr,
         "weight_decay": weight_decay,
@@ -61,6 +60,8 @@ def build(
         "architecture_lr": architecture_lr,
         "batch_size": batch_size,
     }
+    if warm_up_epochs is not None:
+        options["warm_up_epochs"] = warm_up_epochs
     spent = passes(problem.space, epochs * steps, order)
     preparation = Preparation(Plugin("darts", options), epochs, spent)
     return Learned(problem, "darts", preparation)

@@ -1,12 +1,16 @@
 """Relaxed networks: one-hot they are the networks of the space; else they lie between them."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from evaluators import Batches
+from evaluators.datasets import Dataset
 from nas.contracts import graphs
-from search_spaces import SearchSpace, SpaceError, Task, gnn
+from search_spaces import SearchSpace, SpaceError, Task, gnn, nas_bench_graph
 from search_spaces.relaxation import Relaxed, full, learned, one_hot, relax
 from search_spaces.relaxing import shuffled
 
@@ -19,14 +23,14 @@ def wide_space(task: Task) -> SearchSpace:
     return gnn.build(task, depth=[1, 2, 3], width=[8, 16], pre_layers=[0, 1, 2], post_layers=[0, 1])
 
 
-def inputs_of(dataset: object) -> tuple[Tensor, ...]:
-    from evaluators import Batches
+def cells(task: Task) -> SearchSpace:
+    return nas_bench_graph.build(task, width=[8])
 
-    units = torch.arange(dataset.y.numel())  # type: ignore[attr-defined]
-    return tuple(
-        x.double() if x.is_floating_point() else x
-        for x in Batches(dataset).of(units).inputs  # type: ignore[arg-type]
-    )
+
+def inputs_of(dataset: Dataset) -> tuple[Tensor, ...]:
+    units = torch.arange(dataset.y.numel())
+    inputs = Batches(dataset).of(units).inputs
+    return tuple(x.double() if x.is_floating_point() else x for x in inputs)
 
 
 def relaxed_of(space: SearchSpace, task: Task, parts: int = 1) -> tuple[Relaxed, dict[str, Tensor]]:
@@ -35,30 +39,29 @@ def relaxed_of(space: SearchSpace, task: Task, parts: int = 1) -> tuple[Relaxed,
     return relaxed, {name: w.double() for name, w in relaxed.initial().items()}
 
 
-def differences(dataset: object, count: int, *, shift: int = 0) -> list[float]:
+def differences(dataset: Dataset, space: SearchSpace, *, shift: int = 0) -> list[float]:
     """Of one-hot mixtures from the networks of the same architectures, or of others."""
-    task = dataset.task  # type: ignore[attr-defined]
-    space = wide_space(task)
-    relaxed, weights = relaxed_of(space, task)
+    relaxed, weights = relaxed_of(space, dataset.task)
     rng = np.random.default_rng(1)
-    drawn = [space.sample(rng) for _ in range(count + shift)]
+    drawn = [space.sample(rng) for _ in range(60 + shift)]
     inputs, found = inputs_of(dataset), []
     for one, other in zip(drawn, drawn[shift:], strict=False):
         network = relaxed.network(weights, one).train()
         with torch.no_grad():
-            mixture = {
-                n: {i: w.double() for i, w in m.items()} for n, m in one_hot(space, other).items()
-            }
-            logits = relaxed.logits(weights, mixture, inputs)
+            logits = relaxed.logits(weights, one_hot(space, other), inputs)
             found.append(float((logits - network(*inputs)).abs().max()))
     return found
 
 
 @pytest.mark.parametrize("dataset", [NODES, GRAPHS], ids=["nodes", "graphs"])
-def test_one_hot_it_is_the_network_with_the_same_weights(dataset: object) -> None:
-    """Whatever the connectivity; and not the network of another architecture."""
-    assert max(differences(dataset, 60)) < 1e-12
-    assert np.median(differences(dataset, 20, shift=1)) > 1e-3
+@pytest.mark.parametrize("build", [wide_space, cells], ids=["gnn", "nas_bench_graph"])
+def test_one_hot_it_is_the_network_with_the_same_weights(
+    dataset: Dataset, build: Callable[[Task], SearchSpace]
+) -> None:
+    """However layers are connected; and not the network of another architecture."""
+    space = build(dataset.task)
+    assert max(differences(dataset, space)) < 1e-12
+    assert np.median(differences(dataset, space, shift=1)) > 1e-3
 
 
 def weighed(space: SearchSpace, seed: int) -> dict[str, Tensor]:
@@ -70,12 +73,19 @@ def weighed(space: SearchSpace, seed: int) -> dict[str, Tensor]:
     }
 
 
+def narrow_space(task: Task) -> SearchSpace:
+    return gnn.build(task, depth=[1, 2], width=[16, 32], heads=[1, 4], pre_layers=[0, 1])
+
+
 @pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("dataset", [NODES, GRAPHS], ids=["nodes", "graphs"])
-def test_every_decision_and_every_weight_has_a_gradient(dataset: object, parts: int) -> None:
+@pytest.mark.parametrize("build", [narrow_space, cells], ids=["gnn", "nas_bench_graph"])
+def test_every_decision_and_every_weight_has_a_gradient(
+    dataset: Dataset, build: Callable[[Task], SearchSpace], parts: int
+) -> None:
     """What is learned is what counts: no choice is left out of the mixture."""
-    task = dataset.task  # type: ignore[attr-defined]
-    space = gnn.build(task, depth=[1, 2], width=[16, 32], heads=[1, 4], pre_layers=[0, 1])
+    task = dataset.task
+    space = build(task)
     relaxed, weights = relaxed_of(space, task, parts)
     rows = {name: row.requires_grad_() for name, row in weighed(space, 0).items()}
     weights = {name: w.requires_grad_() for name, w in weights.items()}
@@ -158,3 +168,11 @@ def test_parts_that_do_not_divide_are_refused() -> None:
     space = gnn.build(NODES.task, operators=["gat"], width=[16], heads=[8])
     with pytest.raises(SpaceError, match=r"layer0.heads: .* among 8 heads"):
         relax(space, NODES.task, 4)
+
+
+def test_cells_of_several_widths_are_refused() -> None:
+    """And of one that cannot be divided."""
+    with pytest.raises(SpaceError, match=r"width: .* got \[8, 16\]; give one"):
+        relax(nas_bench_graph.build(NODES.task, width=[8, 16]), NODES.task)
+    with pytest.raises(SpaceError, match=r"width: 8 channels .* 3 parts"):
+        relax(cells(NODES.task), NODES.task, 3)
