@@ -1,9 +1,23 @@
 """Results in files, one each, beside the configuration that they were made with."""
 
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from search_spaces import plugins
+from search_spaces.plugins import Plugin
+
+
+def configured(kind: str, plugin: Plugin) -> dict[str, Any]:
+    """A plug-in's name with all of its options, as a recipe has them: those not given too."""
+    defaults = {
+        name: parameter.default
+        for name, parameter in plugins.options(kind, plugin.name).items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+    return {"name": plugin.name, **defaults, **plugin.options}
 
 
 def kept(

@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any
 
 import planted
-from gradient_keeping import kept
+from gradient_keeping import configured, kept
 from reporting import Row, bounded, row, table, told
 
 from evaluators import Preparation, PreparationJob
@@ -74,8 +74,11 @@ def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], st
 
 def probabilities(asked: Asked, keep: Path | None) -> list[float]:
     """Of the operators, in their order, when the search has ended."""
-    recipe = {**vars(asked), "nodes": planted.NODES, "classes": planted.CLASSES}
-    recipe["features"] = planted.FEATURES
+    recipe = {
+        **vars(asked),
+        "search": configured("preparation", Plugin(asked.search, asked.options)),
+        "graph": [planted.NODES, planted.NEIGHBORS, planted.FEATURES, planted.CLASSES],
+    }
     options = "".join(f"-{name}-{value}" for name, value in asked.options.items())
     shuffled = "-shuffled" if asked.shuffled else ""
     name = f"planted-{asked.search}{options}-{asked.operator}{shuffled}-{asked.seed}"
