@@ -22,12 +22,14 @@ class Batch:
         rows: which rows of its output count, or None for all.
         y: [rows] their labels.
         shape: of the output.
+        units: [rows] which nodes or graphs of the dataset they are.
     """
 
     inputs: tuple[Tensor, ...]
     rows: Tensor | None
     y: Tensor
     shape: tuple[int, int]
+    units: Tensor
 
     def select(self, logits: Tensor) -> Tensor:
         return logits if self.rows is None else logits[self.rows]
@@ -78,7 +80,7 @@ class Batches:
         dataset = self.dataset
         if not self.by_graph:
             shape = (dataset.x.size(0), dataset.n_classes)
-            return Batch((dataset.x, dataset.edge_index), units, dataset.y[units], shape)
+            return Batch((dataset.x, dataset.edge_index), units, dataset.y[units], shape, units)
         node_starts, edge_starts = self._nodes[units], self._edges[units]
         nodes = self._nodes[units + 1] - node_starts
         edges = self._edges[units + 1] - edge_starts
@@ -90,7 +92,8 @@ class Batches:
             torch.arange(units.numel()).repeat_interleave(nodes),
             torch.zeros(units.numel(), dtype=torch.int64),
         )
-        return Batch(inputs, None, dataset.y[units], (units.numel(), dataset.n_classes))
+        shape = (units.numel(), dataset.n_classes)
+        return Batch(inputs, None, dataset.y[units], shape, units)
 
     def split(self, units: Tensor, batch_size: int) -> Sequence[Batch]:
         """The units in order in batches of nearly equal size, none over `batch_size`.

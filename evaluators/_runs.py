@@ -8,6 +8,7 @@ from evaluators import metrics, stopping
 from evaluators._faults import CandidateError
 from evaluators._folds import Fold
 from evaluators._recipe import Recipe
+from evaluators._teaching import Lesson
 from evaluators.checkpoint import RunState
 from evaluators.inheritances.alike import Signatures, signatures
 from evaluators.values import Failure
@@ -42,6 +43,7 @@ class Run:
         key: of the architecture, as a number.
         until_epoch: where it ends.
         allowance: of its candidate.
+        lesson: what it learns besides labels, if anything.
         state: how far it is.
         fault: why it ended early.
         notes: how it was trained.
@@ -56,6 +58,7 @@ class Run:
     key: int
     until_epoch: int
     allowance: Allowance
+    lesson: Lesson | None = None
     state: RunState = field(default_factory=RunState)
     fault: CandidateError | None = None
     notes: dict[str, str] = field(default_factory=dict)
@@ -64,6 +67,12 @@ class Run:
     def __post_init__(self) -> None:
         # Before anything is put in place of its modules, which is no part of what a network is.
         self.signatures = signatures(self.network)
+
+    @property
+    def seen(self) -> Tensor:
+        """The units whose outputs are in its training loss [U]."""
+        train = self.fold.train
+        return train if self.lesson is None else self.lesson.units(train)
 
     @property
     def is_done(self) -> bool:

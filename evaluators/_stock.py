@@ -78,8 +78,15 @@ class _Loop:
         return self._loss(next(iter(self._training_batches())))
 
     def _loss(self, batch: Batch) -> Tensor:
-        logits = metrics.predict(self.network, batch)
-        return F.cross_entropy(logits, batch.y, weight=self.batches.dataset.class_weights)
+        weight, lesson = self.batches.dataset.class_weights, self.run.lesson
+        if lesson is None:
+            return F.cross_entropy(metrics.predict(self.network, batch), batch.y, weight)
+        seen = self.batches.of(self.run.seen) if lesson.everywhere else batch
+        logits = metrics.predict(self.network, seen)
+        own = logits[batch.units] if lesson.everywhere else logits
+        of_labels = F.cross_entropy(own, batch.y, weight)
+        targets = lesson.targets(seen.units, logits.dtype, logits.device)
+        return lesson.losses(of_labels, logits, targets)
 
     def _train(self) -> float:
         """One pass over the training units; returns the mean loss."""

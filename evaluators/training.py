@@ -165,6 +165,7 @@ class Training:
             if job.resume is None:
                 self.begin(network, job, index)
             run = Run(network, recipe, fold, job.seed, index, key, job.until_epoch, allowance)
+            self.teach(run, job)
             runs.append(run)
         if job.resume is not None:
             for run, state in zip(
@@ -185,6 +186,9 @@ class Training:
         task = batches_of(job.dataset).dataset.task
         parent = dataclasses.replace(parent, space=job.space, task=task)
         take_over(network, job.architecture, parent)
+
+    def teach(self, run: Run, job: Job) -> None:
+        """Give a run what it is to learn besides the labels: nothing here."""
 
     def _recipe(self, job: Job) -> Recipe:
         known = {field.name for field in dataclasses.fields(Recipe)}

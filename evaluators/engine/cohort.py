@@ -53,11 +53,11 @@ class Cohort:
     """Runs in training; their networks have the weights when `close` is called, not before."""
 
     def __init__(self, graph: Graph, candidates: Sequence[Candidate], means: Means) -> None:
-        """Args: candidates with equal signatures, the same fold, and one kind of optimizer."""
+        """Args: candidates with equal signatures, one fold, lesson and kind of optimizer."""
         self.graph, self.means = graph, means
         self.runs = [candidate.run for candidate in candidates]
         program, fold = candidates[0].program, self.runs[0].fold
-        self.train = graph.view(fold.train, program, training=True)
+        self.train = graph.view(self.runs[0].seen, program, training=True)
         self.val = graph.view(fold.val, program, training=False)
         networks = [run.network for run in self.runs]
         self.stack = Stack(networks, graph.dtype, graph.device)
@@ -67,6 +67,10 @@ class Cohort:
             [run.recipe for run in self.runs],
             [run.state.optimizer for run in self.runs],
         )
+        self._lesson = self.runs[0].lesson
+        if self._lesson is not None:
+            self._labeled = fold.train.to(graph.device)
+            self._targets = self._lesson.targets(self.runs[0].seen, graph.dtype, graph.device)
         # The best weights of each run, once it has some of its own: its slices of the leaves.
         self._best: dict[int, list[Tensor]] = {}
 
@@ -102,7 +106,7 @@ class Cohort:
     def _step(self) -> list[float]:
         """One step of each run; the training losses, each run's mean over its units."""
         logits = self._logits(self.train, training=True)
-        losses = self._losses(logits, self.train.y, self.graph.class_weights)
+        losses = self._training_losses(logits)
         values: list[float] = losses.detach().tolist()
         for run, value in zip(self.runs, values, strict=True):
             if not math.isfinite(value):
@@ -139,6 +143,16 @@ class Cohort:
                 device=self.graph.device,
             )
         return Pass(view.field, len(self.runs), draws)
+
+    def _training_losses(self, logits: Tensor) -> Tensor:
+        """Of the logits [K, U, C] of what the runs see [K]."""
+        weights, lesson = self.graph.class_weights, self._lesson
+        if lesson is None:
+            return self._losses(logits, self.train.y, weights)
+        own, y = logits, self.train.y
+        if lesson.everywhere:
+            own, y = logits[:, self._labeled], y[self._labeled]
+        return lesson.losses(self._losses(own, y, weights), logits, self._targets)
 
     def _losses(self, logits: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
         """The mean cross entropy of each run [K], weighted by class."""

@@ -60,7 +60,8 @@ def _alike(candidate: Candidate) -> tuple[object, ...]:
     units = (run.fold.train.numpy().tobytes(), run.fold.val.numpy().tobytes())
     # What nothing is dropped of is a constant, and computed in another order.
     drops = is_dropped(run.recipe.dropout)
-    return (candidate.program.signature, run.recipe.optimizer, drops, *units)
+    lesson = None if run.lesson is None else id(run.lesson)
+    return (candidate.program.signature, run.recipe.optimizer, drops, lesson, *units)
 
 
 def _train_alike(
@@ -176,7 +177,7 @@ def _note(graph: Graph, candidate: Candidate, means: Means) -> None:
     """How a run was trained, for the record."""
     precision = str(graph.dtype).removeprefix("torch.")
     fold, program = candidate.run.fold, candidate.program
-    train = graph.view(fold.train, program, training=True)
+    train = graph.view(candidate.run.seen, program, training=True)
     val = graph.view(fold.val, program, training=False)
     candidate.run.notes |= {
         "path": "fast",

@@ -15,6 +15,8 @@ _OPTIONS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("evaluator", "tabular"): {"table": "cora"},
     ("evaluator", "training"): {"epochs": 6},
     ("evaluator", "inherited"): {"epochs": 4, "steps": 2, "samples": 10},
+    ("evaluator", "transfer"): {"epochs": 6, "teacher_epochs": 20},
+    ("preparation", "tas"): {"epochs": 4, "steps": 2},
     ("preparation", "supernet"): {"epochs": 4, "steps": 2, "samples": 10},
 }
 

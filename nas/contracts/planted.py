@@ -99,7 +99,15 @@ def build(
     plugin = Plugin(plugin, options) if isinstance(plugin, str) else plugin
     objectives = tuple(Objective(f"loss{i}", "minimize") for i in range(n_objectives))
     module = plugins.load("strategy", plugin.name)
-    strategy: AnyStrategy = module.build(Problem(space, objectives, seed), **plugin.options)
+    # What is known without training, where a strategy asks: the later the choices, the more.
+    problem = Problem(
+        space,
+        objectives,
+        seed,
+        known=("macs",),
+        facts=lambda architecture: {"macs": 100.0 + sum(space.encode(architecture))},
+    )
+    strategy: AnyStrategy = module.build(problem, **plugin.options)
     return strategy
 
 

@@ -132,23 +132,29 @@ def probability(
     )
 
 
-def passes(space: SearchSpace, steps: float, order: str = "first", parts: int = 1) -> float:
+def passes(
+    space: SearchSpace,
+    steps: float,
+    order: str = "first",
+    parts: int = 1,
+    widths: int | None = None,
+) -> float:
     """What so many steps of the weights and of the decisions are charged as.
 
     One step of a relaxed network computes, in the place of each operator, all of them with all
-    their options, for all widths.
+    their options, for all widths, or for no more than so many.
     """
-    counts = [_computed(space, d) for d in space.decisions if d.name.endswith(".operator")]
+    counts = [_computed(space, d, widths) for d in space.decisions if d.name.endswith(".operator")]
     mixed = max(1.0, sum(counts) / max(1, len(counts)) / parts)
     return steps * mixed * (_TWO_STEPS + (_UNROLLED if order == "second" else 0.0))
 
 
-def _computed(space: SearchSpace, operator: Decision) -> int:
+def _computed(space: SearchSpace, operator: Decision, most: int | None) -> int:
     """How many modules stand in the place of an operator."""
     layer = operator.name.removesuffix("operator")
     own = [d for d in space.decisions if operator.name in d.needs and d.name.startswith(layer)]
     options = [d for d in own if d.needs[operator.name] != operator.choices]
-    widths = math.prod(len(d.choices) for d in own if d.name == f"{layer}width")
+    widths = math.prod(len(d.choices[:most]) for d in own if d.name == f"{layer}width")
     return widths * sum(
         math.prod(len(d.choices) for d in options if choice in d.needs[operator.name])
         for choice in operator.choices
