@@ -62,7 +62,7 @@ def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], st
             for shuffled in (False, True)
         }
         found, control = of[False], of[True]
-        made += _rows(name, found, control)
+        made += rows_of(name, found, control)
         texts.append(_table(name, found, control))
         told(f"{name}: {len(seeds)} seeds of {len(found)} operators")
     still = Asked("darts", {**SEARCHES["darts"], "architecture_lr": 0.0}, "mean", 0)
@@ -111,7 +111,8 @@ def _searched(asked: Asked) -> dict[str, Any]:
 Runs = Mapping[str, Sequence[Sequence[float]]]
 
 
-def _rows(name: str, found: Runs, control: Runs) -> list[Row]:
+def rows_of(name: str, found: Runs, control: Runs) -> list[Row]:
+    """Of runs on graphs as planted, and on those with shuffled labels."""
     made = []
     for place, operator in enumerate(planted.OPERATORS):
         runs = found[operator]
