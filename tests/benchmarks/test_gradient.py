@@ -122,7 +122,7 @@ def test_the_second_order_gradient_is_that_of_the_step() -> None:
 
 
 def runs(found: int, missed: int) -> dict[str, list[list[float]]]:
-    """Of each planted operator so many runs in which it is the most probable, and so many others."""
+    """Of each planted operator so many runs that find it, and so many that find another."""
     right = [[0.7 if i == place else 0.1 for i in range(4)] for place in range(4)]
     return {
         operator: [right[place]] * found + [right[place - 1]] * missed
@@ -133,7 +133,7 @@ def runs(found: int, missed: int) -> dict[str, list[list[float]]]:
 def test_planted_operators_are_found_by_most_seeds() -> None:
     """Nine of ten are enough and eight are not; shuffled labels may not agree on one operator."""
     even = runs(10, 0)
-    agreed = {operator: even["own"] for operator in even}
+    agreed = dict.fromkeys(even, even["own"])
     for found, control, ok in (
         (runs(9, 1), even, [True] * 5),
         (runs(8, 2), even, [False] * 4 + [True]),
