@@ -26,7 +26,7 @@ OPERATORS = ("gcn", "gatv2", "sage", "gin", "tag", "transformer", "linear")
 def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], str]:
     """Rows and a table; nothing is read or kept."""
     del data_root, keep
-    nodes = 300 if quick else 2_000
+    nodes = 150 if quick else 2_000
     made, lines = list[Row](), {}
     for title, operators in (("all operators", OPERATORS), ("gcn alone (control)", ("gcn",))):
         for width in WIDTHS:

@@ -6,12 +6,14 @@ from typing import Any
 
 import gradient
 import gradient_memory
+import gradient_planted
 import gradient_searches
 import planted
 import pytest
 import torch
 from gradient_keeping import kept
 from gradient_searching import Found, searched
+from gradient_second_order import Problem, largest_error
 
 from evaluators.datasets import Dataset, save_graph
 from nas.compare import entrants
@@ -110,6 +112,36 @@ def test_memory_falls_by_the_parts_that_are_mixed() -> None:
     assert all(set(row) == FIELDS for row in rows)
     assert [row["ok"] for row in rows if row["ok"] is not None] == [True] * 4
     assert "K = 8" in text
+
+
+def test_the_second_order_gradient_is_that_of_the_step() -> None:
+    """And that of the first order is not."""
+    problems = [Problem("tanh", 0)]
+    assert largest_error(problems, Problem.second) < 1e-3 < largest_error(problems, Problem.first)
+    assert largest_error(problems, Problem.reference) == 0
+
+
+def runs(found: int, missed: int) -> dict[str, list[list[float]]]:
+    """Of each planted operator so many runs that find it, and so many that find another."""
+    right = [[0.7 if i == place else 0.1 for i in range(4)] for place in range(4)]
+    return {
+        operator: [right[place]] * found + [right[place - 1]] * missed
+        for place, operator in enumerate(planted.OPERATORS)
+    }
+
+
+def test_planted_operators_are_found_by_most_seeds() -> None:
+    """Nine of ten are enough and eight are not; shuffled labels may not agree on one operator."""
+    even = runs(10, 0)
+    agreed = dict.fromkeys(even, even["own"])
+    for found, control, ok in (
+        (runs(9, 1), even, [True] * 5),
+        (runs(8, 2), even, [False] * 4 + [True]),
+        (runs(10, 0), agreed, [True] * 4 + [False]),
+    ):
+        rows = gradient_planted.rows_of("darts", found, control)
+        assert all(set(row) == FIELDS for row in rows)
+        assert [row["ok"] for row in rows if row["ok"] is not None] == ok
 
 
 def found(*test: float) -> list[Found]:
