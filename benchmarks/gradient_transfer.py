@@ -106,7 +106,7 @@ class Pupils:
         widths = " and ".join(str(found.choices[f"layer{i}.width"]) for i in layers)
         title = (
             f"{self.ground.name}: test accuracy of the network found (layers of {widths} channels)"
-            f", {self._epochs} epochs, {self.size.teachers} teachers with {self.size.pupils} seeds each"
+            f", {self._epochs} epochs, {self.size.teachers} teachers, {self.size.pupils} seeds each"
         )
         return made, table(title, ("", "test", "less alone", "95 % interval"), lines)
 
