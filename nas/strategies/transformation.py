@@ -10,6 +10,9 @@ the parent's layers and decides which (see `nas.strategies._transforming`).
     reward R = tan(objective pi / 2) + entropy bonus;  baseline b <- 0.95 b + 0.05 R
     parameters <- Adam along (R - b) x gradient of log p(step | parent)
 
+Children that were tried are drawn again, of more parents each time; in the end, and where nothing
+can grow, a small network begins anew.
+
 The tangent makes differences near 1 count more. It is for an objective that is maximized, of values
 from 0 to 1; another value counts as it is. A reward counts for at most 5 mean absolute deviations
 from the baseline, as in `reinforce`. A trial teaches as the child of the best trial from which one
@@ -28,7 +31,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
-from math import pi, tan
+from math import exp, pi, tan
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -49,18 +52,25 @@ if TYPE_CHECKING:
 _FAR = 5.0
 # Of trials, so many of the best are remembered, as parents and to find a trial's parent.
 _KEPT = 64
+# So many children are drawn, at most, to find one that was not tried.
+_DRAWS = 16
 # The tangent of 1 is none.
 _MOST = 1 - 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class Grove:
-    """The controller, the baseline of its rewards, the best trials in order, the worst reward."""
+    """The controller, the baseline of its rewards, the best trials in order, the worst reward.
+
+    Attributes:
+        tried: keys of what has ended.
+    """
 
     parameters: Parameters
     baseline: Baseline = field(default_factory=Baseline)
     best: tuple[Finished, ...] = ()
     worst: float | None = None
+    tried: frozenset[str] = frozenset()
 
 
 class Transformation(Strategy[Grove]):
@@ -87,6 +97,7 @@ class Transformation(Strategy[Grove]):
         return Grove(self.controller.initial(rng))
 
     def fold(self, state: Grove, finished: Finished) -> Grove:
+        state = replace(state, tried=state.tried | {finished.architecture.key})
         value, worst = reward_of(finished, state.worst)
         if value is None:
             return state
@@ -135,21 +146,18 @@ class Transformation(Strategy[Grove]):
         pending: Sequence[Architecture],
         rng: np.random.Generator,
     ) -> Proposal:
-        del pending
-        if ordinal < self.starts or not state.best:
+        if ordinal < self.starts:
             return Proposal(ordinal, self._small(rng), note={"phase": "start"})
-        able = list(islice(self._able(state), self.parents))
-        if not able:
-            return Proposal(ordinal, self._small(rng), note={"phase": "anew"})
-        parent, steps = able[int(rng.integers(len(able)))]
-        step = self.controller.sampled(state.parameters, steps, rng)
-        note: dict[str, str | int | float] = {
-            "phase": "grown",
-            "parent": parent.ordinal,
-            "step": step.named,
-            "probability": float(np.exp(step.log_probability)),
-        }
-        return Proposal(ordinal, step.child, parent.ordinal, MORPHISM, note)
+        known = state.tried | {architecture.key for architecture in pending}
+        able = self._able(state)
+        offered = list(islice(able, self.parents))
+        for _ in range(_DRAWS if offered else 0):
+            parent, steps = offered[int(rng.integers(len(offered)))]
+            step = self.controller.sampled(state.parameters, steps, rng)
+            if step.child.key not in known:
+                return _grown(ordinal, parent, step)
+            offered += islice(able, 1)
+        return Proposal(ordinal, self._small(rng), note={"phase": "anew"})
 
     def _able(self, state: Grove) -> Iterator[tuple[Finished, "Steps"]]:
         """The trials that can grow, the best ones first."""
@@ -163,6 +171,16 @@ class Transformation(Strategy[Grove]):
             d.name: min(d.choices, key=_number) for d in self.problem.space.decisions if _grows(d)
         }
         return self.problem.space.sample(rng, least)
+
+
+def _grown(ordinal: int, parent: Finished, step: "Step") -> Proposal:
+    note: dict[str, str | int | float] = {
+        "phase": "grown",
+        "parent": parent.ordinal,
+        "step": step.named,
+        "probability": exp(step.log_probability),
+    }
+    return Proposal(ordinal, step.child, parent.ordinal, MORPHISM, note)
 
 
 def _grows(decision: Decision) -> bool:
