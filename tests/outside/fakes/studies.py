@@ -8,9 +8,9 @@ from nas.spec import StudySpec, spec_from_mapping
 from search_spaces.plugins import Plugin
 
 TWO_OBJECTIVES: Mapping[str, str] = {"val_accuracy": "maximize", "params": "minimize"}
-FOR_ONE_OBJECTIVE = ("agnn", "darts", "pc_darts", "reinforce", "transformation")
+FOR_ONE_OBJECTIVE = ("agnn", "darts", "pc_darts", "reinforce", "tas", "transformation")
 # Strategies that train one network before the first trial.
-PREPARED = ("darts", "pc_darts")
+PREPARED = ("darts", "pc_darts", "tas")
 # Strategies that are for spaces of networks, and the space that stands for the one without.
 IN_PLACE: Mapping[str, str] = {
     "transformation": "fakes.networks",
@@ -22,6 +22,7 @@ SMALL_POPULATION: Mapping[str, Mapping[str, int]] = {
     "transformation": {"starts": 4},
     "darts": {"epochs": 1, "steps": 1},
     "pc_darts": {"epochs": 1, "steps": 1, "channel_parts": 2},
+    "tas": {"epochs": 1, "steps": 1, "target": 0.3, "tolerance": 0.9},
 }
 
 
