@@ -181,7 +181,10 @@ class Training:
         inherit = job.inherit
         parents = _parents(inherit.artifact, inherit.architecture)
         take_over = plugins.load("inheritance", inherit.by).inherit
-        take_over(network, job.architecture, parents[index % len(parents)])
+        parent = parents[index % len(parents)]
+        task = batches_of(job.dataset).dataset.task
+        parent = dataclasses.replace(parent, space=job.space, task=task)
+        take_over(network, job.architecture, parent)
 
     def _recipe(self, job: Job) -> Recipe:
         known = {field.name for field in dataclasses.fields(Recipe)}

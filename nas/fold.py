@@ -38,6 +38,7 @@ def build_strategy(setup: Setup, where: str = "the study") -> AnyStrategy:
         constraints=setup.constraints,
         known=setup.known,
         facts=facts_of(setup),
+        task=setup.task,
     )
     try:
         build = plugins.load("strategy", spec.strategy.name).build

@@ -49,13 +49,14 @@ class Tensor:
     heads: int = 1
 
 
-def axes(build: Build, groups: int, what: str) -> Mapping[str, Tensor]:
+def axes(build: Build, groups: int, what: str, *, buffers: bool = False) -> Mapping[str, Tensor]:
     """Of each parameter of a module, by its name within.
 
     Args:
         build: makes the module for a width of its input and of its output.
         groups: divides all widths of outputs.
         what: begins the message of an error.
+        buffers: whether those of its state count too.
 
     Raises:
         SpaceError: a parameter with a dimension that is none of them.
@@ -63,7 +64,8 @@ def axes(build: Build, groups: int, what: str) -> Mapping[str, Tensor]:
     narrow, wide = (size * groups for size in _OUTPUTS)
     inputs = (*_INPUTS, _INPUTS[0], 2 * wide + 1)
     outputs = (narrow, narrow, wide, narrow)
-    shapes = [_shapes(build, *widths) for widths in zip(inputs, outputs, strict=True)]
+    pairs = zip(inputs, outputs, strict=True)
+    shapes = [_shapes(build, *widths, buffers=buffers) for widths in pairs]
     if any(shape.keys() != shapes[0].keys() for shape in shapes):
         raise SpaceError(f"{what} has other parameters at other widths, so it has no slices")
     return {
@@ -72,10 +74,13 @@ def axes(build: Build, groups: int, what: str) -> Mapping[str, Tensor]:
     }
 
 
-def _shapes(build: Build, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+def _shapes(
+    build: Build, inputs: int, outputs: int, *, buffers: bool
+) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         module = build(inputs, outputs)
-    return {name: tuple(p.shape) for name, p in module.named_parameters()}
+    tensors = module.state_dict() if buffers else dict(module.named_parameters())
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _tensor(shapes: Sequence[tuple[int, ...]], widths: tuple[_Sizes, _Sizes], what: str) -> Tensor:

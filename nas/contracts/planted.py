@@ -1,11 +1,14 @@
-"""Spaces without networks, records of mixed outcomes, and what a strategy proposes after them.
+"""Spaces with networks and without, records of mixed outcomes, and what a strategy proposes then.
+
+A strategy may be for spaces of networks alone: it refuses others by a StrategyError when it is
+built, and is tested on those that it accepts, of which there is one at least.
 
 Run as a script it prints that, so that another process can be compared.
 """
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -46,7 +49,44 @@ def single() -> SearchSpace:
     return SearchSpace("single", 1, (Decision("only", ("one",)),), no_network)
 
 
-SPACES = {space.name: space for space in (flat(), conditional(), single())}
+# Of the spaces with networks. Nothing is trained on it.
+TASK = Task("node_classification", 6, 3, 40, 120, 1, 20, 10, 10, "accuracy", "planted")
+
+
+def networks(**options: Any) -> SearchSpace:
+    """Of message passing, with a recipe; options of `gnn` say what is otherwise."""
+    from search_spaces import gnn  # seconds, which most strategies do without
+
+    recipe = {"lr": (0.001, 0.01, 0.1), "dropout": (0.0, 0.25, 0.5, 0.75)}
+    return gnn.build(TASK, **{"width": (8, 16, 32), "hops": (2, 4), **recipe, **options})
+
+
+def network() -> SearchSpace:
+    """Of one network."""
+    return networks(
+        depth=(1,),
+        operators=("gcn",),
+        width=(8,),
+        activation=("relu",),
+        normalization=("none",),
+        pre_layers=(0,),
+        post_layers=(0,),
+        output=("linear",),
+        lr=None,
+        dropout=None,
+        hops=None,
+    )
+
+
+SPACES: Mapping[str, Callable[[], SearchSpace]] = {
+    "flat": flat,
+    "conditional": conditional,
+    "single": single,
+    "networks": networks,
+    "network": network,
+}
+# What stands for a space without networks, where a strategy is for spaces of networks.
+_IN_PLACE = {"flat": "networks", "conditional": "networks", "single": "network"}
 
 
 def build(
@@ -64,10 +104,26 @@ def build(
 
 
 @cache
+def refusal(plugin: Plugin | str, space: SearchSpace) -> str | None:
+    """Why a strategy is not for a space; None where it is."""
+    try:
+        build(plugin, space)
+    except StrategyError as error:
+        return str(error)
+    return None
+
+
+def space_for(plugin: Plugin | str, wanted: str) -> SearchSpace:
+    """One of `SPACES`; where the strategy refuses it, the one with networks in its place."""
+    space = SPACES[wanted]()
+    return space if refusal(plugin, space) is None else SPACES[_IN_PLACE.get(wanted, wanted)]()
+
+
+@cache
 def objectives_of(plugin: Plugin | str) -> tuple[int, ...]:
     """How many objectives a strategy can have: one, or one and two."""
     try:
-        build(plugin, flat(), 2)
+        build(plugin, space_for(plugin, "flat"), 2)
     except StrategyError:
         return (1,)
     return (1, 2)
@@ -112,7 +168,8 @@ def proposals(plugin: Plugin | str) -> list[str]:
     """Keys proposed after several lengths of records, with and without pending trials."""
     plugin = Plugin(plugin) if isinstance(plugin, str) else plugin
     keys = []
-    for space in (flat(), conditional(), single()):
+    for wanted in ("flat", "conditional", "single"):
+        space = space_for(plugin, wanted)
         for n_objectives in objectives_of(plugin):
             strategy = build(plugin, space, n_objectives, seed=3)
             trials = record(space, 80, n_objectives)

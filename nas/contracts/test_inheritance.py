@@ -11,6 +11,7 @@ from evaluators import Parent
 from evaluators.inheritances.alike import signatures
 from nas.contracts import _signature, graphs, networks
 from search_spaces import Architecture, UsageError, plugins
+from search_spaces.growing import children
 from search_spaces.plugins import Plugin
 
 KIND = "inheritance"
@@ -25,25 +26,43 @@ def built(architecture: Architecture, seed: int) -> nn.Module:
 
 def parent(architecture: Architecture) -> Parent:
     network = built(architecture, seed=1)
-    return Parent(architecture, network.state_dict(), signatures(network))
+    weights, parts = network.state_dict(), signatures(network)
+    return Parent(architecture, weights, parts, SPACE, DATASET.task)
 
 
 def heir(plugin: Plugin, architecture: Architecture, of: Architecture) -> Mapping[str, Tensor]:
     """The weights of a network that has inherited."""
     network = built(architecture, seed=2)
-    try:
-        inherit = plugins.load(KIND, plugin.name).inherit
-        inherit(network, architecture, parent(of), **plugin.options)
-    except UsageError as error:
-        pytest.skip(f"it is not for parents of this kind: {error}")
+    inherit = plugins.load(KIND, plugin.name).inherit
+    inherit(network, architecture, parent(of), **plugin.options)
     with torch.no_grad():
         assert network(DATASET.x, DATASET.edge_index).isfinite().all()
     return network.state_dict()
 
 
-def pairs() -> list[tuple[Architecture, Architecture]]:
+def pairs(plugin: Plugin) -> list[tuple[Architecture, Architecture]]:
+    """Children and parents, those that it does not refuse: any two, and what parents grow into."""
     rng = np.random.default_rng(0)
-    return [(SPACE.sample(rng), SPACE.sample(rng)) for _ in range(12)]
+    asked = [(SPACE.sample(rng), SPACE.sample(rng)) for _ in range(12)]
+    for _ in range(8):
+        of = SPACE.sample(rng)
+        asked += [(g.architecture, of) for g in children(SPACE, DATASET.task, of)[:3]]
+    found, refused = [], ""
+    for pair in asked:
+        try:
+            heir(plugin, *pair)
+        except UsageError as error:
+            refused = str(error)
+            continue
+        found.append(pair)
+    if not found:
+        pytest.skip(f"it is not for parents of this kind: {refused}")
+    return found
+
+
+def one(plugin: Plugin) -> Architecture:
+    """An architecture of which it makes an heir."""
+    return pairs(plugin)[0][0]
 
 
 def test_it_is_called_as_inheritances_are(plugin: Plugin) -> None:
@@ -53,7 +72,7 @@ def test_it_is_called_as_inheritances_are(plugin: Plugin) -> None:
 
 def test_the_heir_stays_what_it_is(plugin: Plugin) -> None:
     """Its tensors have the names, shapes and types that they had, whoever the parent is."""
-    for child, of in pairs():
+    for child, of in pairs(plugin):
         fresh, weights = built(child, seed=2).state_dict(), heir(plugin, child, of)
         assert {n: (t.shape, t.dtype) for n, t in weights.items()} == {
             n: (t.shape, t.dtype) for n, t in fresh.items()
@@ -62,7 +81,7 @@ def test_the_heir_stays_what_it_is(plugin: Plugin) -> None:
 
 def test_something_is_inherited(plugin: Plugin) -> None:
     """Of a parent of its own architecture: it is not what it was."""
-    architecture, _ = pairs()[0]
+    architecture = one(plugin)
     fresh = built(architecture, seed=2).state_dict()
     weights = heir(plugin, architecture, architecture)
     assert any(not torch.equal(weights[name], fresh[name]) for name in fresh)
@@ -70,7 +89,7 @@ def test_something_is_inherited(plugin: Plugin) -> None:
 
 def test_the_parent_keeps_its_own(plugin: Plugin) -> None:
     """Training the heir on changes nothing of it."""
-    architecture, _ = pairs()[0]
+    architecture = one(plugin)
     network, of = built(architecture, seed=2), parent(architecture)
     before = {name: tensor.clone() for name, tensor in of.weights.items()}
     plugins.load(KIND, plugin.name).inherit(network, architecture, of, **plugin.options)
@@ -82,6 +101,6 @@ def test_the_parent_keeps_its_own(plugin: Plugin) -> None:
 
 def test_the_same_is_inherited_each_time(plugin: Plugin) -> None:
     """Equal networks of equal parents are equal heirs."""
-    for child, of in pairs()[:4]:
+    for child, of in pairs(plugin)[:4]:
         first, second = heir(plugin, child, of), heir(plugin, child, of)
         assert all(torch.equal(first[name], second[name]) for name in first)

@@ -19,7 +19,7 @@ from search_spaces.plugins import Plugin
 
 KIND = "strategy"
 
-every_space = pytest.mark.parametrize("space_name", ["flat", "conditional", "single"])
+every_space = pytest.mark.parametrize("space_name", sorted(planted.SPACES))
 
 
 @pytest.fixture(params=[1, 2])
@@ -36,9 +36,19 @@ def test_it_is_called_as_strategies_are(plugin: Plugin) -> None:
     _signature.check(KIND, plugin)
 
 
+def test_it_is_for_some_space(plugin: Plugin) -> None:
+    """Of those here; what it is not for it refuses by its name, before the first trial."""
+    refused = {
+        s.name: planted.refusal(plugin, s) for s in (make() for make in planted.SPACES.values())
+    }
+    assert None in refused.values()
+    for name, reason in refused.items():
+        assert reason is None or f'got "{name}"' in reason
+
+
 def test_two_objectives_or_a_refusal(plugin: Plugin) -> None:
     """A strategy for one objective says so before the first trial, and what came."""
-    space = planted.flat()
+    space = planted.space_for(plugin, "flat")
     if planted.objectives_of(plugin) == (1,):
         with pytest.raises(StrategyError, match=r"one objective.* got 2"):
             planted.build(plugin, space, 2)
@@ -49,7 +59,9 @@ def test_two_objectives_or_a_refusal(plugin: Plugin) -> None:
 @every_space
 def test_proposals_belong_to_the_space(plugin: Plugin, space_name: str, n_objectives: int) -> None:
     """After any record, with any pending, a proposal decodes to itself and has its ordinal."""
-    space = planted.SPACES[space_name]
+    space = planted.SPACES[space_name]()
+    if (refused := planted.refusal(plugin, space)) is not None:
+        pytest.skip(refused)
     strategy = planted.build(plugin, space, n_objectives)
     trials = planted.record(space, 90, n_objectives)
     for length in (0, 1, 12, 90):
@@ -64,7 +76,7 @@ def test_proposals_belong_to_the_space(plugin: Plugin, space_name: str, n_object
 def test_another_process_proposes_the_same(plugin: Plugin) -> None:
     """Same record and ordinal: same architecture, whatever the hash seed of the process."""
     here = planted.proposals(plugin)
-    assert len(set(here)) > 5, "the comparison would show nothing if all proposals were equal"
+    assert len(set(here)) > 4, "the comparison would show nothing if all proposals were equal"
     given = [plugin.name, json.dumps(dict(plugin.options))]
     for hash_seed in ("1",):
         done = subprocess.run(
@@ -102,7 +114,7 @@ def same(one: Any, other: Any) -> bool:
 
 def test_folding_leaves_the_old_state(plugin: Plugin, n_objectives: int) -> None:
     """A fold returns a new state; the one it came from proposes as before."""
-    space = planted.conditional()
+    space = planted.space_for(plugin, "conditional")
     strategy = planted.build(plugin, space, n_objectives)
     trials = planted.record(space, 80, n_objectives)
     old = planted.folded(strategy, trials[:60])
@@ -119,7 +131,7 @@ def test_folding_leaves_the_old_state(plugin: Plugin, n_objectives: int) -> None
 
 def test_folding_at_once_is_folding_step_by_step(plugin: Plugin, n_objectives: int) -> None:
     """A fresh object with the whole record goes on as one that proposed along the way."""
-    space = planted.conditional()
+    space = planted.space_for(plugin, "conditional")
     trials = planted.record(space, 80, n_objectives)
     busy = planted.build(plugin, space, n_objectives)
     state = busy.initial()
@@ -137,7 +149,7 @@ def test_folding_at_once_is_folding_step_by_step(plugin: Plugin, n_objectives: i
 
 def test_a_proposal_does_not_depend_on_earlier_calls(plugin: Plugin) -> None:
     """Other ordinals, other records and other pending trials in between change nothing."""
-    space = planted.flat()
+    space = planted.space_for(plugin, "flat")
     strategy = planted.build(plugin, space)
     trials = planted.record(space, 80)
     state, other = planted.folded(strategy, trials), planted.folded(strategy, trials[::-1][:40])
@@ -153,7 +165,7 @@ def test_a_proposal_does_not_depend_on_earlier_calls(plugin: Plugin) -> None:
 @pytest.mark.parametrize("outcome", ["failed", "pruned", "infeasible", "complete"])
 def test_records_without_any_loss(plugin: Plugin, outcome: Outcome, n_objectives: int) -> None:
     """A record in which nothing was ever measured still leads to proposals."""
-    space = planted.conditional()
+    space = planted.space_for(plugin, "conditional")
     strategy = planted.build(plugin, space, n_objectives)
     rng = generator(0, 0)
     violations = rng.random(70) if outcome == "infeasible" else [0.0] * 70
@@ -167,7 +179,7 @@ def test_records_without_any_loss(plugin: Plugin, outcome: Outcome, n_objectives
 
 def test_a_space_of_one_architecture(plugin: Plugin) -> None:
     """There is nothing to choose, and nothing to raise about."""
-    space = planted.single()
+    space = planted.space_for(plugin, "single")
     most = max(planted.objectives_of(plugin))
     strategy = planted.build(plugin, space, most)
     state = planted.folded(strategy, planted.record(space, 80, most))
@@ -176,7 +188,7 @@ def test_a_space_of_one_architecture(plugin: Plugin) -> None:
 
 def test_three_thousand_folds(plugin: Plugin) -> None:
     """A long study is folded again without strain (a time limit of the tests is the only clock)."""
-    space = planted.flat()
+    space = planted.space_for(plugin, "flat")
     strategy = planted.build(plugin, space)
     trials = planted.record(space, 100)
     state = strategy.initial()

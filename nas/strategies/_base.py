@@ -22,7 +22,7 @@ import numpy as np
 
 from evaluators import ALIKE, Preparation, Prepared
 from nas.constraints import Constraint, total_violation
-from search_spaces import Architecture, SearchSpace, UsageError
+from search_spaces import Architecture, SearchSpace, Task, UsageError
 from search_spaces.frozen import FrozenMapping
 
 State = TypeVar("State")
@@ -58,6 +58,7 @@ class Problem:
         constraints: bounds on metrics; whoever breaks one ends as infeasible.
         known: the metrics that `facts` computes: they are never learned.
         facts: see `Facts`; milliseconds a call, remembered by structure.
+        task: what the networks fit; None where nothing is known of it, as in plain Optuna.
     """
 
     space: SearchSpace
@@ -66,6 +67,7 @@ class Problem:
     constraints: tuple[Constraint, ...] = ()
     known: tuple[str, ...] = ()
     facts: Facts = lambda _: {}
+    task: Task | None = None
 
     def violation(self, facts: Mapping[str, float]) -> float:
         """By how much the facts break the constraints on them; 0 where they keep all."""

@@ -42,6 +42,7 @@ class Learned(Strategy[Known]):
     def __init__(self, problem: Problem, name: str, preparation: Preparation) -> None:
         super().__init__(problem)
         check_one_objective(name, problem)
+        check_relaxed(name, problem.space)
         metric = problem.objectives[0].metric
         if metric in problem.known:
             raise StrategyError(
@@ -87,6 +88,17 @@ class Learned(Strategy[Known]):
         """The proposal, with how it came about and how probable it is."""
         likely = probability(self.problem.space, state.distribution, architecture)
         return Proposal(ordinal, architecture, note={"phase": phase, "probability": likely})
+
+
+def check_relaxed(strategy: str, space: SearchSpace) -> None:
+    """Raises: StrategyError: the networks of the space are not relaxed."""
+    if space.relax is not None:
+        return
+    extended = f", which {space.extensions[0].name} extends" if space.extensions else ""
+    raise StrategyError(
+        f'name: "{strategy}" is for spaces that can be relaxed, got "{space.name}"{extended}; '
+        'expected name = "gnn" or "nas_bench_graph" without extensions'
+    )
 
 
 def most_probable(space: SearchSpace, distribution: Distribution) -> Architecture:

@@ -32,7 +32,7 @@ def build(
     lr: Annotated[float, Gt(0)] = 0.01,
     weight_decay: Annotated[float, Ge(0)] = 5e-4,
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.5,
-    architecture_lr: Annotated[float, Ge(0)] = 0.02,
+    architecture_lr: Annotated[float, Ge(0)] = 0.01,
     batch_size: Annotated[int, Ge(1)] = 128,
 ) -> Learned:
     """Make the strategy.
@@ -51,7 +51,8 @@ def build(
         batch_size: graphs a step.
 
     Raises:
-        StrategyError: several objectives, or one that is known without training.
+        StrategyError: several objectives, one that is known without training, or a space that
+            cannot be relaxed.
     """
     options = {
         "epochs": epochs,

@@ -7,15 +7,19 @@ from itertools import pairwise
 import numpy as np
 
 from nas.contracts.planted import (  # noqa: F401 - for the tests beside this file
+    TASK,
     build,
     conditional,
     flat,
     folded,
+    networks,
     no_network,
     objectives_of,
     propose,
     record,
+    refusal,
     single,
+    space_for,
 )
 from nas.strategies import Finished, Objective  # noqa: F401
 from search_spaces import Architecture, Decision, SearchSpace

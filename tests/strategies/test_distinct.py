@@ -11,10 +11,33 @@ from search_spaces import plugins
 every_strategy = pytest.mark.parametrize("name", plugins.names("strategy"))
 
 
+# A space `gnn` of three architectures, for strategies that are for networks.
+THREE = {
+    "depth": (1,),
+    "operators": ("linear",),
+    "width": (8, 16, 32),
+    "activation": ("relu",),
+    "normalization": ("none",),
+    "pre_layers": (0,),
+    "post_layers": (0,),
+    "hops": None,
+    "lr": None,
+    "dropout": None,
+}
+
+
+def small(planted, name, decisions, choices, **networks):
+    """A space without networks, or, where the strategy refuses that, one with networks."""
+    space = planted.flat(decisions=decisions, choices=choices)
+    if planted.refusal(name, space) is None:
+        return space
+    return planted.networks(**{**THREE, **networks})
+
+
 @every_strategy
 def test_a_small_space_is_gone_through_once(planted, name):
     """All 16 architectures come, each once, and then None; a strategy alone would repeat."""
-    space = planted.flat(decisions=2, choices=4)
+    space = small(planted, name, 2, 4, width=(8, 16), dropout=(0.0, 0.2, 0.4, 0.6), lr=(0.1, 0.2))
     strategy = planted.build(name, space)
     state, seen = strategy.initial(), set()
     for ordinal in range(16):
@@ -31,7 +54,7 @@ def test_a_small_space_is_gone_through_once(planted, name):
 @every_strategy
 def test_pending_counts_as_seen(planted, name):
     """What is being evaluated is not proposed again; when only that is left, None."""
-    space = planted.flat(decisions=1, choices=3)
+    space = small(planted, name, 1, 3)
     strategy = planted.build(name, space)
     a, b, c = space
     state = strategy.initial()
@@ -44,7 +67,7 @@ def test_pending_counts_as_seen(planted, name):
 @every_strategy
 def test_it_is_deterministic(planted, name):
     """The same arguments, the same proposal; and the first attempt is the strategy's own."""
-    space = planted.conditional()
+    space = planted.space_for(name, "conditional")
     trials = planted.record(space, 60)
     strategy = planted.build(name, space)
     state = planted.folded(strategy, trials)
@@ -63,7 +86,7 @@ def test_it_is_deterministic(planted, name):
 @every_strategy
 def test_ordinals_have_random_numbers_of_their_own(planted, name):
     """20 that know nothing of each other, of a million architectures, propose 20 different ones."""
-    strategy = planted.build(name, planted.flat())
+    strategy = planted.build(name, planted.space_for(name, "flat"))
     state = strategy.initial()
     proposals = [propose_distinct(strategy, state, ordinal, [], set()) for ordinal in range(20)]
     assert len({proposal.architecture.key for proposal in proposals}) == 20

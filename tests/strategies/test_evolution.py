@@ -5,10 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from nas.strategies import Finished
+from nas.strategies import Finished, StrategyError
 from nas.strategies._base import generator
 from search_spaces import Decision, SearchSpace
 from search_spaces.equivalence import Equivalence
+from search_spaces.morphism import reachable
 
 
 def complete(ordinal, architecture, *losses):
@@ -168,3 +169,73 @@ def test_it_beats_random_search_on_a_planted_reward(planted, informed):
             best[name] = max(planted.reward(a, seed) for a in tried)
         wins += best["evolution"] > best["random"]
     assert (wins >= 12) == informed
+
+
+def sage(space, width, depth=1, **choices):
+    """Layers of `sage` and ReLU, plain."""
+    given = {"depth": depth, "connectivity": "plain", "pre.layers": 0, "post.layers": 0, **choices}
+    for i in range(depth):
+        layer = {"operator": "sage", "width": width, "normalization": "none", "activation": "relu"}
+        given |= {f"layer{i}.{name}": choice for name, choice in layer.items()}
+    return space.fill(lambda d: d.choices[0], given)
+
+
+def children(planted, inherit, count=60, people=None):
+    """What is proposed of one parent, trial 3."""
+    space = planted.networks(depth=(1, 2), operators=("sage", "gcn"), hops=None)
+    strategy = planted.build("evolution", space, population=1, sample=1, inherit=inherit)
+    parent = complete(3, sage(space, 16), 0.0) if people is None else people(space)
+    state = planted.folded(strategy, [parent])
+    return space, parent, [planted.propose(strategy, state, ordinal) for ordinal in range(count)]
+
+
+def test_without_inheritance_nothing_is_noted(planted):
+    """As before there was any: the control of what follows."""
+    _, _, proposals = children(planted, "none")
+    assert {(p.inherit, len(p.note)) for p in proposals} == {(None, 0)}
+
+
+def test_a_child_starts_from_its_parent_where_layers_are_alike(planted):
+    _, _, proposals = children(planted, "alike")
+    assert {(p.inherit, p.inherit_by, p.note["parent"]) for p in proposals} == {(3, "alike", 3)}
+    _, _, fresh = children(planted, "none")
+    assert [p.architecture for p in fresh] == [p.architecture for p in proposals]
+
+
+def test_a_child_starts_from_its_parent_where_that_can_grow_into_it(planted):
+    """The others begin anew, and say why."""
+    space, parent, proposals = children(planted, "morphism")
+    grown = [p for p in proposals if p.inherit is not None]
+    anew = [p for p in proposals if p.inherit is None]
+    assert grown
+    assert anew
+    for p in grown:
+        assert (p.inherit, p.inherit_by, dict(p.note)) == (3, "morphism", {"parent": 3})
+        assert reachable(space, None, parent.architecture, p.architecture) is None
+    for p in anew:
+        reason = reachable(space, None, parent.architecture, p.architecture)
+        assert dict(p.note) == {"parent": 3, "new weights": reason}
+    said = " ".join(str(p.note["new weights"]) for p in anew)
+    assert "layer0.operator: sage in the parent, gcn in the child" in said
+    assert "pre.layers: 0 in the parent, 1 in the child" in said
+
+
+def test_who_was_never_trained_leaves_nothing(planted):
+    """An infeasible parent that broke a bound on what is known of it."""
+
+    def infeasible(space):
+        return Finished(3, sage(space, 16), "infeasible", None, 0.5)
+
+    _, _, proposals = children(planted, "morphism", people=infeasible)
+    assert {p.inherit for p in proposals} == {None}
+    assert {p.note["new weights"] for p in proposals} == {
+        "the parent broke a bound before it was trained"
+    }
+
+
+def test_growing_is_refused_for_spaces_that_say_nothing_of_their_networks(planted):
+    """By the option; to inherit where layers are alike is not."""
+    planted.build("evolution", planted.flat(), inherit="alike")
+    said = r'inherit: "morphism" is for spaces of networks that grow, got "flat"'
+    with pytest.raises(StrategyError, match=said):
+        planted.build("evolution", planted.flat(), inherit="morphism")

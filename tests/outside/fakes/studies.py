@@ -8,10 +8,20 @@ from nas.spec import StudySpec, spec_from_mapping
 from search_spaces.plugins import Plugin
 
 TWO_OBJECTIVES: Mapping[str, str] = {"val_accuracy": "maximize", "params": "minimize"}
-FOR_ONE_OBJECTIVE = ("agnn", "reinforce")
+FOR_ONE_OBJECTIVE = ("agnn", "darts", "pc_darts", "reinforce", "transformation")
+# Strategies that train one network before the first trial.
+PREPARED = ("darts", "pc_darts")
+# Strategies that are for spaces of networks, and the space that stands for the one without.
+IN_PLACE: Mapping[str, str] = {
+    "transformation": "fakes.networks",
+    **dict.fromkeys(PREPARED, "fakes.relaxed"),
+}
 SMALL_POPULATION: Mapping[str, Mapping[str, int]] = {
     "evolution": {"population": 6, "sample": 3},
     "nsga2": {"population": 6},
+    "transformation": {"starts": 4},
+    "darts": {"epochs": 1, "steps": 1},
+    "pc_darts": {"epochs": 1, "steps": 1, "channel_parts": 2},
 }
 
 
@@ -22,7 +32,7 @@ def fake_spec(trials: int | None = 12, strategy: str = "random", **tables: Any) 
     """
     spec: dict[str, dict[str, Any]] = {
         "study": {"name": "fake", "objectives": {"val_accuracy": "maximize"}, "batch": 1},
-        "space": {"name": "fakes.space"},
+        "space": {"name": IN_PLACE.get(strategy, "fakes.space")},
         "dataset": {"name": "fakes.graph"},
         "strategy": {"name": strategy, **SMALL_POPULATION.get(strategy, {})},
         "evaluator": {"name": "fakes.evaluator"},
