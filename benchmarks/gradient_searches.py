@@ -36,7 +36,7 @@ SPACE: Mapping[str, Any] = {
     "post_layers": [0],
 }
 # The same for every strategy: a batch trains faster than its networks one by one.
-BATCH = 4
+BATCH = 2
 # Of some thirty trials its default population would leave nothing to evolution.
 EVOLUTION = "evolution:population=10:sample=5"
 METRIC: Mapping[str, str] = {"minesweeper": "roc_auc"}
