@@ -97,7 +97,7 @@ def morph(
         writes = sides[move.place.writes.source]
         wider = grown(old, shapes, reads, writes, move.rule)
         for name, tensor in wider.items():
-            if noise and writes.new.any() and name in _parameters(move):
+            if noise and writes.new.any() and name in preserving.parameters(kind(move.place)):
                 tensor = disturbed(tensor, shapes[name], writes, noise, generator)
             made[f"{move.place.path}.{name}"] = tensor
     return made
@@ -247,7 +247,3 @@ def _state(
         )
         made = {"weight": weight}
     return {n: t.to(dtype) if t.is_floating_point() else t for n, t in made.items()}
-
-
-def _parameters(move: Move) -> frozenset[str]:
-    return preserving.parameters(kind(move.place))

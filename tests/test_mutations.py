@@ -89,6 +89,12 @@ MUTATIONS = (
         ("tests/study/test_study.py::TestRecord::test_what_may_change_a_result_is_in_the_key",),
     ),
     Mutation(
+        "what reads a copied channel reads a share of it",
+        "share = 1 / torch.bincount(index, minlength=before)[index].double()",
+        "share = torch.ones(len(index), dtype=torch.float64)",
+        ("tests/evaluators/test_morphism_inheritance.py",),
+    ),
+    Mutation(
         "results of inherited weights are not shared",
         '"" if trial.inherit is not None else ',
         "",

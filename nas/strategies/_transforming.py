@@ -181,8 +181,8 @@ class _Walk:
 
     def _place(self, choose: Callable[[Vector, str], int]) -> int | None:
         """Before which layer one is added; None for nowhere."""
-        nowhere = self._of.places
-        may = {at for at, _ in self._steps.deeper} | ({nowhere} if self._steps.wider else set())
+        nowhere, may = self._of.places, {at for at, _ in self._steps.deeper}
+        may |= {nowhere} if self._steps.wider else set()
         self._state = _lstm(self._parts["decoder"], self._parts["begin"], self._state)
         scores = _affine(self._parts["places"], self._state[0])
         at = self._chosen(scores, [i in may for i in range(nowhere + 1)], choose, "place")
