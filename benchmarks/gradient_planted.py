@@ -121,14 +121,15 @@ def rows_of(name: str, found: Runs, control: Runs) -> list[Row]:
         made += [
             bounded(share, ">=", LEAST_FOUND),
             row(case, "its mean probability", fmean(run[place] for run in runs)),
+            _alike(f"{case}, labels shuffled (control)", control[operator]),
         ]
     # Of shuffled labels nothing is left of the operator that made them, but how many of each class.
     runs = [run for of_one in control.values() for run in of_one]
-    case = f"{name}, labels shuffled (control), {len(runs)} runs"
-    return [
-        *made,
-        bounded(row(case, "largest mean probability", max(_means(runs))), "<=", MOST_ALIKE),
-    ]
+    return [*made, _alike(f"{name}, labels shuffled (control), {len(runs)} runs", runs)]
+
+
+def _alike(case: str, runs: Sequence[Sequence[float]]) -> Row:
+    return bounded(row(case, "largest mean probability", max(_means(runs))), "<=", MOST_ALIKE)
 
 
 def _share(runs: Sequence[Sequence[float]], place: int) -> float:

@@ -101,6 +101,18 @@ def relax(space: "SearchSpace", task: Task, parts: int = 1) -> Relaxed:
     return space.relax(space, task, parts)
 
 
+def most_parts(space: "SearchSpace", wanted: tuple[int, ...] = (4, 2)) -> int:
+    """The first number of parts that all widths, and widths a head, can be divided into; or 1."""
+    widths = [d for d in space.decisions if d.name.rpartition(".")[2] == "width"]
+    heads = [d for d in space.decisions if d.name.endswith(".heads")]
+    divisors = [int(choice) for d in heads for choice in d.choices] or [1]
+    sizes = [int(choice) for d in widths for choice in d.choices]
+    for parts in wanted:
+        if all(size % (parts * heads_) == 0 for size in sizes for heads_ in divisors):
+            return parts
+    return 1
+
+
 def learned(space: "SearchSpace") -> tuple[Decision, ...]:
     """The decisions that there is something to learn of."""
     return tuple(d for d in space.decisions if len(d.choices) > 1)

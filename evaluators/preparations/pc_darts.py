@@ -19,7 +19,7 @@ from evaluators._batches import Batches
 from evaluators.preparations._bilevel import Bilevel, Order, Recipe, beginning
 from evaluators.preparations._relaxed import check_relaxable
 from search_spaces import SearchSpace, Task
-from search_spaces.relaxation import relax
+from search_spaces.relaxation import most_parts, relax
 
 
 def prepare(
@@ -30,7 +30,7 @@ def prepare(
     epochs: Annotated[int, Ge(1)] = 50,
     steps: Annotated[int, Ge(1)] = 4,
     warm_up_epochs: Annotated[int, Ge(0)] | None = None,
-    channel_parts: Annotated[int, Ge(1)] = 4,
+    channel_parts: Annotated[int, Ge(1)] | None = None,
     normalize_edges: bool = True,
     order: Order = "first",
     lr: Annotated[float, Gt(0)] = 0.01,
@@ -48,7 +48,8 @@ def prepare(
         epochs: over which the learning rate falls.
         steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
         warm_up_epochs: first so many, in which decisions stay as they are; three of ten by default.
-        channel_parts: one of so many parts of the channels goes through what is mixed.
+        channel_parts: one of so many parts of the channels goes through what is mixed; by default 4,
+            or 2 where widths, or widths a head, cannot be divided so.
         normalize_edges: whether what is read is weighed by weights of its own besides.
         order: whether a step of the decisions sees what it does to the next step of the weights.
         lr, weight_decay, dropout: of the weights, by Adam.
@@ -60,12 +61,12 @@ def prepare(
     """
     warm_up = 3 * epochs // 10 if warm_up_epochs is None else warm_up_epochs
     task = batches.dataset.task
-    given = {"epochs": epochs, "warm_up_epochs": warm_up, "channel_parts": channel_parts}
-    check(space, task, given)
+    parts = most_parts(space) if channel_parts is None else channel_parts
+    check(space, task, {"epochs": epochs, "warm_up_epochs": warm_up, "channel_parts": parts})
     recipe = Recipe(
         epochs, steps, warm_up, order, lr, weight_decay, dropout, architecture_lr, batch_size
     )
-    relaxed = relax(space, task, channel_parts)
+    relaxed = relax(space, task, parts)
     edges = relaxed.edges if normalize_edges else frozenset[str]()
     return Bilevel(relaxed, batches, seed, recipe, beginning(space, edges))
 
@@ -77,4 +78,4 @@ def check(space: SearchSpace, task: Task, options: Mapping[str, Any]) -> None:
         SpaceError: the space cannot be relaxed, or not in so many parts.
         PluginError: a warm-up that takes all epochs.
     """
-    check_relaxable(space, task, {"channel_parts": 4, **options})
+    check_relaxable(space, task, {"channel_parts": most_parts(space), **options})

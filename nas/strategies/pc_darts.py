@@ -18,6 +18,7 @@ from evaluators import Preparation
 from nas.strategies._base import Problem
 from nas.strategies._learned import Learned, passes
 from search_spaces.plugins import Plugin
+from search_spaces.relaxation import most_parts
 
 
 def build(
@@ -26,7 +27,7 @@ def build(
     epochs: Annotated[int, Ge(1)] = 50,
     steps: Annotated[int, Ge(1)] = 4,
     warm_up_epochs: Annotated[int, Ge(0)] | None = None,
-    channel_parts: Annotated[int, Ge(1)] = 4,
+    channel_parts: Annotated[int, Ge(1)] | None = None,
     normalize_edges: bool = True,
     order: Literal["first", "second"] = "first",
     lr: Annotated[float, Gt(0)] = 0.01,
@@ -42,7 +43,8 @@ def build(
         epochs: of the relaxed network.
         steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
         warm_up_epochs: first so many, in which decisions stay as they are; three of ten by default.
-        channel_parts: one of so many parts of the channels goes through what is mixed.
+        channel_parts: one of so many parts of the channels goes through what is mixed; by default 4,
+            or 2 where widths, or widths a head, cannot be divided so.
         normalize_edges: whether what is read is weighed by weights of its own besides.
         order: whether a step of the decisions sees what it does to the next step of the weights;
             second takes about twice the time.
@@ -57,7 +59,6 @@ def build(
     options = {
         "epochs": epochs,
         "steps": steps,
-        "channel_parts": channel_parts,
         "normalize_edges": normalize_edges,
         "order": order,
         "lr": lr,
@@ -68,6 +69,8 @@ def build(
     }
     if warm_up_epochs is not None:
         options["warm_up_epochs"] = warm_up_epochs
-    spent = passes(problem.space, epochs * steps, order, channel_parts)
+    parts = most_parts(problem.space) if channel_parts is None else channel_parts
+    options["channel_parts"] = parts
+    spent = passes(problem.space, epochs * steps, order, parts)
     preparation = Preparation(Plugin("pc_darts", options), epochs, spent)
     return Learned(problem, "pc_darts", preparation)

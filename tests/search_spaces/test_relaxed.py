@@ -11,7 +11,7 @@ from evaluators import Batches
 from evaluators.datasets import Dataset
 from nas.contracts import graphs
 from search_spaces import SearchSpace, SpaceError, Task, gnn, nas_bench_graph
-from search_spaces.relaxation import Relaxed, full, learned, one_hot, relax
+from search_spaces.relaxation import Relaxed, full, learned, most_parts, one_hot, relax
 from search_spaces.relaxing import shuffled
 
 NODES = graphs.node_graph()
@@ -176,3 +176,17 @@ def test_cells_of_several_widths_are_refused() -> None:
         relax(nas_bench_graph.build(NODES.task, width=[8, 16]), NODES.task)
     with pytest.raises(SpaceError, match=r"width: 8 channels .* 3 parts"):
         relax(cells(NODES.task), NODES.task, 3)
+
+
+def test_parts_by_default_fit_the_widths() -> None:
+    """Four, or two, or all channels where neither divides them."""
+    of = {
+        4: gnn.build(NODES.task, operators=["gcn"], width=[16, 32]),
+        2: gnn.build(NODES.task, width=[16, 32]),
+        1: gnn.build(NODES.task, operators=["gcn"], width=[16, 33]),
+    }
+    for parts, space in of.items():
+        assert most_parts(space) == parts
+        relax(space, NODES.task, parts)
+    with pytest.raises(SpaceError):
+        relax(of[2], NODES.task, 4)
