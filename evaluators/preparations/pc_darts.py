@@ -48,8 +48,8 @@ def prepare(
         epochs: over which the learning rate falls.
         steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
         warm_up_epochs: first so many, in which decisions stay as they are; three of ten by default.
-        channel_parts: one of so many parts of the channels goes through what is mixed; by default 4,
-            or 2 where widths, or widths a head, cannot be divided so.
+        channel_parts: one of so many parts of the channels goes through what is mixed; by default
+            4, or 2 where widths, or widths a head, cannot be divided so.
         normalize_edges: whether what is read is weighed by weights of its own besides.
         order: whether a step of the decisions sees what it does to the next step of the weights.
         lr, weight_decay, dropout: of the weights, by Adam.

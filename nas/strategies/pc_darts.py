@@ -43,8 +43,8 @@ def build(
         epochs: of the relaxed network.
         steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
         warm_up_epochs: first so many, in which decisions stay as they are; three of ten by default.
-        channel_parts: one of so many parts of the channels goes through what is mixed; by default 4,
-            or 2 where widths, or widths a head, cannot be divided so.
+        channel_parts: one of so many parts of the channels goes through what is mixed; by default
+            4, or 2 where widths, or widths a head, cannot be divided so.
         normalize_edges: whether what is read is weighed by weights of its own besides.
         order: whether a step of the decisions sees what it does to the next step of the weights;
             second takes about twice the time.

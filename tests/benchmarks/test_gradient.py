@@ -135,9 +135,9 @@ def test_planted_operators_are_found_by_most_seeds() -> None:
     even = runs(10, 0)
     agreed = dict.fromkeys(even, even["own"])
     for found, control, ok in (
-        (runs(9, 1), even, [True] * 5),
-        (runs(8, 2), even, [False] * 4 + [True]),
-        (runs(10, 0), agreed, [True] * 4 + [False]),
+        (runs(9, 1), even, [True] * 9),
+        (runs(8, 2), even, [False, True] * 4 + [True]),
+        (runs(10, 0), agreed, [True, False] * 4 + [False]),
     ):
         rows = gradient_planted.rows_of("darts", found, control)
         assert all(set(row) == FIELDS for row in rows)
