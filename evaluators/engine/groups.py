@@ -96,7 +96,11 @@ def _numbers(graph: Graph, candidate: Candidate) -> int:
     columns = program.width
     if view.features.sparse is None and candidate.run.recipe.dropout:
         columns = max(columns, view.features.columns)
-    return view.field.rows(program.hops) * columns
+    rows = view.field.rows(program.hops)
+    if candidate.run.lesson is not None:  # which may be of more nodes than validation
+        train = graph.view(candidate.run.seen, program, training=True)
+        rows = max(rows, train.field.rows(program.hops))
+    return rows * columns
 
 
 def _bytes(graph: Graph, candidate: Candidate) -> int:
