@@ -132,10 +132,9 @@ def runs(found: int, missed: int) -> dict[str, list[list[float]]]:
 
 def test_planted_operators_are_found_by_most_seeds() -> None:
     """Nine of ten are enough and eight are not; shuffled labels may not agree on one operator."""
-    even = dict.fromkeys(
-        planted.OPERATORS, [run for of_one in runs(1, 0).values() for run in of_one]
-    )
-    agreed = dict.fromkeys(planted.OPERATORS, runs(10, 0)["own"])
+    each = [run for of_one in runs(1, 0).values() for run in of_one]
+    even = dict.fromkeys(planted.OPERATORS, each)
+    agreed = {operator: runs(10, 0)["own"] for operator in planted.OPERATORS}
     for found, control, ok in (
         (runs(9, 1), even, [True] * 9),
         (runs(8, 2), even, [False, True] * 4 + [True]),
