@@ -79,7 +79,7 @@ def mixtures(count: int) -> list[Row]:
             expected = network(*inputs)
             mine = relaxed.logits(weights, _one_hot(space, one), inputs)
             another = relaxed.logits(weights, _one_hot(space, drawn[i - 1]), inputs)
-        same = max(same, _apart(mine, expected))
+        same = float(np.maximum(same, _apart(mine, expected)))
         other.append(_apart(another, expected))
     case = f"{count} architectures of the space gnn, float64"
     return [

@@ -1,6 +1,6 @@
 """How far children are from the parents that they begin as, by operator and connectivity."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,16 +35,18 @@ SPACE: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Exactness:
-    """Of some pairs: the largest difference, and the least of children with own weights."""
+class Pair:
+    """How far a child is from its parent, and how far with weights of its own."""
 
-    pairs: int
-    largest: float
+    case: str
+    operator: str
+    apart: float
     control: float
 
 
 def exact_rows(parents: int) -> tuple[list[Row], str]:
-    made, lines = list[Row](), {}
+    """By connectivity and by operator, each with its control."""
+    pairs = list[Pair]()
     for graphs in (False, True):
         dataset = graph_set() if graphs else node_graph()
         space, inputs = gnn.build(dataset.task, **SPACE), (dataset.x, dataset.edge_index)
@@ -53,25 +55,39 @@ def exact_rows(parents: int) -> tuple[list[Row], str]:
             inputs = (*inputs, ids, torch.zeros(dataset.task.n_graphs))
         for connectivity, given in CONNECTIVITIES.items():
             case = f"{'graphs' if graphs else 'nodes'}, {connectivity}"
-            one = exactness(space, dataset.task, inputs, given, parents)
-            told(f"{case}: {one.pairs} pairs, {one.largest:.1e}")
-            largest = row(case, "largest difference of outputs", one.largest)
-            control = row(case, "least with weights of its own (control)", one.control)
-            made += [bounded(largest, "<=", NEAR), bounded(control, ">=", FAR)]
-            lines[case] = [str(one.pairs), f"{one.largest:.1e}", f"{one.control:.1e}"]
+            pairs += grown_pairs(space, dataset.task, inputs, given, parents, case)
+            told(f"{case}: {len(pairs)} pairs so far")
+    return said(pairs)
+
+
+def said(pairs: Sequence[Pair]) -> tuple[list[Row], str]:
+    """Rows, and a table; an operator that has no pair misses its target."""
+    made, lines = list[Row](), {}
+    cases = list(dict.fromkeys(pair.case for pair in pairs))
+    groups = [(case, [p for p in pairs if p.case == case]) for case in cases]
+    groups += [(name, [p for p in pairs if p.operator == name]) for name in OPERATORS]
+    for name, own in groups:
+        # NumPy's largest of numbers of which one is none is none, and misses.
+        largest = float(np.max([p.apart for p in own])) if own else float("nan")
+        least = float(np.min([p.control for p in own])) if own else float("nan")
+        made += [
+            bounded(row(name, "largest difference of outputs", largest), "<=", NEAR),
+            bounded(row(name, "least with weights of its own (control)", least), ">=", FAR),
+        ]
+        lines[name] = [str(len(own)), f"{largest:.1e}", f"{least:.1e}"]
     columns = ("", "pairs", "largest difference", "least, weights of its own (control)")
     return made, table("Outputs of children less those of their parents", columns, lines)
 
 
-def exactness(
+def grown_pairs(
     space: SearchSpace,
     task: Task,
     inputs: Sequence[torch.Tensor],
     given: Mapping[str, Choice],
     parents: int,
-) -> Exactness:
+    case: str,
+) -> Iterator[Pair]:
     """Of so many parents of each operator, all that can grow."""
-    differences, controls = list[float](), list[float]()
     for number, operator in enumerate(OPERATORS * parents):
         rng = np.random.default_rng([number, len(given)])
         layers = {f"layer{i}.operator": operator for i in range(5)}
@@ -83,10 +99,9 @@ def exactness(
         before = _random(space, task, parent, number)
         generator = torch.Generator().manual_seed(number)
         after = _random(space, task, child, number + 1)
-        controls.append(_apart(before, after, inputs))
+        control = _apart(before, after, inputs)
         after.load_state_dict(morph(space, task, parent, child, before.state_dict(), generator))
-        differences.append(_apart(before, after, inputs))
-    return Exactness(len(differences), max(differences), min(controls))
+        yield Pair(case, operator, _apart(before, after, inputs), control)
 
 
 def _grown(

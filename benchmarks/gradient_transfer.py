@@ -1,7 +1,8 @@
 """What a network reaches on test that learns of the unpruned one, less what it reaches alone.
 
-Paired by seed, at the best epoch of validation. Each of a few teachers has some pupils, so that the
-interval is of both. The control has a teacher that was trained for one epoch.
+Paired by seed, at the best epoch of validation. Each of a few teachers has some pupils, and the
+interval takes all pairs as independent, which those of one teacher are not quite: it is a little
+narrow. The control has a teacher that was trained for one epoch.
 """
 
 from collections.abc import Mapping, Sequence

@@ -4,7 +4,7 @@ Hanxiao Liu, Karen Simonyan, Yiming Yang: DARTS: Differentiable Architecture Sea
 learn the training units, decisions the validation units, in turns; see `_bilevel`. In the first
 epochs decisions stay as they are: weights that know nothing yet favor operators that are quick to
 learn. With `order` second, a step of the decisions sees what the next step of the weights makes of
-them, for about twice the time (see `_unrolled`).
+them, for two to three times the work (see `_unrolled`).
 
 The distribution of every epoch is recorded.
 

@@ -18,6 +18,14 @@ from search_spaces.frozen import FrozenMapping
 
 # {decision: how probable each choice is}; what is not there is drawn evenly.
 Distribution = Mapping[str, tuple[float, ...]]
+# Metrics of the evaluators that are of no validation unit, and where those that are should go.
+_OF_TRAINING = ("train_loss", "train_seconds", "best_epoch")
+_DIRECTIONS = {
+    "val_accuracy": "maximize",
+    "val_macro_f1": "maximize",
+    "val_roc_auc": "maximize",
+    "val_loss": "minimize",
+}
 # Steps of the weights and of the decisions, and what the second order adds to them.
 _TWO_STEPS, _UNROLLED = 2.0, 3.0
 
@@ -43,12 +51,7 @@ class Learned(Strategy[Known]):
         super().__init__(problem)
         check_one_objective(name, problem)
         check_relaxed(name, problem.space)
-        metric = problem.objectives[0].metric
-        if metric in problem.known:
-            raise StrategyError(
-                f'name: "{name}" learns what fits the validation units, got the objective '
-                f"{metric}, which is known without training; use evolution or nsga2"
-            )
+        check_learned(name, problem)
         self._preparation = preparation
 
     @property
@@ -88,6 +91,20 @@ class Learned(Strategy[Known]):
         """The proposal, with how it came about and how probable it is."""
         likely = probability(self.problem.space, state.distribution, architecture)
         return Proposal(ordinal, architecture, note={"phase": phase, "probability": likely})
+
+
+def check_learned(strategy: str, problem: Problem) -> None:
+    """Raises: StrategyError: the objective is not what a relaxed network learns."""
+    (objective,) = problem.objectives
+    metric, direction = objective.metric, objective.direction
+    learns = f'name: "{strategy}" learns what fits the validation units, got the objective {metric}'
+    if metric in problem.known:
+        raise StrategyError(f"{learns}, which is known without training; use evolution or nsga2")
+    if metric in _OF_TRAINING:
+        raise StrategyError(f"{learns}, which is not measured on them; use evolution")
+    wanted = _DIRECTIONS.get(metric, direction)
+    if direction != wanted:
+        raise StrategyError(f'{learns} = "{direction}"; expected "{wanted}"')
 
 
 def check_relaxed(strategy: str, space: SearchSpace) -> None:

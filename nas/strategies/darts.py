@@ -42,7 +42,7 @@ def build(
         steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
         warm_up_epochs: first so many, in which decisions stay as they are; a fifth by default.
         order: whether a step of the decisions sees what it does to the next step of the weights;
-            second takes about twice the time.
+            second takes two to three times the work.
         lr, weight_decay, dropout: of the weights of the relaxed network, by Adam.
         architecture_lr: of the decisions, by Adam; 0 learns nothing, and all draws are even.
         batch_size: graphs a step.

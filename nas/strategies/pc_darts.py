@@ -47,7 +47,7 @@ def build(
             4, or 2 where widths, or widths a head, cannot be divided so.
         normalize_edges: whether what is read is weighed by weights of its own besides.
         order: whether a step of the decisions sees what it does to the next step of the weights;
-            second takes about twice the time.
+            second takes two to three times the work.
         lr, weight_decay, dropout: of the weights of the relaxed network, by Adam.
         architecture_lr: of the decisions, by Adam; 0 learns nothing, and all draws are even.
         batch_size: graphs a step.

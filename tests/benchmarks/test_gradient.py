@@ -151,7 +151,7 @@ def found(*test: float) -> list[Found]:
 
 
 def test_searches_are_beside_random_search_with_their_seed() -> None:
-    """Differences are paired; a cell that is missing misses the target."""
+    """Differences are paired; searches that are missing are counted."""
     size = gradient_searches.Size({"Cora": 8.0}, 2, 1, 10, {"Cora": 3})
     cells = {("Cora", label): found(0.5, 0.7) for label in size.strategies("Cora")}
     cells["Cora", "darts"] = found(0.61, 0.79)
@@ -161,9 +161,9 @@ def test_searches_are_beside_random_search_with_their_seed() -> None:
     (darts,) = (r for r in rows if ", darts," in r["case"] and r["measure"].startswith("test"))
     assert (darts["value"], darts["baseline"]) == pytest.approx((0.7, 0.6))
     assert "+0.1000" not in text  # its interval has a width
-    assert rows[-1]["ok"] is True
+    assert rows[-1]["ratio"] == 1
     short = {cell: searches[:1] for cell, searches in cells.items()}
-    assert gradient_searches.said(size, short)[0][-1]["ok"] is False
+    assert gradient_searches.said(size, short)[0][-1]["ratio"] == 0.5
 
 
 def test_a_search_ends_with_its_seconds(tmp_path: Path) -> None:
