@@ -114,12 +114,12 @@ def test_what_cannot_be_is_refused_before_anything_is_stored(
 
 def test_what_is_not_known_without_training_is_no_cost() -> None:
     """Nor can what is known be the objective."""
-    from nas.contracts.planted import conditional
+    from nas.contracts.planted import networks
 
     def problem(objective: str, *known: str) -> Problem:
         facts = dict.fromkeys(known, 1.0)
         objectives = (Objective(objective, "maximize"),)
-        return Problem(conditional(), objectives, 0, known=known, facts=lambda _: facts)
+        return Problem(networks(), objectives, 0, known=known, facts=lambda _: facts)
 
     with pytest.raises(StrategyError, match=r'cost: "params" is not known .* known are macs'):
         build(problem("val_accuracy", "macs"), cost="params")
