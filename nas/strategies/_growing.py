@@ -10,10 +10,10 @@ def check_growing(what: str, space: SearchSpace) -> None:
     """Raises: StrategyError: the space says nothing of its networks that could grow."""
     if space.elastic is not None:
         return
-    extended = f", which {space.extensions[0].name} extends" if space.extensions else ""
+    remedy = "".join(f"; leave [extension.{e.name}] out" for e in space.extensions)
     raise StrategyError(
-        f'{what} is for spaces of networks that grow, got "{space.name}"{extended}; expected '
-        'name = "gnn" without extensions'
+        f'{what} is for spaces of networks that grow, got "{space.name}"; expected '
+        f'name = "gnn" without extensions{remedy}'
     )
 
 

@@ -111,10 +111,10 @@ def check_relaxed(strategy: str, space: SearchSpace) -> None:
     """Raises: StrategyError: the networks of the space are not relaxed."""
     if space.relax is not None:
         return
-    extended = f", which {space.extensions[0].name} extends" if space.extensions else ""
+    remedy = "".join(f"; leave [extension.{e.name}] out" for e in space.extensions)
     raise StrategyError(
-        f'name: "{strategy}" is for spaces that can be relaxed, got "{space.name}"{extended}; '
-        'expected name = "gnn" or "nas_bench_graph" without extensions'
+        f'name: "{strategy}" is for spaces that can be relaxed, got "{space.name}"; '
+        f'expected name = "gnn" or "nas_bench_graph" without extensions{remedy}'
     )
 
 

@@ -88,7 +88,8 @@ class Tas(Learned):
         choices = sum(len(d.choices) for d in space.decisions if len(d.choices) > 1)
         rng = np.random.default_rng([self.problem.seed, _EXAMPLE])
         count = max(_EXAMPLES, _PER_CHOICE * choices)
-        made = [self._end(-1), self._end(0), *(space.sample(rng) for _ in range(count))]
+        ends = [self._dearest, self._end(-1), self._end(0)]
+        made = [*ends, *(space.sample(rng) for _ in range(count))]
         once = {architecture.key: architecture for architecture in made}
         return [a for a in once.values() if self._known_cost(a) > 0]
 
@@ -114,7 +115,24 @@ class Tas(Learned):
         """The upper end of the band."""
         if self._target_cost is not None:
             return self._target_cost
-        return self._target * self._known_cost(self._end(-1))
+        return self._target * self._known_cost(self._dearest)
+
+    @cached_property
+    def _dearest(self) -> Architecture:
+        """The largest of every scale; of what is no scale, one by one, what costs most."""
+        space, found = self.problem.space, self._end(-1)
+        for decision in space.decisions:
+            if decision.ordered or decision.name not in found.choices:
+                continue
+            offered = [
+                space.fill(
+                    lambda d: d.choices[-1 if d.ordered else 0],
+                    {**found.choices, decision.name: choice},
+                )
+                for choice in decision.choices
+            ]
+            found = max(offered, key=self._known_cost)
+        return found
 
     def _outside(self, architecture: Architecture) -> float:
         """How far from the band, in the logarithm of the cost; 0 in it."""
@@ -138,11 +156,16 @@ class Tas(Learned):
         return nearest
 
     def note(self, ordinal: int, architecture: Architecture, state: Known, phase: str) -> Proposal:
-        """The proposal, with whether it is in the band."""
+        """The proposal, with what it costs, and whether that is in the band."""
         made = super().note(ordinal, architecture, state, phase)
-        if not self._outside(architecture):
-            return made
-        return Proposal(ordinal, architecture, note={**made.note, "band": "outside the band"})
+        where = "outside" if self._outside(architecture) else "inside"
+        low = self.high * (1 - self._tolerance)
+        note = {
+            **made.note,
+            self._cost: self._known_cost(architecture),
+            "band": f"{where} {low:.4g} to {self.high:.4g}",
+        }
+        return Proposal(ordinal, architecture, note=note)
 
 
 def flattened(state: Known, heat: float) -> Known:
@@ -176,7 +199,7 @@ def build(
         epochs: of the relaxed network.
         steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
         cost: what is bounded.
-        target: how much of the largest network's cost the network found has, at most.
+        target: how much of the dearest network's cost the network found has, at most.
         target_cost: that cost itself, in place of `target`.
         tolerance: by which share it may cost less.
         cost_weight: of the distance from the band, beside the validation loss; 0 learns as if
