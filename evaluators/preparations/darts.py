@@ -37,7 +37,7 @@ def prepare(
     lr: Annotated[float, Gt(0)] = 0.01,
     weight_decay: Annotated[float, Ge(0)] = 5e-4,
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.5,
-    architecture_lr: Annotated[float, Ge(0)] = 0.01,
+    architecture_lr: Annotated[float, Ge(0)] = 0.006,
     batch_size: Annotated[int, Ge(1)] = 128,
 ) -> Bilevel:
     """Make it.
