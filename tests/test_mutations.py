@@ -199,6 +199,18 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "a step of the decisions sees what it does to the next step of the weights",
+        "name: found[name] - (sides[0]",
+        "name: found[name] + (sides[0]",
+        ("tests/evaluators/test_bilevel.py::test_the_second_order_is_that_of_an_unrolled_step",),
+    ),
+    Mutation(
+        "a relaxed network reads each source by how much it counts",
+        "values = [replace(s, value=self.drop(s.value)).weighed for s in sources]",
+        "values = [self.drop(s.value) for s in sources]",
+        ("tests/search_spaces/test_relaxed.py",),
+    ),
+    Mutation(
         "read-outs see no label but those of training",
         "self._train = (dataset.train & (dataset.y >= 0)).nonzero()[:, 0]\n        self._wide",
         "self._train = (dataset.y >= 0).nonzero()[:, 0]\n        self._wide",
