@@ -145,7 +145,7 @@ class _Places:
     def _layer(
         self, path: str, layer: str, reads: tuple[Channels, ...], writes: Channels
     ) -> Iterator[Place]:
-        taken = {f"{layer}.{name}" for name in _AROUND}
+        taken = {f"{layer}.{name}" for name in AROUND}
         options = {
             name.removeprefix(f"{layer}."): choice
             for name, choice in self._choices.items()
@@ -173,4 +173,4 @@ class _Places:
         )
 
 
-_AROUND = ("operator", "width", "normalization", "activation")
+AROUND = ("operator", "width", "normalization", "activation")

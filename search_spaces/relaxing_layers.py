@@ -16,6 +16,7 @@ from torch import Tensor
 
 from search_spaces.decision import Choice, Decision
 from search_spaces.elastic import (
+    AROUND,
     Channels,
     Place,
     joining_map,
@@ -32,7 +33,6 @@ from search_spaces.task import Task
 
 # The weights that map features to the width of the layers, where layers read parts of channels.
 STEM = "stem.weight"
-_AROUND = ("operator", "width", "normalization", "activation")
 # How much each choice of a decision counts.
 Shares = Mapping[Choice, Tensor]
 
@@ -139,20 +139,14 @@ def run_layer(
         outputs.append((share, _activated(at, layer, _operated(at, layer, x, writes), writes)))
     value = align(outputs, network.groups, at.align)
     channels = Channels(layer, value.shape[1], widest, network.groups, sliced=True)
-    if residual := _residual(at):
-        for share in residual:
-            if number == 0:
-                share = share * deeper(at, 1)
-            for source in before:
-                added = joined(at, network.layers, f"{layer}.shortcut", source, channels, shares)
-                value = value + share * added
+    residual = at.shares("connectivity").get("residual")
+    if residual is not None:
+        # One layer alone is connected to nothing.
+        residual = residual if number else residual * deeper(at, 1)
+        for source in before:
+            added = joined(at, network.layers, f"{layer}.shortcut", source, channels, shares)
+            value = value + residual * added
     return Source(channels, value, shares, at.one)
-
-
-def _residual(at: Context) -> list[Tensor]:
-    """How much residual connections count."""
-    share = at.shares("connectivity").get("residual")
-    return [] if share is None else [share]
 
 
 def deeper(at: Context, depth: int) -> Tensor:
@@ -191,7 +185,7 @@ def _options(
 
 def _own(decisions: Sequence[Decision], layer: str, operator: Choice) -> list[Decision]:
     """The decisions about an operator's options in a layer."""
-    around = {f"{layer}.{name}" for name in _AROUND}
+    around = {f"{layer}.{name}" for name in AROUND}
     return [
         d
         for d in decisions

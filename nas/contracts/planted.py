@@ -83,10 +83,11 @@ SPACES: Mapping[str, Callable[[], SearchSpace]] = {
     "conditional": conditional,
     "single": single,
     "networks": networks,
+    "shallow": lambda: networks(depth=(1, 2)),
     "network": network,
 }
 # What stands for a space without networks, where a strategy is for spaces of networks.
-_IN_PLACE = {"flat": "networks", "conditional": "networks", "single": "network"}
+_IN_PLACE = {"flat": "networks", "conditional": "shallow", "single": "network"}
 
 
 def build(
