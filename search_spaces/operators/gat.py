@@ -21,6 +21,8 @@ from search_spaces.operators._heads import width_per_head
 
 # The map of what neighbors send, which operators may share in a supernet.
 TRANSFORM = "lin.weight"
+# Whether coefficients weigh the neighbors, which may have a precision of their own.
+ATTENTION = True
 CHOICES: Mapping[str, tuple[Choice, ...]] = {"heads": (1, 2, 4, 8)}
 
 

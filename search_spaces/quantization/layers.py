@@ -1,0 +1,280 @@
+"""Networks that compute with numbers of few bits: quantizers put into the modules they have.
+
+A module gets a quantizer by a class of its own, made from the one it has: parameters and buffers
+keep their names, and only those of quantizers come to them. The weights of linear maps and of
+message passing are read through a quantizer, and so are the inputs of linear maps, the messages of
+each message passing and what it aggregates, attention coefficients, and, where that is asked for,
+the outputs of activation functions. Hooks would not do: PyTorch Geometric leaves its own out of
+what is exported.
+
+Full precision stay biases, normalization, and what no quantizer reads.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch_geometric.nn import Linear as PygLinear
+from torch_geometric.nn import MessagePassing, TransformerConv
+from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.utils import softmax
+
+from search_spaces.message_passing import ACTIVATIONS
+from search_spaces.quantization.formats import FLOAT, Format
+from search_spaces.quantization.quantizers import ActivationQuantizer, Options, WeightQuantizer
+
+_ACTIVATIONS = tuple({type(make()) for make in ACTIVATIONS.values()} - {nn.Identity})
+# How parameters begin that attention reads.
+_ATTENTION = "att"
+_SUFFIX = "_quantizer"
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The formats of a module's components.
+
+    Attributes:
+        weight, activation: of linear maps: their weights, and what they read.
+        attention_weight, attention: attention vectors, and coefficients.
+        message, aggregation: what neighbors send, and what a node has of all of them.
+        output: of activation functions.
+    """
+
+    weight: Format = FLOAT
+    activation: Format = FLOAT
+    attention_weight: Format = FLOAT
+    attention: Format = FLOAT
+    message: Format = FLOAT
+    aggregation: Format = FLOAT
+    output: Format = FLOAT
+
+
+def quantize(module: nn.Module, precision: Precision, options: Options) -> nn.Module:
+    """Put quantizers into a module and those within it; it is changed, and returned."""
+    for part in list(module.modules()):
+        if not isinstance(part, _Quantized | WeightQuantizer | ActivationQuantizer):
+            _quantize_one(part, precision, options)
+    return module
+
+
+def quantized_weights(network: nn.Module) -> Iterator[tuple[str, Tensor, WeightQuantizer]]:
+    """Of each quantized parameter the name in the state dict, its full-precision value, and what
+    rounds it."""
+    for path, module in network.named_modules():
+        if isinstance(module, _Quantized):
+            for name in module.quantized_names:
+                quantizer = module.get_submodule(name + _SUFFIX)
+                parameter = module._parameters[name]
+                if isinstance(quantizer, WeightQuantizer) and parameter is not None:
+                    yield f"{path}.{name}" if path else name, parameter, quantizer
+
+
+def activation_quantizers(network: nn.Module) -> Iterator[tuple[str, ActivationQuantizer]]:
+    """All of a network, by path."""
+    for path, module in network.named_modules():
+        if isinstance(module, ActivationQuantizer):
+            yield path, module
+
+
+def settled(network: nn.Module) -> nn.Module:
+    """Round the weights for good, and keep the ranges of activations; it is changed, and returned.
+
+    It computes the same in evaluation mode, and branches on no value any more.
+    """
+    for module in list(network.modules()):
+        if isinstance(module, ActivationQuantizer):
+            module.settle()
+        elif isinstance(module, _Quantized):
+            _round_for_good(module)
+    return network
+
+
+def unquantized(network: nn.Module) -> nn.Module:
+    """Take all quantizers out, weights rounded for good; it is changed, and returned.
+
+    What is left computes with floating-point activations.
+    """
+    for module in list(network.modules()):
+        if isinstance(module, _Quantized):
+            _round_for_good(module)
+            for name in [n for n, _ in module.named_children() if n.endswith(_SUFFIX)]:
+                delattr(module, name)
+            module.__class__ = module.plain
+    return network
+
+
+class _Quantized(nn.Module):
+    """What modules with quantizers have in common.
+
+    Attributes:
+        quantized_names: of the parameters that are read through a quantizer.
+    """
+
+    quantized_names: tuple[str, ...] = ()
+    # The class without any quantizer, and without those of weights.
+    plain: type[Any]
+    unread: type[Any]
+
+
+class _Reads(_Quantized):
+    """A linear map that quantizes what it reads."""
+
+    input_quantizer: ActivationQuantizer
+
+    def forward(self, x: Tensor) -> Tensor:
+        mapped: Tensor = super().forward(self.input_quantizer(x))
+        return mapped
+
+
+class _Gives(_Quantized):
+    """An activation function that quantizes what it gives."""
+
+    output_quantizer: ActivationQuantizer
+
+    def forward(self, x: Tensor) -> Tensor:
+        given: Tensor = self.output_quantizer(super().forward(x))
+        return given
+
+
+class _Aggregates(_Quantized):
+    """An aggregation that quantizes messages [E, ...], and what it makes of them [N, ...]."""
+
+    message_quantizer: ActivationQuantizer
+    aggregation_quantizer: ActivationQuantizer
+
+    def forward(self, x: Tensor, index: Tensor | None = None, *args: Any, **options: Any) -> Tensor:
+        x = self.message_quantizer(x, index)
+        aggregated: Tensor = self.aggregation_quantizer(super().forward(x, index, *args, **options))
+        return aggregated
+
+
+class _Attends(_Quantized):
+    """Message passing whose coefficients [E, heads] are made in `edge_update`: GAT, GATv2."""
+
+    attention_quantizer: ActivationQuantizer
+
+    def edge_update(self, *args: Any, index: Tensor, **options: Any) -> Tensor:
+        made: Any = super()
+        coefficients: Tensor = made.edge_update(*args, index=index, **options)
+        quantized: Tensor = self.attention_quantizer(coefficients, index)
+        return quantized
+
+
+class _AttendsInMessage(_Quantized):
+    """The transformer operator, whose coefficients are made where messages are."""
+
+    attention_quantizer: ActivationQuantizer
+    out_channels: int
+
+    def message(
+        self,
+        query_i: Tensor,
+        key_j: Tensor,
+        value_j: Tensor,
+        edge_attr: None,  # noqa: ARG002 - graphs here have no features of edges
+        index: Tensor,
+        ptr: Tensor | None,
+        size_i: int | None,
+    ) -> Tensor:
+        scores = (query_i * key_j).sum(dim=-1) / math.sqrt(self.out_channels)
+        coefficients = self.attention_quantizer(softmax(scores, index, ptr, size_i), index)
+        weighed: Tensor = value_j * coefficients.unsqueeze(-1)
+        return weighed
+
+
+def _quantize_one(module: nn.Module, precision: Precision, options: Options) -> None:
+    if isinstance(module, nn.Linear | PygLinear):
+        _put(module, _Reads, options, input=precision.activation)
+        _read_by(module, {"weight": precision.weight}, options, by_row=True)
+    elif isinstance(module, MessagePassing):
+        aggregation = getattr(module, "aggr_module", None)
+        if isinstance(aggregation, Aggregation):
+            of_both = {"message": precision.message, "aggregation": precision.aggregation}
+            _put(aggregation, _Aggregates, options, **of_both)
+        attends = _attends(module)
+        if attends is not None:
+            _put(module, attends, options, attention=precision.attention)
+        formats = {
+            name: precision.attention_weight if name.startswith(_ATTENTION) else precision.weight
+            for name, parameter in module.named_parameters(recurse=False)
+            if parameter.dim() > 1
+        }
+        _read_by(module, formats, options, by_row=False)
+    elif isinstance(module, _ACTIVATIONS):
+        _put(module, _Gives, options, output=precision.output)
+
+
+def _attends(module: MessagePassing) -> type[_Quantized] | None:
+    if isinstance(module, TransformerConv):
+        return _AttendsInMessage
+    overrides = type(module).edge_update is not MessagePassing.edge_update
+    return _Attends if overrides else None
+
+
+def _put(module: nn.Module, mixin: type[_Quantized], options: Options, **formats: Format) -> None:
+    """Have activations quantized, unless all stay as they are."""
+    if all(format_.is_float for format_ in formats.values()):
+        return
+    for name, format_ in formats.items():
+        module.add_module(name + _SUFFIX, ActivationQuantizer(format_, options))
+    module.__class__ = _class_of(type(module), mixin, ())
+
+
+def _read_by(
+    module: nn.Module, formats: dict[str, Format], options: Options, *, by_row: bool
+) -> None:
+    """Have parameters read through quantizers."""
+    formats = {n: f for n, f in formats.items() if not f.is_float}
+    for name, format_ in formats.items():
+        parameter = module._parameters[name]
+        if parameter is not None:
+            quantizer = WeightQuantizer(format_, options, parameter, by_row=by_row)
+            module.add_module(name + _SUFFIX, quantizer)
+    if formats:
+        module.__class__ = _class_of(type(module), _Quantized, tuple(formats))
+
+
+# Every class is made once: networks of one architecture are of equal types.
+_MADE: dict[tuple[object, ...], type[Any]] = {}
+
+
+def _class_of(kind: type[Any], mixin: type[Any], names: tuple[str, ...]) -> type[Any]:
+    key = (kind, mixin, names)
+    if key not in _MADE:
+        _MADE[key] = _made(kind, mixin, names)
+    return _MADE[key]
+
+
+def _made(kind: type[Any], mixin: type[Any], names: tuple[str, ...]) -> type[Any]:
+    plain = kind.plain if issubclass(kind, _Quantized) else kind
+    attributes: dict[str, Any] = {name: property(_reader(name)) for name in names}
+    attributes |= {"plain": plain, "__module__": __name__}
+    if names:
+        attributes |= {"quantized_names": names, "unread": kind}
+    bases = (kind,) if mixin in kind.__mro__ else (mixin, kind)
+    return type(f"Quantized{plain.__name__}", bases, attributes)
+
+
+def _reader(name: str) -> Callable[[nn.Module], Tensor]:
+    def read(module: nn.Module) -> Tensor:
+        quantizer = module._modules[name + _SUFFIX]
+        weight = module._parameters[name]
+        if quantizer is None or weight is None:
+            raise AttributeError(f"{type(module).__name__} has no {name}")
+        quantized: Tensor = quantizer(weight)
+        return quantized
+
+    return read
+
+
+def _round_for_good(module: _Quantized) -> None:
+    """Keep the rounded weights, and no quantizer of weights."""
+    rounded = {name: getattr(module, name).detach() for name in module.quantized_names}
+    if not rounded:
+        return
+    module.__class__ = module.unread
+    for name, weight in rounded.items():
+        delattr(module, name + _SUFFIX)
+        module._parameters[name] = nn.Parameter(weight, requires_grad=False)
