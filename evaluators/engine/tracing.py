@@ -17,6 +17,7 @@ from torch_geometric.nn import MessagePassing
 
 from evaluators.engine.kernels._base import kernel_of
 from search_spaces import ChangesInTraining
+from search_spaces.quantization.layers import Quantized
 
 # Networks of these modules do the same each time.
 _KNOWN = ("search_spaces.", "torch.nn.", "torch_geometric.nn.")
@@ -113,7 +114,7 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         if isinstance(module, (nn.Sequential, nn.ModuleList)):
             return False
-        known = kernel_of(module) is not None or isinstance(module, MessagePassing)
+        known = kernel_of(module) is not None or isinstance(module, MessagePassing | Quantized)
         return known or super().is_leaf_module(module, name) or _is_closed(module)
 
 

@@ -139,6 +139,7 @@ def _protections(
 
 def quantized(network: nn.Module, architecture: Architecture, task: Task) -> nn.Module:
     """The network with its quantizers."""
+    del task
     choices = architecture.choices
     how = options(choices)
     if any(named(name) in choices for name, _ in COMPONENTS.values()):
@@ -148,7 +149,7 @@ def quantized(network: nn.Module, architecture: Architecture, task: Task) -> nn.
             quantize(module, precision(choices, group_of(path, architecture)), how)
     if choices.get(_PROTECTION) == "degree":
         low, high = (float(choices[named(f"protect_{end}")]) for end in ("low", "high"))
-        return protect(network, low, high, of_graphs=task.is_graph_task)
+        return protect(network, low, high)
     return network
 
 

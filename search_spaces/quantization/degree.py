@@ -9,24 +9,26 @@ mislead. In each pass of training a node is protected with the probability
 and then nothing of its row is rounded, nor the messages to it. Ranges of activations are those of
 the other nodes. In evaluation all are rounded.
 
-Our reading: the paper protects the messages that a node sends, by its code; here they are those
-that it receives, whose sum is its own.
+Our reading, where the paper leaves open or its code does otherwise: messages are protected by who
+receives them, since it is their sum that has the error (the paper's code goes by who sends); each
+layer draws for itself; and perceptrons, which sum over no neighbors, round all nodes.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
 
-from search_spaces.quantization.layers import activation_quantizers
+from search_spaces.quantization.layers import Quantized, activation_quantizers, given_class
 from search_spaces.quantization.quantizers import Shield
 
 
-class Protecting(nn.Module):
-    """A network whose nodes are protected, by the class that it gets.
+class Protecting(Quantized):
+    """Message passing that protects nodes in training.
 
     Attributes:
-        shield: what its quantizers look at.
+        shield: what the quantizers within look at.
         protect_low, protect_high: the probabilities of the nodes with least and most neighbors.
     """
 
@@ -34,17 +36,15 @@ class Protecting(nn.Module):
     protect_low: float
     protect_high: float
 
-    def forward(self, x: Tensor, edge_index: Tensor, *graphs: Tensor) -> Tensor:
-        if not self.training:
-            scores: Tensor = super().forward(x, edge_index, *graphs)
-            return scores
-        p = probabilities(edge_index[1], x.size(0), self.protect_low, self.protect_high)
-        self.shield.protected = torch.rand_like(p) < p
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        if self.training:
+            p = probabilities(edge_index[1], x.size(0), self.protect_low, self.protect_high)
+            self.shield.protected = torch.rand_like(p) < p
         try:
-            trained: Tensor = super().forward(x, edge_index, *graphs)
+            out: Tensor = super().forward(x, edge_index)
         finally:
             self.shield.protected = None
-        return trained
+        return out
 
 
 def probabilities(targets: Tensor, nodes: int, low: float, high: float) -> Tensor:
@@ -54,21 +54,14 @@ def probabilities(targets: Tensor, nodes: int, low: float, high: float) -> Tenso
     return low + (high - low) * share[degrees]
 
 
-def protect(network: nn.Module, low: float, high: float, *, of_graphs: bool) -> nn.Module:
-    """Protect nodes in training; the network is changed, and returned.
-
-    Args:
-        network: with quantizers in it.
-        low, high: probabilities.
-        of_graphs: whether what follows a read-out (`post`, `output`) has a row for each graph.
-    """
-    shield = Shield()
-    for path, quantizer in activation_quantizers(network):
-        if not (of_graphs and path.startswith(("post.", "output."))):
-            quantizer.shield = shield
-    attributes: dict[str, Any] = {"__module__": __name__}
-    kind = type(network)
-    network.__class__ = type(f"Protecting{kind.__name__}", (Protecting, kind), attributes)
-    protecting: Any = network
-    protecting.shield, protecting.protect_low, protecting.protect_high = shield, low, high
+def protect(network: nn.Module, low: float, high: float) -> nn.Module:
+    """Protect nodes in training; the network, with quantizers in it, is changed, and returned."""
+    for module in network.modules():
+        if isinstance(module, MessagePassing):
+            protecting: Any = module
+            protecting.shield = Shield()
+            protecting.protect_low, protecting.protect_high = low, high
+            for _, quantizer in activation_quantizers(module):
+                quantizer.shield = protecting.shield
+            given_class(module, Protecting)
     return network

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, MessagePassing, TransformerConv
 from torch_geometric.nn import Linear as PygLinear
-from torch_geometric.nn import MessagePassing, TransformerConv
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import softmax
 
@@ -29,6 +30,8 @@ _ACTIVATIONS = tuple({type(make()) for make in ACTIVATIONS.values()} - {nn.Ident
 # How parameters begin that attention reads.
 _ATTENTION = "att"
 _SUFFIX = "_quantizer"
+# What is done to the features first is a linear map, of these.
+_READ_BY_MAPS = (nn.Linear, PygLinear, GCNConv, GATConv, GATv2Conv, TransformerConv)
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Precision:
 def quantize(module: nn.Module, precision: Precision, options: Options) -> nn.Module:
     """Put quantizers into a module and those within it; it is changed, and returned."""
     for part in list(module.modules()):
-        if not isinstance(part, _Quantized | WeightQuantizer | ActivationQuantizer):
+        if not isinstance(part, Quantized | WeightQuantizer | ActivationQuantizer):
             _quantize_one(part, precision, options)
     return module
 
@@ -63,7 +66,7 @@ def quantized_weights(network: nn.Module) -> Iterator[tuple[str, Tensor, WeightQ
     """Of each quantized parameter the name in the state dict, its full-precision value, and what
     rounds it."""
     for path, module in network.named_modules():
-        if isinstance(module, _Quantized):
+        if isinstance(module, Quantized):
             for name in module.quantized_names:
                 quantizer = module.get_submodule(name + _SUFFIX)
                 parameter = module._parameters[name]
@@ -78,6 +81,13 @@ def activation_quantizers(network: nn.Module) -> Iterator[tuple[str, ActivationQ
             yield path, module
 
 
+def reads_sparse(module: nn.Module) -> bool:
+    """Whether a module reads features by linear maps, which take them as a sparse matrix."""
+    maps = [part for part in module.modules() if isinstance(part, nn.Linear | PygLinear)]
+    by_maps = type(module) in _READ_BY_MAPS or getattr(module, "plain", None) in _READ_BY_MAPS
+    return by_maps and all(isinstance(part, _Reads) for part in maps)
+
+
 def settled(network: nn.Module) -> nn.Module:
     """Round the weights for good, and keep the ranges of activations; it is changed, and returned.
 
@@ -86,7 +96,7 @@ def settled(network: nn.Module) -> nn.Module:
     for module in list(network.modules()):
         if isinstance(module, ActivationQuantizer):
             module.settle()
-        elif isinstance(module, _Quantized):
+        elif isinstance(module, Quantized):
             _round_for_good(module)
     return network
 
@@ -97,7 +107,7 @@ def unquantized(network: nn.Module) -> nn.Module:
     What is left computes with floating-point activations.
     """
     for module in list(network.modules()):
-        if isinstance(module, _Quantized):
+        if isinstance(module, Quantized):
             _round_for_good(module)
             for name in [n for n, _ in module.named_children() if n.endswith(_SUFFIX)]:
                 delattr(module, name)
@@ -105,7 +115,7 @@ def unquantized(network: nn.Module) -> nn.Module:
     return network
 
 
-class _Quantized(nn.Module):
+class Quantized(nn.Module):
     """What modules with quantizers have in common.
 
     Attributes:
@@ -118,17 +128,28 @@ class _Quantized(nn.Module):
     unread: type[Any]
 
 
-class _Reads(_Quantized):
+class _Reads(Quantized):
     """A linear map that quantizes what it reads."""
 
     input_quantizer: ActivationQuantizer
 
+    weight: Tensor
+    bias: Tensor | None
+
     def forward(self, x: Tensor) -> Tensor:
-        mapped: Tensor = super().forward(self.input_quantizer(x))
-        return mapped
+        """Of features with few numbers but 0, as a sparse matrix too (CSR): 0 stays 0."""
+        if x.layout != torch.sparse_csr:
+            mapped: Tensor = super().forward(self.input_quantizer(x))
+            return mapped
+        rows, crow = x.size(0), x.crow_indices()
+        row = torch.arange(rows).repeat_interleave(crow.diff())
+        values = self.input_quantizer(x.values(), row)
+        read = torch.sparse_csr_tensor(crow, x.col_indices(), values, x.shape)
+        product = read @ self.weight.t()
+        return product if self.bias is None else product + self.bias
 
 
-class _Gives(_Quantized):
+class _Gives(Quantized):
     """An activation function that quantizes what it gives."""
 
     output_quantizer: ActivationQuantizer
@@ -138,7 +159,7 @@ class _Gives(_Quantized):
         return given
 
 
-class _Aggregates(_Quantized):
+class _Aggregates(Quantized):
     """An aggregation that quantizes messages [E, ...], and what it makes of them [N, ...]."""
 
     message_quantizer: ActivationQuantizer
@@ -150,7 +171,7 @@ class _Aggregates(_Quantized):
         return aggregated
 
 
-class _Attends(_Quantized):
+class _Attends(Quantized):
     """Message passing whose coefficients [E, heads] are made in `edge_update`: GAT, GATv2."""
 
     attention_quantizer: ActivationQuantizer
@@ -162,7 +183,7 @@ class _Attends(_Quantized):
         return quantized
 
 
-class _AttendsInMessage(_Quantized):
+class _AttendsInMessage(Quantized):
     """The transformer operator, whose coefficients are made where messages are."""
 
     attention_quantizer: ActivationQuantizer
@@ -206,19 +227,24 @@ def _quantize_one(module: nn.Module, precision: Precision, options: Options) -> 
         _put(module, _Gives, options, output=precision.output)
 
 
-def _attends(module: MessagePassing) -> type[_Quantized] | None:
+def _attends(module: MessagePassing) -> type[Quantized] | None:
     if isinstance(module, TransformerConv):
         return _AttendsInMessage
     overrides = type(module).edge_update is not MessagePassing.edge_update
     return _Attends if overrides else None
 
 
-def _put(module: nn.Module, mixin: type[_Quantized], options: Options, **formats: Format) -> None:
+def _put(module: nn.Module, mixin: type[Quantized], options: Options, **formats: Format) -> None:
     """Have activations quantized, unless all stay as they are."""
     if all(format_.is_float for format_ in formats.values()):
         return
     for name, format_ in formats.items():
         module.add_module(name + _SUFFIX, ActivationQuantizer(format_, options))
+    given_class(module, mixin)
+
+
+def given_class(module: nn.Module, mixin: type[Quantized]) -> None:
+    """Have a module do what a mixin does; all that it has stays."""
     module.__class__ = _class_of(type(module), mixin, ())
 
 
@@ -233,7 +259,7 @@ def _read_by(
             quantizer = WeightQuantizer(format_, options, parameter, by_row=by_row)
             module.add_module(name + _SUFFIX, quantizer)
     if formats:
-        module.__class__ = _class_of(type(module), _Quantized, tuple(formats))
+        module.__class__ = _class_of(type(module), Quantized, tuple(formats))
 
 
 # Every class is made once: networks of one architecture are of equal types.
@@ -248,7 +274,7 @@ def _class_of(kind: type[Any], mixin: type[Any], names: tuple[str, ...]) -> type
 
 
 def _made(kind: type[Any], mixin: type[Any], names: tuple[str, ...]) -> type[Any]:
-    plain = kind.plain if issubclass(kind, _Quantized) else kind
+    plain = kind.plain if issubclass(kind, Quantized) else kind
     attributes: dict[str, Any] = {name: property(_reader(name)) for name in names}
     attributes |= {"plain": plain, "__module__": __name__}
     if names:
@@ -269,7 +295,7 @@ def _reader(name: str) -> Callable[[nn.Module], Tensor]:
     return read
 
 
-def _round_for_good(module: _Quantized) -> None:
+def _round_for_good(module: Quantized) -> None:
     """Keep the rounded weights, and no quantizer of weights."""
     rounded = {name: getattr(module, name).detach() for name in module.quantized_names}
     if not rounded:

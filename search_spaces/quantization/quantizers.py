@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from search_spaces.quantization import binary
 from search_spaces.quantization.codes import Codes
 from search_spaces.quantization.formats import Format
-from search_spaces.quantization.ranges import Observer, moved
+from search_spaces.quantization.ranges import MOMENTUM, Observer, moved
 from search_spaces.quantization.rounding import code, fake_quantize
 
 # See `search_spaces.quantization.binary`.
@@ -159,21 +159,22 @@ class ActivationQuantizer(nn.Module):
         return torch.where(kept, x, self._quantized(x, x.detach().masked_fill(kept, 0)))
 
     def _quantized(self, x: Tensor, seen: Tensor) -> Tensor:
-        if self.format.name == "binary":
-            return binary.binarized(x, self.options.binarization, rows=False)
-        if self.format.name == "ternary":
-            return binary.ternarized(x, rows=False)
         if self.training:
             self._observe(seen.detach())
+        if self.format.name == "binary":
+            how = self.options.binarization
+            return binary.binarized(x, how, rows=False, scale=self._size())
+        if self.format.name == "ternary":
+            return binary.ternarized(x, rows=False, scale=self._size())
         return fake_quantize(x, *self._grid(x))
 
     def codes(self, x: Tensor) -> Codes:
         """The activations as whole numbers; not of floating-point ones."""
         if self.format.name == "binary":
             how = self.options.binarization
-            return binary.binary_codes(x, how, rows=False)
+            return binary.binary_codes(x, how, rows=False, scale=self._size())
         if self.format.name == "ternary":
-            return binary.ternary_codes(x, rows=False)
+            return binary.ternary_codes(x, rows=False, scale=self._size())
         scale, zero, low, high = self._grid(x.detach())
         values = code(x.detach(), scale, zero, low, high).int()
         return Codes(values, scale.detach(), zero.int(), low, high)
@@ -181,6 +182,10 @@ class ActivationQuantizer(nn.Module):
     def settle(self) -> None:
         """Keep the range for good, where one was seen: nothing is asked of values any more."""
         self.is_settled = self._is_seen()
+
+    def _size(self) -> Tensor | None:
+        """The scale of binary and ternary numbers, where any were seen."""
+        return self.range_high if self.is_settled or self._is_seen() else None
 
     def _is_seen(self) -> bool:
         return bool(self.range_low < self.range_high)
@@ -191,8 +196,12 @@ class ActivationQuantizer(nn.Module):
             self.scale.data.copy_(2 * x.abs().mean() / largest**0.5)
         low, high = self.range_low, self.range_high
         if self.format.is_uniform:
-            bits = self.format.bits
-            low, high = moved(self.options.observer, low, high, x, bits)
+            low, high = moved(self.options.observer, low, high, x, self.format.bits)
+        elif x.numel():
+            # Their range is as far as they reach.
+            size = binary.size(x, self.format.name, self.options.binarization)
+            high = size if not self._is_seen() else high.lerp(size, MOMENTUM)
+            low = -high
         self.range_low.copy_(low)
         self.range_high.copy_(high)
 

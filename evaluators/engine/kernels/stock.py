@@ -10,7 +10,8 @@ from evaluators._faults import network_fault
 from evaluators.engine.kernels._base import Kernel, Pass
 from evaluators.engine.kernels._site import Site
 from evaluators.engine.stack import Columns, exact, places
-from evaluators.engine.values import Value, dense, head
+from evaluators.engine.values import Input, Value, dense, head
+from search_spaces.quantization.layers import reads_sparse
 
 
 class Stock(Kernel):
@@ -49,17 +50,32 @@ class Stock(Kernel):
         module = self.modules[0]
         hops = self.hops(module)
         rows = at.field.rows(need)
-        x = dense(head(value, at.field.rows(need + hops))).expand(at.runs, -1, -1)
+        value = head(value, at.field.rows(need + hops))
+        xs = self._sparse(value, at.runs) or self._dense(value, at.runs)
         edges = at.field.edge_index(rows) if hops else torch.empty(0)
         outputs = []
         for run, module in enumerate(self.modules):
             module.train(at.training)
             if at.draws is not None:
                 at.draws.seed_torch(run)
-            own = x[run][:, self._places[run]]
             with network_fault("running the network"):
-                outputs.append(module(*_arguments(module, own, edges))[:rows])
+                outputs.append(module(*_arguments(module, xs[run], edges))[:rows])
         return torch.stack(outputs)
+
+    def _dense(self, value: Value, runs: int) -> list[Tensor]:
+        """What each run's module is given."""
+        x = dense(value).expand(runs, -1, -1)
+        return [x[run][:, self._places[run]] for run in range(runs)]
+
+    def _sparse(self, value: Value, runs: int) -> list[Tensor]:
+        """The same of sparse features, where modules take them so; of others none."""
+        if not isinstance(value, Input) or value.features.sparse is None or value.rest is not None:
+            return []
+        if not all(map(reads_sparse, self.modules)):
+            return []
+        matrix = value.features.sparse.head(value.rows)
+        values = matrix.values[None] if value.kept is None else matrix.values * value.kept
+        return [matrix.tensor(each) for each in values.expand(runs, -1)]
 
 
 def _is_padded(columns: Columns) -> bool:
