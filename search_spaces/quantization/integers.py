@@ -37,7 +37,7 @@ def product(x: Codes, weight: Codes) -> Codes:
     """
     fan_in = x.values.shape[1]
     _check_sums(fan_in * _reach(x) * _reach(weight), f"{fan_in} products")
-    p, q = _of_rows(x.zero_point), _of_rows(weight.zero_point)
+    p, q = _of_rows(x.zero_point).int(), _of_rows(weight.zero_point).int()
     total_x = x.values.sum(dim=1, keepdim=True, dtype=torch.int32)
     total_w = weight.values.sum(dim=1, keepdim=True, dtype=torch.int32)
     # (X - p) (W - q), without ever making X - p: what a machine keeps is X and W.
@@ -58,7 +58,7 @@ def edge_sum(messages: Codes, targets: Tensor, n_nodes: int) -> Codes:
         )
     most = int(torch.bincount(targets, minlength=1).max()) if targets.numel() else 0
     _check_sums(most * _reach(messages), f"{most} messages")
-    centered = messages.values - messages.zero_point
+    centered = messages.values - messages.zero_point.int()
     sums = centered.new_zeros(n_nodes, *centered.shape[1:]).index_add_(0, targets, centered)
     return _sums(sums, messages.scale)
 
@@ -100,7 +100,7 @@ def _of_rows(of: Tensor) -> Tensor:
 
 def _reach(codes: Codes) -> int:
     """The largest abs(value - zero_point), and abs(value)."""
-    points: list[int] = [0, *codes.zero_point.flatten().tolist()]
+    points: list[int] = [0, *codes.zero_point.flatten().int().tolist()]
     return max(max(abs(codes.low - p), abs(codes.high - p)) for p in points)
 
 

@@ -127,6 +127,16 @@ class Quantized(nn.Module):
     plain: type[Any]
     unread: type[Any]
 
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name in self.quantized_names:
+            # PyTorch Geometric's linear map saves what `.weight` gives, which is rounded.
+            parameter = self._parameters[name]
+            if parameter is not None:
+                destination[prefix + name] = parameter if keep_vars else parameter.detach()
+
 
 class _Reads(Quantized):
     """A linear map that quantizes what it reads."""
