@@ -170,11 +170,8 @@ class ActivationQuantizer(nn.Module):
 
     def codes(self, x: Tensor) -> Codes:
         """The activations as whole numbers; not of floating-point ones."""
-        if self.format.name == "binary":
-            how = self.options.binarization
-            return binary.binary_codes(x, how, rows=False, scale=self._size())
-        if self.format.name == "ternary":
-            return binary.ternary_codes(x, rows=False, scale=self._size())
+        if not self.format.is_uniform:
+            return _few(self.format, self.options, x, self._size())
         scale, zero, low, high = self._grid(x.detach())
         values = code(x.detach(), scale, zero, low, high).int()
         return Codes(values, scale.detach(), zero.int(), low, high)
@@ -199,7 +196,7 @@ class ActivationQuantizer(nn.Module):
             low, high = moved(self.options.observer, low, high, x, self.format.bits)
         elif x.numel():
             # Their range is as far as they reach.
-            size = binary.size(x, self.format.name, self.options.binarization)
+            size = _few(self.format, self.options, x, None).scale
             high = size if not self._is_seen() else high.lerp(size, MOMENTUM)
             low = -high
         self.range_low.copy_(low)
@@ -230,6 +227,13 @@ class ActivationQuantizer(nn.Module):
 
     def extra_repr(self) -> str:
         return self.format.name
+
+
+def _few(format_: Format, options: Options, x: Tensor, scale: Tensor | None) -> Codes:
+    """Activations as binary or ternary numbers."""
+    if format_.name == "binary":
+        return binary.binary_codes(x, options.binarization, rows=False, scale=scale)
+    return binary.ternary_codes(x, rows=False, scale=scale)
 
 
 def _present(x: Tensor) -> tuple[Tensor, Tensor]:
