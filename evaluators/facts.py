@@ -1,4 +1,4 @@
-"""Facts of a network that need no training: parameters, multiply-accumulates, peak memory.
+"""Facts of a network that need no training: what it takes in numbers, operations, bits and memory.
 
 Definition of `macs`, for one forward pass in evaluation mode over the workload (the whole graph for
 a node task, the mean graph for a graph task, nodes and edges rounded):
@@ -16,12 +16,21 @@ the edges (`search_spaces.extension.ChoosesEdges`), E is from there on what it l
 `peak_memory_bytes`, of the same pass: weights, buffers and inputs, and the most that tensors made
 by operations take at one time. What a kernel allocates for itself is not in it.
 
+Of networks with few bits (`search_spaces.extensions.quantization`; in others all numbers have 32):
+
+* `model_bytes`: what weights and buffers take in the file of a bundle, without its header;
+* `bit_operations`: as `macs`, where a product of numbers of a and b bits counts a * b, and the sum
+  of a number of b bits counts b;
+* `buffer_bytes`: the largest operand of what is counted there, weights apart, in its bits: what has
+  to be kept between two operations at least.
+
 The extensions of a space bring facts of their own, computed from the network as they made it.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +41,8 @@ from evaluators.latency.values import Workload
 from evaluators.latency.watching import Watcher, held_bytes
 from search_spaces import Architecture, SearchSpace, Task
 from search_spaces.extension import ChoosesEdges
+from search_spaces.quantization.quantizers import ActivationQuantizer, WeightQuantizer
+from search_spaces.quantization.storage import packed
 
 __all__ = ["CandidateError", "facts"]
 
@@ -39,7 +50,7 @@ __all__ = ["CandidateError", "facts"]
 def facts(
     space: SearchSpace, architecture: Architecture, task: Task, in_degrees: Tensor | None = None
 ) -> dict[str, float]:
-    """`params` (trainable numbers), `macs`, `peak_memory_bytes` and the space's own, of a network.
+    """All of `FACTS`, and the space's own, of a network; `params` are its trainable numbers.
 
     Runs on torch's meta device: shapes alone are computed, and masks are taken to choose all (that
     no edge is a self-loop). A network that needs values is run once on zeros instead, on a ring of
@@ -60,11 +71,21 @@ def facts(
         if in_degrees is not None:
             _keep_edges(network, task, in_degrees)
         params = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        with _MacCounter() as counter:
+        # Of weights as they are stored, before hooks look at anything.
+        stored = sum(tensor.nbytes for tensor in packed(network).values())
+        with _Counter(network) as counter:
             network(*inputs)
         peak = held_bytes(network, inputs) + counter.peak_bytes
         own = {name: _finite(name, f(network, architecture)) for name, f in space.facts.items()}
-        return {"params": params, "macs": counter.macs, "peak_memory_bytes": peak, **own}
+        return {
+            "params": params,
+            "macs": counter.macs,
+            "peak_memory_bytes": peak,
+            "model_bytes": stored,
+            "buffer_bytes": counter.buffer_bytes,
+            "bit_operations": counter.bit_operations,
+            **own,
+        }
 
     return without_values(count, "counting the network")
 
@@ -90,29 +111,58 @@ def _product(a: Tensor, b: Tensor) -> int:
 
 
 _Count = Callable[[tuple[Any, ...]], int]
-_COSTS: Mapping[str, _Count] = {
-    "mm": lambda args: _product(args[0], args[1]),
-    "bmm": lambda args: _product(args[0], args[1]),
-    "addmm": lambda args: _product(args[1], args[2]),
-    "baddbmm": lambda args: _product(args[1], args[2]),
-    "mv": lambda args: int(args[0].numel()),
-    "dot": lambda args: int(args[0].numel()),
+# Of each operation how much it counts, and which of its arguments are multiplied, or summed.
+_COSTS: Mapping[str, tuple[_Count, tuple[int, ...]]] = {
+    "mm": (lambda args: _product(args[0], args[1]), (0, 1)),
+    "bmm": (lambda args: _product(args[0], args[1]), (0, 1)),
+    "addmm": (lambda args: _product(args[1], args[2]), (1, 2)),
+    "baddbmm": (lambda args: _product(args[1], args[2]), (1, 2)),
+    "mv": (lambda args: int(args[0].numel()), (0, 1)),
+    "dot": (lambda args: int(args[0].numel()), (0, 1)),
     # (self, dim, index, source, ...): as many elements are read as there are indices
-    "scatter_add": lambda args: int(args[2].numel()),
-    "scatter_reduce": lambda args: int(args[2].numel()),
-    "index_add": lambda args: int(args[3].numel()),
-    "index_reduce": lambda args: int(args[3].numel()),
-    "segment_reduce": lambda args: int(args[0].numel()),
+    "scatter_add": (lambda args: int(args[2].numel()), (3,)),
+    "scatter_reduce": (lambda args: int(args[2].numel()), (3,)),
+    "index_add": (lambda args: int(args[3].numel()), (3,)),
+    "index_reduce": (lambda args: int(args[3].numel()), (3,)),
+    "segment_reduce": (lambda args: int(args[0].numel()), (0,)),
+    "index_put": (lambda args: int(args[2].numel()), (2,)),
 }
+_FLOAT_BITS = 32
 
 
-class _MacCounter(Watcher):  # type: ignore[no-untyped-call]
-    def __init__(self) -> None:
+class _Counter(Watcher):  # type: ignore[no-untyped-call]
+    """Counts `macs`, `bit_operations` and `buffer_bytes`."""
+
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.macs = 0
+        self.macs, self.bit_operations, self.buffer_bytes = 0, 0, 0.0
+        self._weights = {p.untyped_storage()._cdata for p in network.parameters()}
+        # The storages of numbers of few bits, and of weights; each is forgotten with its tensors.
+        self._bits: WeakKeyDictionary[Any, tuple[int, bool]] = WeakKeyDictionary()
+        for module in network.modules():
+            if isinstance(module, WeightQuantizer | ActivationQuantizer):
+                module.register_forward_hook(self._quantized)
 
     def saw(self, name: str, args: tuple[Any, ...], result: Any) -> None:  # noqa: ARG002
-        if name in _COSTS:
-            self.macs += _COSTS[name](args)
-        elif name == "index_put" and len(args) > 3 and args[3]:
-            self.macs += args[2].numel()
+        if name not in _COSTS or (name == "index_put" and not (len(args) > 3 and args[3])):
+            return
+        count, places = _COSTS[name]
+        known = [self._operand(args[place]) for place in places]
+        macs = count(args)
+        self.macs += macs
+        self.bit_operations += macs * math.prod(bits for bits, _ in known)
+        for place, (bits, is_weight) in zip(places, known, strict=True):
+            if not is_weight:
+                self.buffer_bytes = max(self.buffer_bytes, args[place].numel() * bits / 8)
+
+    def _operand(self, operand: Any) -> tuple[int, bool]:
+        """The bits of its numbers, and whether they are weights."""
+        if not isinstance(operand, Tensor):  # a number
+            return _FLOAT_BITS, False
+        storage = operand.untyped_storage()
+        return self._bits.get(storage, (_FLOAT_BITS, storage._cdata in self._weights))
+
+    def _quantized(self, module: nn.Module, _: Any, result: Tensor) -> None:
+        if isinstance(module, WeightQuantizer | ActivationQuantizer) and not module.format.is_float:
+            is_weight = isinstance(module, WeightQuantizer)
+            self._bits[result.untyped_storage()] = module.format.bits, is_weight

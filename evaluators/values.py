@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from evaluators.preparation import Work
 
 # Metrics that are computed of any network without training it (see `evaluators.facts`).
-FACTS = ("params", "macs", "peak_memory_bytes")
+FACTS = (
+    "params",
+    "macs",
+    "peak_memory_bytes",
+    "model_bytes",
+    "buffer_bytes",
+    "bit_operations",
+)
 # Those that a device's profile predicts, where it has samples of them, and the device itself gives.
 PREDICTED = ("latency_ms", "energy_mj")
 

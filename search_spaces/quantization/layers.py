@@ -159,6 +159,16 @@ class _Reads(Quantized):
         return product if self.bias is None else product + self.bias
 
 
+class _ReadsItself(Quantized):
+    """Message passing that maps what it reads by weights of its own: ARMA."""
+
+    input_quantizer: ActivationQuantizer
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        out: Tensor = super().forward(self.input_quantizer(x), edge_index)
+        return out
+
+
 class _Gives(Quantized):
     """An activation function that quantizes what it gives."""
 
@@ -232,6 +242,8 @@ def _quantize_one(module: nn.Module, precision: Precision, options: Options) -> 
             for name, parameter in module.named_parameters(recurse=False)
             if parameter.dim() > 1
         }
+        if any(not name.startswith(_ATTENTION) for name in formats):
+            _put(module, _ReadsItself, options, input=precision.activation)
         _read_by(module, formats, options, by_row=False)
     elif isinstance(module, _ACTIVATIONS):
         _put(module, _Gives, options, output=precision.output)

@@ -140,8 +140,8 @@ class ActivationQuantizer(nn.Module):
         self.shield: Shield | None = None
         self.register_buffer("range_low", torch.zeros(()))
         self.register_buffer("range_high", torch.zeros(()))
-        # Whether its range is known for good: see `settle`.
-        self.is_settled = False
+        # Where its range is from: see `settle`.
+        self._range: Literal["moving", "kept", "present"] = "moving"
         self._is_learned = options.scales == "learned" and format_.is_uniform
         if self._is_learned:
             self.scale = nn.Parameter(torch.zeros(()))
@@ -178,11 +178,17 @@ class ActivationQuantizer(nn.Module):
 
     def settle(self) -> None:
         """Keep the range for good, where one was seen: nothing is asked of values any more."""
-        self.is_settled = self._is_seen()
+        self._range = "kept" if self._is_seen() else "present"
 
     def _size(self) -> Tensor | None:
         """The scale of binary and ternary numbers, where any were seen."""
-        return self.range_high if self.is_settled or self._is_seen() else None
+        return self.range_high if self._has_range(self.range_high) else None
+
+    def _has_range(self, x: Tensor) -> bool:
+        """Whether to go by what was seen. Without values there is nothing to look at."""
+        if self._range != "moving" or x.is_meta:
+            return self._range != "present"
+        return self._is_seen()
 
     def _is_seen(self) -> bool:
         return bool(self.range_low < self.range_high)
@@ -204,7 +210,7 @@ class ActivationQuantizer(nn.Module):
 
     def _grid(self, x: Tensor) -> _Grid:
         low, high = self.range_low, self.range_high
-        if not (self.is_settled or x.is_meta or self._is_seen()):
+        if not self._has_range(x):
             low, high = _present(x)
         if self._is_learned:
             return self._learned_grid(low, high)

@@ -10,6 +10,7 @@ from torch_geometric.nn import GATConv
 
 from evaluators.facts import CandidateError, facts
 from search_spaces import Architecture, Decision, SearchSpace, Task, plugins
+from search_spaces.extensions import quantization
 
 
 class Linear(nn.Module):
@@ -56,8 +57,34 @@ def test_a_linear_map(kind: str, more: int):
     There, a mask of the edges and their number are alive beside the output.
     """
     counted = facts(SPACE, SPACE.architecture({"kind": kind}), TASK)
-    peak = LINEAR_BYTES + more
-    assert counted == {"params": F * C + C, "macs": N * F * C, "peak_memory_bytes": peak}
+    assert counted == {
+        "params": F * C + C,
+        "macs": N * F * C,
+        "peak_memory_bytes": LINEAR_BYTES + more,
+        "model_bytes": 4 * (F * C + C),
+        "buffer_bytes": 4 * N * F,
+        "bit_operations": 32 * 32 * N * F * C,
+    }
+
+
+@pytest.mark.parametrize(("weight", "activation"), [(8, 8), (4, 8), (2, 16), ("binary", 4)])
+def test_few_bits(weight: int | str, activation: int):
+    """A gcn operator of C channels: the map, messages with self-loops, degrees in 32 bits."""
+    extension = quantization.build(
+        SPACE, TASK, weight_bits=(weight,), activation_bits=(activation,)
+    )
+    space = SPACE.extended(extension)
+    known = facts(space, space.fill(lambda d: d.choices[0], {"kind": "gcn"}), TASK)
+    bits = 1 if weight == "binary" else int(weight)
+    degrees, messages = 32 * (E + N), activation * (E + N) * C
+    assert known["bit_operations"] == bits * activation * N * F * C + messages + degrees
+    # Features and messages in their bits, and what counts degrees in 32.
+    assert known["buffer_bytes"] == max(activation * max(N * F, (E + N) * C), 32 * (E + N)) / 8
+    packed, scales, bias, ranges = -(-F * C * bits // 8), 4 * C, 4 * C, 4 * 2 * 3
+    assert known["model_bytes"] == packed + scales + bias + ranges
+    plain = facts(SPACE, SPACE.architecture({"kind": "gcn"}), TASK)
+    assert known["macs"] == plain["macs"]
+    assert known["bit_operations"] < plain["bit_operations"]
 
 
 def test_two_gcn_layers():
