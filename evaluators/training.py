@@ -30,6 +30,7 @@ from evaluators._memory import available_bytes, explained
 from evaluators._paths import DeviceName, Means, Precision, train
 from evaluators._recipe import OptimizerName, Recipe, seed_torch
 from evaluators._runs import Allowance, Run
+from evaluators.latency.allocator import kept_memory
 from evaluators.values import ALIKE, Artifact, Evaluation, Evaluator, Inheritance, Job
 from search_spaces import PluginError, Task, plugins
 from search_spaces.errors import did_you_mean
@@ -106,8 +107,9 @@ class Training:
         self.metrics = (*_METRICS, self.stderr) if several else _METRICS
 
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
-        # The random numbers of whoever called us stay as they are.
-        with torch.random.fork_rng(devices=[]):
+        # The random numbers of whoever called us stay as they are. Memory that one step has freed is
+        # for the next: pages that the system has to clear would be most of a large graph's time.
+        with torch.random.fork_rng(devices=[]), kept_memory():
             started = [self._start(job) for job in jobs]
             runs = [run for runs in started if not isinstance(runs, Evaluation) for run in runs]
             if runs:

@@ -17,7 +17,7 @@ from torch_geometric.nn import MessagePassing
 
 from evaluators.engine.kernels._base import kernel_of
 from search_spaces import ChangesInTraining
-from search_spaces.quantization.layers import Quantized
+from search_spaces.quantization.mixins import Quantized
 
 # Networks of these modules do the same each time.
 _KNOWN = ("search_spaces.", "torch.nn.", "torch_geometric.nn.")

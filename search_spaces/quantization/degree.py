@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
-from search_spaces.quantization.layers import Quantized, activation_quantizers, given_class
+from search_spaces.quantization.layers import activation_quantizers, given_class
+from search_spaces.quantization.mixins import Quantized
 from search_spaces.quantization.quantizers import Shield
 
 

@@ -10,26 +10,32 @@ what is exported.
 Full precision stay biases, normalization, and what no quantizer reads.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, MessagePassing, TransformerConv
 from torch_geometric.nn import Linear as PygLinear
 from torch_geometric.nn.aggr import Aggregation
-from torch_geometric.utils import softmax
 
 from search_spaces.message_passing import ACTIVATIONS
 from search_spaces.quantization.formats import FLOAT, Format
+from search_spaces.quantization.mixins import (
+    SUFFIX,
+    Aggregates,
+    Attends,
+    AttendsInMessage,
+    Gives,
+    Quantized,
+    Reads,
+    ReadsItself,
+)
 from search_spaces.quantization.quantizers import ActivationQuantizer, Options, WeightQuantizer
 
 _ACTIVATIONS = tuple({type(make()) for make in ACTIVATIONS.values()} - {nn.Identity})
 # How parameters begin that attention reads.
 _ATTENTION = "att"
-_SUFFIX = "_quantizer"
 # What is done to the features first is a linear map, of these.
 _READ_BY_MAPS = (nn.Linear, PygLinear, GCNConv, GATConv, GATv2Conv, TransformerConv)
 
@@ -68,7 +74,7 @@ def quantized_weights(network: nn.Module) -> Iterator[tuple[str, Tensor, WeightQ
     for path, module in network.named_modules():
         if isinstance(module, Quantized):
             for name in module.quantized_names:
-                quantizer = module.get_submodule(name + _SUFFIX)
+                quantizer = module.get_submodule(name + SUFFIX)
                 parameter = module._parameters[name]
                 if isinstance(quantizer, WeightQuantizer) and parameter is not None:
                     yield f"{path}.{name}" if path else name, parameter, quantizer
@@ -85,7 +91,7 @@ def reads_sparse(module: nn.Module) -> bool:
     """Whether a module reads features by linear maps, which take them as a sparse matrix."""
     maps = [part for part in module.modules() if isinstance(part, nn.Linear | PygLinear)]
     by_maps = type(module) in _READ_BY_MAPS or getattr(module, "plain", None) in _READ_BY_MAPS
-    return by_maps and all(isinstance(part, _Reads) for part in maps)
+    return by_maps and all(isinstance(part, Reads) for part in maps)
 
 
 def settled(network: nn.Module) -> nn.Module:
@@ -109,131 +115,21 @@ def unquantized(network: nn.Module) -> nn.Module:
     for module in list(network.modules()):
         if isinstance(module, Quantized):
             _round_for_good(module)
-            for name in [n for n, _ in module.named_children() if n.endswith(_SUFFIX)]:
+            for name in [n for n, _ in module.named_children() if n.endswith(SUFFIX)]:
                 delattr(module, name)
             module.__class__ = module.plain
     return network
 
 
-class Quantized(nn.Module):
-    """What modules with quantizers have in common.
-
-    Attributes:
-        quantized_names: of the parameters that are read through a quantizer.
-    """
-
-    quantized_names: tuple[str, ...] = ()
-    # The class without any quantizer, and without those of weights.
-    plain: type[Any]
-    unread: type[Any]
-
-    def _save_to_state_dict(
-        self, destination: dict[str, Any], prefix: str, keep_vars: bool
-    ) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        for name in self.quantized_names:
-            # PyTorch Geometric's linear map saves what `.weight` gives, which is rounded.
-            parameter = self._parameters[name]
-            if parameter is not None:
-                destination[prefix + name] = parameter if keep_vars else parameter.detach()
-
-
-class _Reads(Quantized):
-    """A linear map that quantizes what it reads."""
-
-    input_quantizer: ActivationQuantizer
-
-    weight: Tensor
-    bias: Tensor | None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Of features with few numbers but 0, as a sparse matrix too (CSR): 0 stays 0."""
-        if x.layout != torch.sparse_csr:
-            mapped: Tensor = super().forward(self.input_quantizer(x))
-            return mapped
-        rows, crow = x.size(0), x.crow_indices()
-        row = torch.arange(rows).repeat_interleave(crow.diff())
-        values = self.input_quantizer(x.values(), row)
-        read = torch.sparse_csr_tensor(crow, x.col_indices(), values, x.shape)
-        product = read @ self.weight.t()
-        return product if self.bias is None else product + self.bias
-
-
-class _ReadsItself(Quantized):
-    """Message passing that maps what it reads by weights of its own: ARMA."""
-
-    input_quantizer: ActivationQuantizer
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        out: Tensor = super().forward(self.input_quantizer(x), edge_index)
-        return out
-
-
-class _Gives(Quantized):
-    """An activation function that quantizes what it gives."""
-
-    output_quantizer: ActivationQuantizer
-
-    def forward(self, x: Tensor) -> Tensor:
-        given: Tensor = self.output_quantizer(super().forward(x))
-        return given
-
-
-class _Aggregates(Quantized):
-    """An aggregation that quantizes messages [E, ...], and what it makes of them [N, ...]."""
-
-    message_quantizer: ActivationQuantizer
-    aggregation_quantizer: ActivationQuantizer
-
-    def forward(self, x: Tensor, index: Tensor | None = None, *args: Any, **options: Any) -> Tensor:
-        x = self.message_quantizer(x, index)
-        aggregated: Tensor = self.aggregation_quantizer(super().forward(x, index, *args, **options))
-        return aggregated
-
-
-class _Attends(Quantized):
-    """Message passing whose coefficients [E, heads] are made in `edge_update`: GAT, GATv2."""
-
-    attention_quantizer: ActivationQuantizer
-
-    def edge_update(self, *args: Any, index: Tensor, **options: Any) -> Tensor:
-        made: Any = super()
-        coefficients: Tensor = made.edge_update(*args, index=index, **options)
-        quantized: Tensor = self.attention_quantizer(coefficients, index)
-        return quantized
-
-
-class _AttendsInMessage(Quantized):
-    """The transformer operator, whose coefficients are made where messages are."""
-
-    attention_quantizer: ActivationQuantizer
-    out_channels: int
-
-    def message(
-        self,
-        query_i: Tensor,
-        key_j: Tensor,
-        value_j: Tensor,
-        edge_attr: None,  # noqa: ARG002 - graphs here have no features of edges
-        index: Tensor,
-        ptr: Tensor | None,
-        size_i: int | None,
-    ) -> Tensor:
-        scores = (query_i * key_j).sum(dim=-1) / math.sqrt(self.out_channels)
-        coefficients = self.attention_quantizer(softmax(scores, index, ptr, size_i), index)
-        weighed: Tensor = value_j * coefficients.unsqueeze(-1)
-        return weighed
-
-
 def _quantize_one(module: nn.Module, precision: Precision, options: Options) -> None:
     if isinstance(module, nn.Linear | PygLinear):
-        _put(module, _Reads, options, input=precision.activation)
+        _put(module, Reads, options, input=precision.activation)
         _read_by(module, {"weight": precision.weight}, options, by_row=True)
     elif isinstance(module, MessagePassing):
         aggregation = getattr(module, "aggr_module", None)
         if isinstance(aggregation, Aggregation):
             of_both = {"message": precision.message, "aggregation": precision.aggregation}
-            _put(aggregation, _Aggregates, options, **of_both)
+            _put(aggregation, Aggregates, options, **of_both)
         attends = _attends(module)
         if attends is not None:
             _put(module, attends, options, attention=precision.attention)
@@ -243,17 +139,17 @@ def _quantize_one(module: nn.Module, precision: Precision, options: Options) -> 
             if parameter.dim() > 1
         }
         if any(not name.startswith(_ATTENTION) for name in formats):
-            _put(module, _ReadsItself, options, input=precision.activation)
+            _put(module, ReadsItself, options, input=precision.activation)
         _read_by(module, formats, options, by_row=False)
     elif isinstance(module, _ACTIVATIONS):
-        _put(module, _Gives, options, output=precision.output)
+        _put(module, Gives, options, output=precision.output)
 
 
 def _attends(module: MessagePassing) -> type[Quantized] | None:
     if isinstance(module, TransformerConv):
-        return _AttendsInMessage
+        return AttendsInMessage
     overrides = type(module).edge_update is not MessagePassing.edge_update
-    return _Attends if overrides else None
+    return Attends if overrides else None
 
 
 def _put(module: nn.Module, mixin: type[Quantized], options: Options, **formats: Format) -> None:
@@ -261,7 +157,7 @@ def _put(module: nn.Module, mixin: type[Quantized], options: Options, **formats:
     if all(format_.is_float for format_ in formats.values()):
         return
     for name, format_ in formats.items():
-        module.add_module(name + _SUFFIX, ActivationQuantizer(format_, options))
+        module.add_module(name + SUFFIX, ActivationQuantizer(format_, options))
     given_class(module, mixin)
 
 
@@ -279,7 +175,7 @@ def _read_by(
         parameter = module._parameters[name]
         if parameter is not None:
             quantizer = WeightQuantizer(format_, options, parameter, by_row=by_row)
-            module.add_module(name + _SUFFIX, quantizer)
+            module.add_module(name + SUFFIX, quantizer)
     if formats:
         module.__class__ = _class_of(type(module), Quantized, tuple(formats))
 
@@ -307,7 +203,7 @@ def _made(kind: type[Any], mixin: type[Any], names: tuple[str, ...]) -> type[Any
 
 def _reader(name: str) -> Callable[[nn.Module], Tensor]:
     def read(module: nn.Module) -> Tensor:
-        quantizer = module._modules[name + _SUFFIX]
+        quantizer = module._modules[name + SUFFIX]
         weight = module._parameters[name]
         if quantizer is None or weight is None:
             raise AttributeError(f"{type(module).__name__} has no {name}")
@@ -324,5 +220,5 @@ def _round_for_good(module: Quantized) -> None:
         return
     module.__class__ = module.unread
     for name, weight in rounded.items():
-        delattr(module, name + _SUFFIX)
+        delattr(module, name + SUFFIX)
         module._parameters[name] = nn.Parameter(weight, requires_grad=False)
