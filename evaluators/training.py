@@ -107,7 +107,7 @@ class Training:
         self.metrics = (*_METRICS, self.stderr) if several else _METRICS
 
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
-        # The random numbers of whoever called us stay as they are. Memory that one step has freed is
+        # The random numbers of whoever called us stay as they are. Memory that a step has freed is
         # for the next: pages that the system has to clear would be most of a large graph's time.
         with torch.random.fork_rng(devices=[]), kept_memory():
             started = [self._start(job) for job in jobs]

@@ -71,7 +71,7 @@ def build(
     per_layer: bool = False,
     scheme: Choices[Scheme] = ("affine",),
     granularity: Choices[Granularity] = ("channel",),
-    observer: Choices[Observer] = ("ema",),
+    observer: Choices[Observer] = ("percentile",),
     scales: Choices[Scales] = ("observed",),
     binarization: Choices[Binarization] = ("xnor",),
     protection: Choices[Literal["none", "degree"]] = ("none",),

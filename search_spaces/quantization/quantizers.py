@@ -42,7 +42,7 @@ class Options:
 
     scheme: Scheme = "affine"
     granularity: Granularity = "channel"
-    observer: Observer = "ema"
+    observer: Observer = "percentile"
     scales: Scales = "observed"
     binarization: Binarization = "xnor"
 

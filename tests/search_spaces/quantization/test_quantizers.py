@@ -95,6 +95,8 @@ def test_percentiles_leave_out_the_outermost(bits: int, share: float):
     bin_ = float(x.max() - x.min()) / 2048
     assert float(low) == pytest.approx(float(x.quantile(share)), abs=2 * bin_)
     assert float(high) == pytest.approx(float(x.quantile(1 - share)), abs=2 * bin_)
+    sparse = torch.cat([x, torch.zeros(100_000)])
+    torch.testing.assert_close(percentiles(sparse, bits), (low, high), rtol=0, atol=2 * bin_)
     stretched = torch.cat([x, torch.tensor([1e3])])
     assert float(percentiles(stretched, bits)[1]) < 10
     assert float(moved("ema", torch.zeros(()), torch.zeros(()), stretched, bits)[1]) == 1e3

@@ -1,0 +1,102 @@
+"""What the sections of benchmarks/quantization.py share: networks of given bits, trained."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from gradient_keeping import configured, kept
+from reporting import told
+
+from evaluators import Artifact, Job
+from evaluators.checkpoint import best_weights
+from evaluators.datasets import Dataset, save_sealed
+from evaluators.metrics import split_metrics
+from nas.confirm import FRESH_SEEDS
+from search_spaces import Architecture, SearchSpace, gnn, plugins
+from search_spaces.extensions import quantization
+from search_spaces.plugins import Plugin
+
+# Seeds that are trained, and kept, together.
+BLOCK = 5
+FULL = "full precision"
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains networks of one graph.
+
+    Attributes:
+        name: of the graph.
+        dataset: with its test labels.
+        recipe: what the dataset is made from, as JSON.
+        space: options of `gnn`, one choice each.
+        evaluator: how they are trained.
+        store: URL of a folder.
+        keep: where results are kept.
+    """
+
+    name: str
+    dataset: Dataset
+    recipe: Mapping[str, Any]
+    space: Mapping[str, Any]
+    evaluator: Plugin
+    store: str
+    keep: Path | None
+
+    def test(self, label: str, bits: Mapping[str, Any] | None, seeds: int) -> list[float]:
+        """Test accuracy of each seed, at the best epoch of validation.
+
+        Args:
+            label: for people.
+            bits: options of the extension, one choice each; None for full precision.
+            seeds: how many.
+        """
+        space, found = self.network(bits)
+        values = list[float]()
+        for first in range(0, seeds, BLOCK):
+            chosen = [FRESH_SEEDS + seed for seed in range(first, min(first + BLOCK, seeds))]
+            recipe = {
+                "data": dict(self.recipe),
+                "architecture": dict(found.choices),
+                "evaluator": configured("evaluator", self.evaluator),
+                "seeds": chosen,
+            }
+            name = f"{self.name}-{label}-{first}".replace(" ", "-").replace(",", "")
+            make = partial(self._trained, space, found, chosen)
+            values += kept(self.keep, name, recipe, make)["test"]
+        told(f"{self.name}, {label}: test {fmean(values):.4f}")
+        return values
+
+    def network(self, bits: Mapping[str, Any] | None) -> tuple[SearchSpace, Architecture]:
+        """The space, and its only architecture."""
+        space = gnn.build(self.dataset.task, **self.space)
+        if bits is not None:
+            space = space.extended(quantization.build(space, self.dataset.task, **bits))
+        return space, space.fill(lambda decision: decision.choices[0])
+
+    def _trained(
+        self, space: SearchSpace, found: Architecture, seeds: Sequence[int]
+    ) -> dict[str, Any]:
+        task, plugin = self.dataset.task, self.evaluator
+        evaluator = plugins.load("evaluator", plugin.name).build(task, **plugin.options)
+        sealed, epochs = save_sealed(self.dataset.seal(), self.store), evaluator.epochs
+        jobs = [Job(found, space, plugin, sealed, self.store, seed, epochs) for seed in seeds]
+        evaluations = evaluator.evaluate(jobs)
+        return {"test": [self._measured(space, found, one.artifact) for one in evaluations]}
+
+    def _measured(
+        self, space: SearchSpace, found: Architecture, artifact: Artifact | None
+    ) -> float:
+        if artifact is None:
+            raise SystemExit(f"training on {self.name} failed")
+        network = space.network(found, self.dataset.task)
+        network.load_state_dict(best_weights(artifact))
+        return float(split_metrics(network, self.dataset, "test")["accuracy"])
+
+
+def uniform(weight: int | str, activation: int | str, **options: Any) -> dict[str, Any]:
+    """Options of the extension for one format of all weights, and one of all activations."""
+    return {"weight_bits": (weight,), "activation_bits": (activation,), **options}
