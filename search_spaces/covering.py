@@ -20,13 +20,7 @@ def check_elastic(space: SearchSpace) -> None:
     Raises:
         SpaceError: it names the decision.
     """
-    if space.extensions:
-        extension = space.extensions[0]
-        names = ", ".join(d.name for d in extension.decisions)
-        raise SpaceError(
-            f'{names}: the extension "{extension.name}" changes networks that are built, of which '
-            "slices know nothing; leave its table out"
-        )
+    check_extensions(space)
     if space.elastic is None:
         raise SpaceError(
             f'{space.decisions[0].name}: the space "{space.name}" has no slices; use name = "gnn"'
@@ -42,6 +36,29 @@ def check_elastic(space: SearchSpace) -> None:
                 f'{decision.name}: "{SKIP}" leaves a layer out, which `depth` does in a supernet; '
                 "leave it out of operators"
             )
+
+
+def check_extensions(space: SearchSpace) -> None:
+    """Refuse extensions whose networks cannot share weights.
+
+    Raises:
+        SpaceError: it names the decision.
+    """
+    for extension in space.extensions:
+        table = f"[extension.{extension.name}]"
+        if extension.weigh is None:
+            names = ", ".join(d.name for d in extension.decisions)
+            raise SpaceError(
+                f'{names}: the extension "{extension.name}" changes networks that are built, of '
+                f"which shared weights know nothing; leave {table} out"
+            )
+        for name, choices in extension.alone.items():
+            asked = space.by_name[name].choices if name in space.by_name else ()
+            if found := [choice for choice in choices if choice in asked]:
+                raise SpaceError(
+                    f'{name}: with "{found[0]}" each network is trained by itself, and weights are '
+                    f"shared; leave it out of {table}"
+                )
 
 
 def widest_architectures(space: SearchSpace) -> Iterator[Architecture]:
@@ -62,6 +79,8 @@ def _choose(
     decision: Decision,
 ) -> Choice:
     """The choice for all decisions of this kind; the others are for later architectures."""
+    if decision.role == "compression":
+        return decision.choices[0]
     kind = re.sub(r"\d+", "", decision.name)
     if kind not in chosen:
         choices = decision.choices

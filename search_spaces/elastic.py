@@ -66,6 +66,12 @@ def places(space: Choosing, architecture: Architecture, task: Task) -> tuple[Pla
     return tuple(_Places(space, architecture.structure, task).all())
 
 
+def group_of(bank: str) -> str:
+    """What the modules of a bank are part of: `pre`, `layer0`, ..., `post`, `output`."""
+    first = bank.partition(".")[0]
+    return first if first.startswith("layer") else first.rstrip("0123456789")
+
+
 def linear_map(in_features: int, out_features: int) -> nn.Module:
     return nn.Linear(in_features, out_features)
 

@@ -11,8 +11,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from search_spaces.architecture import Architecture
+    from search_spaces.decision import Choice
     from search_spaces.task import Task
 
+# How much each choice of a decision counts [], of those that do.
+Shares: TypeAlias = "Mapping[Choice, Tensor]"
+Weigh: TypeAlias = "Callable[[nn.Module, str, Mapping[str, Shares]], None]"
 Transform: TypeAlias = "Callable[[nn.Module, Architecture, Task], nn.Module]"
 Deploy: TypeAlias = "Callable[[nn.Module, Architecture], nn.Module]"
 Fact: TypeAlias = "Callable[[nn.Module, Architecture], float]"
@@ -35,6 +39,14 @@ class SpaceExtension:
         facts: {metric: a module-level function}: numbers known of a transformed network without
             training it, which may be objectives and constraints. They are called with the network
             on torch's meta device, where tensors have shapes and no values.
+        weigh: where the transform changes each module alone and leaves parameters their names and
+            shapes: a module-level function that is called before each call of one of a relaxed
+            network's modules, with the group that it stands in (`pre`, `layer0`, ..., `post`,
+            `output`) and {decision: how much its choices count}. The module then computes what
+            they would give, added up (see `search_spaces.relaxation`); it may be changed for that,
+            and has no state that counts.
+        alone: {decision: choices of it} with which a network has weights, or ways to train them,
+            that no other could share.
     """
 
     name: str
@@ -43,10 +55,13 @@ class SpaceExtension:
     version: int = 1
     deploy: "Deploy | None" = None
     facts: Mapping[str, Fact] = field(default_factory=FrozenMapping)
+    weigh: "Weigh | None" = None
+    alone: "Mapping[str, tuple[Choice, ...]]" = field(default_factory=FrozenMapping)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decisions", tuple(self.decisions))
         object.__setattr__(self, "facts", FrozenMapping(self.facts))
+        object.__setattr__(self, "alone", FrozenMapping(self.alone))
 
 
 @runtime_checkable

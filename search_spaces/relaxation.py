@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from search_spaces.architecture import Architecture
+from search_spaces.covering import check_extensions
 from search_spaces.decision import Decision
 from search_spaces.errors import SpaceError
 from search_spaces.slices import Weights
@@ -80,17 +81,11 @@ def relax(space: "SearchSpace", task: Task, parts: int = 1) -> Relaxed:
     Raises:
         SpaceError: the space cannot be relaxed; the message names the decision.
     """
-    if space.extensions:
-        extension = space.extensions[0]
-        names = ", ".join(d.name for d in extension.decisions)
-        raise SpaceError(
-            f'{names}: the extension "{extension.name}" changes networks that are built, and a '
-            "relaxed network is none of them; leave its table out"
-        )
+    check_extensions(space)
     if space.relax is None:
         raise SpaceError(
             f'{space.decisions[0].name}: the space "{space.name}" cannot be relaxed; use '
-            'name = "gnn" or "nas_bench_graph"'
+            f'name = "gnn"{"" if space.extensions else " or nas_bench_graph"}'
         )
     for decision in space.decisions:
         if decision.role == "recipe":

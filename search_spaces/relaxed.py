@@ -10,6 +10,7 @@ so that the next layer computes others. Features are mapped to the width of the 
 is not a layer - perceptrons, output - is as wide as it was.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from torch import Tensor, nn
@@ -79,6 +80,10 @@ class RelaxedNetwork:
                 "parts of its channels; relax it with all of them"
             )
         return self._whole.extract(weights, architecture)
+
+    def slices(self, weights: Weights, architecture: Architecture) -> Mapping[str, Tensor]:
+        """The parameters of its network, as they are here; not of parts of channels."""
+        return self._whole.weights(weights, architecture)
 
 
 def _thin(space: SearchSpace, task: Task, parts: int) -> Supernet:

@@ -68,7 +68,8 @@ class Call:
         for width, share in shares.items():
             writes = Channels(name, width, widest, network.groups, sliced=True)
             place = Place("m", bank, channels, writes, linear_map)
-            outputs.append((share, network.whole.run(self._at.weights, place, value).relu()))
+            mapped = self._at.run(network.whole, place, value)
+            outputs.append((share, self._at.activated(bank, "relu", mapped)))
         joint = align(outputs, network.groups, self._at.align)
         writes = Channels(name, joint.shape[1], widest, network.groups, sliced=True)
         return Source(writes, joint, shares, self._at.one)
@@ -135,12 +136,12 @@ class Call:
         channels, value = self._at.read(reads)
         if self._graphs:
             place = Place("m", "output", channels, writes, linear_map)
-            return whole.run(self._at.weights, place, value)
+            return self._at.run(whole, place, value)
         terms = []
         for name, share in self._at.shares("output.operator").items():
             arguments = (str(name), FrozenMapping[object]())
             place = Place("m", f"output.{name}", channels, writes, layer_operator, arguments)
-            terms.append((share, whole.run(self._at.weights, place, value, self._at.edges)))
+            terms.append((share, self._at.run(whole, place, value, self._at.edges)))
         return sum_of(terms)
 
     # Of parts of channels; with one part there is nothing to do.

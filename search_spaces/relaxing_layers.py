@@ -23,8 +23,8 @@ from search_spaces.elastic import (
     layer_operator,
     normalization_module,
 )
+from search_spaces.extension import Shares
 from search_spaces.frozen import FrozenMapping
-from search_spaces.message_passing import ACTIVATIONS
 from search_spaces.modules import Modules
 from search_spaces.relaxation import Align, Drop, Mixture, align, fit, sum_of
 from search_spaces.slices import Weights
@@ -33,8 +33,6 @@ from search_spaces.task import Task
 
 # The weights that map features to the width of the layers, where layers read parts of channels.
 STEM = "stem.weight"
-# How much each choice of a decision counts.
-Shares = Mapping[Choice, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +111,20 @@ class Context:
             return {decision.choices[0]: self.one} if len(decision.choices) == 1 else {}
         return {decision.choices[index]: share for index, share in self.mixture[name].items()}
 
+    @cached_property
+    def of_extensions(self) -> Mapping[str, Shares]:
+        """The shares of their decisions."""
+        extensions = self.network.space.extensions
+        return {d.name: self.shares(d.name) for e in extensions for d in e.decisions}
+
+    def run(self, modules: Modules, place: Place, *inputs: Tensor) -> Tensor:
+        """The output of the module at a place."""
+        return modules.run(self.weights, place, self.of_extensions, *inputs)
+
+    def activated(self, bank: str, name: str, x: Tensor) -> Tensor:
+        """x by an activation function of a bank."""
+        return self.network.whole.activated(bank, name, self.of_extensions, x)
+
     def read(self, sources: Sequence[Source]) -> tuple[tuple[Channels, ...], Tensor]:
         """Sources side by side, some of it dropped."""
         values = [replace(s, value=self.drop(s.value)).weighed for s in sources]
@@ -164,7 +176,7 @@ def _operated(
         for options, weight in _options(at, layer, operator):
             arguments = (str(operator), FrozenMapping(options))
             place = Place("m", f"{layer}.{operator}", reads, writes, layer_operator, arguments)
-            output = at.network.layers.run(at.weights, place, value, at.edges)
+            output = at.run(at.network.layers, place, value, at.edges)
             terms.append((share if weight is None else share * weight, output))
     return sum_of(terms)
 
@@ -200,10 +212,10 @@ def _activated(at: Context, layer: str, x: Tensor, writes: Channels) -> Tensor:
     normalized = []
     for name, share in at.shares(f"{layer}.normalization").items():
         place = Place("m", f"{layer}.{name}_norm", (), writes, normalization_module, (str(name),))
-        normalized.append((share, at.network.layers.run(at.weights, place, x)))
+        normalized.append((share, at.run(at.network.layers, place, x)))
     x = sum_of(normalized)
     shares = at.shares(f"{layer}.activation")
-    return sum_of([(share, ACTIVATIONS[str(name)]()(x)) for name, share in shares.items()])
+    return sum_of([(share, at.activated(layer, str(name), x)) for name, share in shares.items()])
 
 
 def joined(
@@ -236,5 +248,5 @@ def joined(
         terms.append(fit(value, channels.width, channels.groups) * torch.stack(same).sum(0))
     if other:
         place = Place("m", bank, (source.channels,), channels, joining_map)
-        terms.append(modules.run(at.weights, place, value) * torch.stack(other).sum(0))
+        terms.append(at.run(modules, place, value) * torch.stack(other).sum(0))
     return torch.stack(terms).sum(0)

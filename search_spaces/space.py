@@ -49,9 +49,10 @@ class SearchSpace(Choosing):
         parts: a module-level function: what the network is put together from, which must do what
             the network does. An extension's transform changes that: an extended space has none.
         elastic: a module-level function: where the network's modules stand in a supernet (see
-            `search_spaces.supernet`); an extended space has none.
-        relax: a module-level function: all its networks as one (see `search_spaces.relaxation`); an
-            extended space has none.
+            `search_spaces.supernet`); of an extended space, where the extension says how its
+            modules are weighed.
+        relax: a module-level function: all its networks as one (see `search_spaces.relaxation`); of
+            an extended space as `elastic`.
 
     Raises:
         SpaceError: two decisions with one name, a `needs` on an unknown decision or choice, a
@@ -138,6 +139,7 @@ class SearchSpace(Choosing):
                 f'space "{self.name}": the extension "{extension.name}" brings the fact '
                 f'"{twice[0]}" a second time; use one of the two'
             )
+        elastic = None if extension.weigh is None else self.elastic
         return SearchSpace(
             name=f"{self.name}+{extension.name}",
             version=self.version,
@@ -146,6 +148,9 @@ class SearchSpace(Choosing):
             extensions=(*self.extensions, extension),
             equivalence=self.equivalence,
             graph=self.graph,
+            elastic=elastic,
+            # What is relaxed of it is run module by module.
+            relax=None if elastic is None else self.relax,
         )
 
     def __repr__(self) -> str:

@@ -48,6 +48,7 @@ from search_spaces.quantization.deciding import (
 from search_spaces.quantization.degree import protect
 from search_spaces.quantization.formats import Bits
 from search_spaces.quantization.layers import quantize, settled
+from search_spaces.quantization.mixing import weigh
 from search_spaces.quantization.quantizers import Binarization, Granularity, Scales, Scheme
 from search_spaces.quantization.ranges import Observer
 from search_spaces.space import SearchSpace
@@ -112,7 +113,15 @@ def build(
         chosen["binarization"] = binarization
     decisions += [_decision(name, choices) for name, choices in chosen.items()]
     decisions += _protections(protection, protect_low, protect_high)
-    return SpaceExtension("quantization", tuple(decisions), quantized, VERSION, _deployed)
+    return SpaceExtension(
+        "quantization",
+        tuple(decisions),
+        quantized,
+        VERSION,
+        _deployed,
+        weigh=weigh,
+        alone={named("scales"): ("learned",), _PROTECTION: ("degree",)},
+    )
 
 
 def _decision(
