@@ -42,7 +42,7 @@ from evaluators.latency.watching import Watcher, held_bytes
 from search_spaces import Architecture, SearchSpace, Task
 from search_spaces.extension import ChoosesEdges
 from search_spaces.quantization.quantizers import ActivationQuantizer, WeightQuantizer
-from search_spaces.quantization.storage import packed
+from search_spaces.quantization.storage import stored_bytes
 
 __all__ = ["CandidateError", "facts"]
 
@@ -71,8 +71,7 @@ def facts(
         if in_degrees is not None:
             _keep_edges(network, task, in_degrees)
         params = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        # Of weights as they are stored, before hooks look at anything.
-        stored = sum(tensor.nbytes for tensor in packed(network).values())
+        stored = stored_bytes(network)
         with _Counter(network) as counter:
             network(*inputs)
         peak = held_bytes(network, inputs) + counter.peak_bytes

@@ -68,6 +68,8 @@ _STAND_INS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "recu": _quadratic,
     "fda": _fourier,
 }
+# Those with one scale for all rows.
+OF_ALL = ("bnn", "dorefa")
 BINARIZATIONS = ("bnn", "xnor", "dorefa", "bi_real", "recu", "fda")
 
 
@@ -152,7 +154,7 @@ def _scale(prepared: Tensor, how: str, rows: bool) -> Tensor:
     """A constant in the backward pass."""
     if how == "bnn":
         return prepared.new_ones(())
-    return _mean(prepared.detach().abs(), rows and how != "dorefa")
+    return _mean(prepared.detach().abs(), rows and how not in OF_ALL)
 
 
 def _signs(x: Tensor) -> Tensor:

@@ -85,6 +85,11 @@ class WeightQuantizer(nn.Module):
         values = code(weight.detach(), scale, zero, low, high).int()
         return Codes(values, scale.detach(), zero.int(), low, high)
 
+    def scales(self, shape: torch.Size) -> int:
+        """How many numbers make up the scale of weights of a shape."""
+        of_all = self.format.name == "binary" and self.options.binarization in binary.OF_ALL
+        return shape[0] if self.by_row and len(shape) > 1 and not of_all else 1
+
     def _grid(self, weight: Tensor) -> _Grid:
         low, high = self._codes()
         if self._is_learned:

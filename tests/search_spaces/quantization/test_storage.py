@@ -11,7 +11,7 @@ from search_spaces.quantization.formats import FORMATS
 from search_spaces.quantization.integers import edge_sum, product
 from search_spaces.quantization.layers import Precision, quantize, quantized_weights, settled
 from search_spaces.quantization.quantizers import ActivationQuantizer, Options
-from search_spaces.quantization.storage import described, packed, unpacked
+from search_spaces.quantization.storage import described, packed, stored_bytes, unpacked
 
 EDGES = torch.tensor([[0, 1, 2, 3, 4, 0, 2], [1, 2, 3, 4, 0, 2, 0]])
 LOW = [name for name in FORMATS if name != "32"]
@@ -65,6 +65,7 @@ def test_bytes_are_known_without_weights(name: str, granularity: str) -> None:
     with torch.device("meta"):
         known = packed(made(name, options))
     tensors = packed(made(name, options))
+    assert stored_bytes(made(name, options)) == sum(t.nbytes for t in tensors.values())
     assert {n: (t.shape, t.dtype) for n, t in known.items()} == {
         n: (t.shape, t.dtype) for n, t in tensors.items()
     }
