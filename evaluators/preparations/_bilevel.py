@@ -90,6 +90,7 @@ class Bilevel:
         recipe: how.
         logits: what is learned, as it begins.
         weigh, cost: see the types.
+        measure: what is measured on the validation units; as `weigh` where it is not given.
         align: how outputs of several widths are added.
 
     Attributes:
@@ -107,10 +108,12 @@ class Bilevel:
         *,
         weigh: Weigh = all_choices,
         cost: Cost | None = None,
+        measure: Weigh | None = None,
         align: Align = "pad",
     ) -> None:
         self.relaxed, self._batches, self._seed, self._recipe = relaxed, batches, seed, recipe
         self._weigh, self._cost, self._align = weigh, cost, align
+        self._measure = weigh if measure is None else measure
         dataset = batches.dataset
         known = dataset.y >= 0
         self._train = (dataset.train & known).nonzero()[:, 0]
@@ -144,8 +147,12 @@ class Bilevel:
         """A step of what is learned of the decisions; the weights stay as they are."""
         found = self.gradient(train, val, number, step)
         for name, tensor in self.logits.items():
-            tensor.grad = found[name]
+            tensor.grad = found[name] if self.is_learned(name, number) else None
         self._of_logits.step()
+
+    def is_learned(self, name: str, number: int) -> bool:  # noqa: ARG002 - of most, all are
+        """Whether a decision may move in epoch `number`, after the warm-up."""
+        return True
 
     def train(self, train: Batch, number: int, step: int) -> float:
         """A step of the weights; what is learned of the decisions stays as it is. Their loss."""
@@ -183,14 +190,20 @@ class Bilevel:
         self, weights: Tensors, logits: Tensors, batch: Batch, seed: tuple[int, ...], p: float
     ) -> Tensor:
         """Of a batch; equal seeds weigh and drop the same."""
-        output = self._output(weights, logits, batch, seed, p)
+        output = self._output(weights, logits, batch, seed, p, self._weigh)
         return F.cross_entropy(output, batch.y, self._batches.dataset.class_weights)
 
     def _output(
-        self, weights: Tensors, logits: Tensors, batch: Batch, seed: tuple[int, ...], p: float
+        self,
+        weights: Tensors,
+        logits: Tensors,
+        batch: Batch,
+        seed: tuple[int, ...],
+        p: float,
+        weigh: Weigh,
     ) -> Tensor:
         torch.manual_seed(hash((self._seed, *seed)) % 2**63)
-        mixture, constant = self._weigh(logits, seed[0]), self._batches.sparse_features
+        mixture, constant = weigh(logits, seed[0]), self._batches.sparse_features
         dtype = next(iter(weights.values())).dtype
         inputs = tuple(x.to(dtype) if x.is_floating_point() else x for x in batch.inputs)
         with network_fault("training the relaxed network"):
@@ -220,7 +233,7 @@ class Bilevel:
         with torch.no_grad():
             output = torch.cat(
                 [
-                    self._output(*held, batch, (number, 0, 2), 0.0)
+                    self._output(*held, batch, (number, 0, 2), 0.0, self._measure)
                     for batch in self._batches.split(self._val, _GRAPHS_AT_A_TIME)
                 ]
             )
@@ -245,8 +258,12 @@ class Bilevel:
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        groups = under("weights", state), under("logits", state)
-        self._hold(*({name: t.clone() for name, t in group.items()} for group in groups))
+        weights, logits = under("weights", state), under("logits", state)
+        # In the order that they had: what is drawn or summed of them depends on it.
+        self._hold(
+            {name: weights[name].clone() for name in self.weights},
+            {name: logits[name].clone() for name in self.logits},
+        )
         remember("of_weights", self.weights, self._of_weights, state)
         remember("of_logits", self.logits, self._of_logits, state)
 

@@ -3,7 +3,8 @@
 A module that reads r channels and writes w does work in proportion to r w, w^2, r, w and 1, each at
 a price of its kind: its operator with its options, a linear map, a normalization. MACs are of this
 form, so a few examples give them exactly; a latency is so in part, and `error` says how far.
-Prices are never negative.
+Prices are never negative. Where bits are decided (`search_spaces.extensions.quantization`), work
+has prices by its bits besides: bit operations are of that form.
 
 Limits: spaces of networks whose modules are known (`SearchSpace.elastic`).
 """
@@ -17,11 +18,16 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from search_spaces import Architecture, PluginError, SearchSpace, SpaceError, Task
-from search_spaces.elastic import Place
+from search_spaces.elastic import Place, group_of
+from search_spaces.quantization.deciding import named, precision
+from search_spaces.quantization.formats import FLOAT
 
 Floats: TypeAlias = NDArray[np.float64]
 # Of a kind of module, and of one of its amounts of work.
 _Work: TypeAlias = dict[tuple[Hashable, ...], float]
+# By what work is multiplied, by what that is called.
+_Bits: TypeAlias = Mapping[tuple[str, ...], float]
+_WHOLE: _Bits = {(): 1.0}
 # One example in so many is held out to see how well the others foretell it.
 _HELD_OUT = 5
 # Beyond a trace of ridge, several prices that explain the same share it.
@@ -85,19 +91,22 @@ def work_of(space: SearchSpace, architecture: Architecture, task: Task) -> _Work
         )
     found: _Work = {("network",): 1.0}
     places = space.elastic(space, architecture, task)
-    for kind, reads, writes in _modules(places, architecture, task):
+    for kind, reads, writes, of_bits in _modules(places, architecture, task):
         amounts = {"both": reads * writes, "square": writes**2, "reads": reads, "writes": writes}
-        for what, amount in amounts.items():
-            key = (*kind, what)
-            found[key] = found.get(key, 0.0) + amount
         found[kind] = found.get(kind, 0.0) + 1.0
+        for what, amount in amounts.items():
+            for how, bits in of_bits.items():
+                key = (*kind, what, *how)
+                found[key] = found.get(key, 0.0) + amount * bits
     return found
 
 
 def _modules(
     places: Sequence[Place], architecture: Architecture, task: Task
-) -> Iterator[tuple[tuple[Hashable, ...], float, float]]:
-    """The kind of each, how much it reads and writes; with the read-out of a graph task."""
+) -> Iterator[tuple[tuple[Hashable, ...], float, float, _Bits]]:
+    """The kind of each, how much it reads and writes, and the bits of that; with the read-out of a
+    graph task.
+    """
     has_read_out = not task.is_graph_task
     for place in places:
         if not place.path:  # of other widths; this network has no such map
@@ -106,9 +115,25 @@ def _modules(
         of_graphs = task.is_graph_task and place.bank.startswith(("post", "output"))
         if of_graphs and not has_read_out:
             has_read_out = True
-            yield ("read_out", architecture.choices["readout"]), reads, 0.0
+            yield ("read_out", architecture.choices["readout"]), reads, 0.0, _WHOLE
         kind = (place.build.__name__, *place.arguments, of_graphs)
-        yield kind, reads, float(place.writes.width)
+        yield kind, reads, float(place.writes.width), _bits(architecture, place)
+
+
+def _bits(architecture: Architecture, place: Place) -> _Bits:
+    """By what work is multiplied, beside being counted: where bits are decided, by those of what is
+    multiplied or summed, each as a share of 32.
+    """
+    if not any(name.startswith(named("")) for name in architecture.choices):
+        return _WHOLE
+    formats = precision(architecture.choices, group_of(place.bank))
+    activation = formats.activation.bits / FLOAT.bits
+    return {
+        **_WHOLE,
+        ("products",): formats.weight.bits / FLOAT.bits * activation,
+        ("activations",): activation,
+        ("messages",): formats.message.bits / FLOAT.bits,
+    }
 
 
 def _error(work: Sequence[_Work], costs: Floats) -> float:

@@ -1,0 +1,253 @@
+"""Trains a relaxed network and learns its architecture and its bits together, by gradient.
+
+Yiren Zhao, Duo Wang, Daniel Bates, Robert Mullins, Mateja Jamnik, Pietro Lio: Learned Low Precision
+Graph Neural Networks (2020). No code of theirs is published; what follows is our reading.
+
+Weights learn the training units, decisions the validation units, in turns (see `_bilevel`). Each
+step computes one network: of every decision one choice is drawn by the Gumbel-softmax (Eric Jang,
+Shixiang Gu, Ben Poole: Categorical Reparameterization with Gumbel-Softmax, 2017), counts 1 in the
+forward pass, and passes the gradient by its probability (straight-through). Of the formats of
+weights, which are small, all do. The temperature falls by a cosine from 5 to 0.1. First only
+weights learn; after `warm_up_epochs` also decisions about the architecture; after
+`bits_warm_up_epochs` also those about bits. On the validation units decisions pay
+
+    loss + beta E[cost] / E_even[cost] + entropy_weight t H
+
+with the cost that is expected of the distribution, beside that of the even one, so that `beta`
+means the same in every space; and with the mean H of the decisions' entropies, each from 0 to 1, by
+how much t of the epochs is over. Bytes are counted exactly (see `_sizing`); what else networks cost
+is learned from `examples` (see `_pricing`).
+
+Limits: spaces `gnn` that can be relaxed: no `skip`, no recipe decisions, no extension but
+`quantization` without learned scales and protection. Ranges of activations are those of the batch.
+Decisions are independent of each other.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from torch import Tensor
+
+from evaluators._batches import Batches
+from evaluators.preparations._bilevel import Bilevel, Recipe, beginning
+from evaluators.preparations._expecting import CostOf, Expected
+from evaluators.preparations._pricing import Pricing
+from evaluators.preparations._relaxed import check_relaxable
+from evaluators.preparations._sizing import Row, Sizes, is_of_bits
+from evaluators.preparations.tas import temperature
+from search_spaces import Architecture, PluginError, SearchSpace, Task
+from search_spaces.relaxation import Mixture, learned, one_hot, relax
+
+Cost: TypeAlias = Literal["model_bytes", "bit_operations", "latency_ms"]
+_EPOCHS = 60
+_OF_WEIGHTS = "weight_bits"
+
+
+def prepare(
+    space: SearchSpace,
+    batches: Batches,
+    seed: int,
+    *,
+    epochs: Annotated[int, Ge(1)] = _EPOCHS,
+    steps: Annotated[int, Ge(1)] = 4,
+    warm_up_epochs: Annotated[int, Ge(0)] | None = None,
+    bits_warm_up_epochs: Annotated[int, Ge(0)] | None = None,
+    cost: Cost = "model_bytes",
+    examples: Sequence[Sequence[int]] = (),
+    costs: Sequence[Annotated[float, Gt(0)]] = (),
+    beta: Annotated[float, Ge(0)] = 0.3,
+    entropy_weight: Annotated[float, Ge(0)] = 0.1,
+    lr: Annotated[float, Gt(0)] = 0.01,
+    weight_decay: Annotated[float, Ge(0)] = 5e-4,
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.5,
+    architecture_lr: Annotated[float, Ge(0)] = 0.05,
+    batch_size: Annotated[int, Ge(1)] = 128,
+) -> "Lpgnas":
+    """Make it.
+
+    Args:
+        space: that can be relaxed.
+        batches: of the dataset.
+        seed: of the study.
+        epochs: over which the learning rate and the temperature fall.
+        steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
+        warm_up_epochs: first so many, in which decisions stay as they are; a fifth by default.
+        bits_warm_up_epochs: first so many, in which those about bits do; by default twice as many.
+        cost: what is paid for.
+        examples: architectures, encoded by the space; for bytes none are needed.
+        costs: what they cost.
+        beta: of the expected cost, beside the validation loss.
+        entropy_weight: of the entropy of the decisions, at the end.
+        lr, weight_decay, dropout: of the weights, by Adam.
+        architecture_lr: of the decisions, by Adam; 0 learns nothing.
+        batch_size: graphs a step.
+
+    Raises:
+        SpaceError, PluginError: as of `check`.
+    """
+    task = batches.dataset.task
+    given = {
+        "epochs": epochs,
+        "warm_up_epochs": warm_up_epochs,
+        "bits_warm_up_epochs": bits_warm_up_epochs,
+        "cost": cost,
+        "examples": examples,
+        "costs": costs,
+    }
+    check(space, task, given)
+    warm_up, of_bits = _warm_ups(given)
+    recipe = Recipe(
+        epochs, steps, warm_up, "first", lr, weight_decay, dropout, architecture_lr, batch_size
+    )
+    expected = Expected(space, _cost_of(space, task, given))
+    return Lpgnas(space, batches, seed, recipe, of_bits, expected, beta, entropy_weight)
+
+
+def check(space: SearchSpace, task: Task, options: Mapping[str, Any]) -> None:
+    """Refuse what there is no relaxed network of, before a study is stored.
+
+    Raises:
+        SpaceError: the space cannot be relaxed, or its modules are not known; the message names the
+            decision.
+        PluginError: a warm-up that takes all epochs; a cost without examples.
+    """
+    (warm_up, of_bits), epochs = _warm_ups(options), options.get("epochs", _EPOCHS)
+    check_relaxable(space, task, {"epochs": epochs, "warm_up_epochs": warm_up})
+    if has_bits(space) and not warm_up <= of_bits < epochs:
+        raise PluginError(
+            f"bits_warm_up_epochs: expected fewer than the {epochs} epochs, and no fewer than the "
+            f"{warm_up} of warm_up_epochs, got {of_bits}"
+        )
+    _cost_of(space, task, options)
+
+
+def has_bits(space: SearchSpace) -> bool:
+    """Whether there is something to learn of bits."""
+    return any(is_of_bits(d.name) for d in learned(space))
+
+
+def _warm_ups(options: Mapping[str, Any]) -> tuple[int, int]:
+    """Of the architecture, and of bits."""
+    epochs = options.get("epochs", _EPOCHS)
+    warm_up, of_bits = options.get("warm_up_epochs"), options.get("bits_warm_up_epochs")
+    warm_up = epochs // 5 if warm_up is None else warm_up
+    return warm_up, min(2 * warm_up, max(warm_up, epochs - 1)) if of_bits is None else of_bits
+
+
+def _cost_of(space: SearchSpace, task: Task, options: Mapping[str, Any]) -> CostOf:
+    """What each architecture costs."""
+    cost = options.get("cost", "model_bytes")
+    if cost == "model_bytes":
+        return Sizes(space, task).row
+    examples, costs = options.get("examples", ()), options.get("costs", ())
+    if not examples:
+        raise PluginError(f'cost: expected examples of "{cost}", and what they cost; got none')
+    pricing = Pricing.fitted(space, task, [space.decode(row) for row in examples], costs)
+    return lambda architecture: Row(pricing.cost(architecture), {})
+
+
+class Lpgnas(Bilevel):
+    """A relaxed network of which one network is drawn at a time."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        batches: Batches,
+        seed: int,
+        recipe: Recipe,
+        bits_warm_up_epochs: int,
+        expected: Expected,
+        beta: float,
+        entropy_weight: float,
+    ) -> None:
+        self._space, self._expected, self._beta = space, expected, beta
+        self._bits_warm_up, self._epochs = bits_warm_up_epochs, recipe.epochs
+        self._entropy_weight, self._done = entropy_weight, 0.0
+        super().__init__(
+            relax(space, batches.dataset.task),
+            batches,
+            seed,
+            recipe,
+            beginning(space),
+            weigh=self._drawn,
+            cost=self._paid,
+            measure=self._most_probable,
+        )
+
+    def epoch(self, number: int) -> dict[str, float]:
+        """The losses; what the distribution costs, and how undecided it is.
+
+        `expected_cost`, `most_probable_cost`, `entropy`, and for bits alone `bits_entropy`.
+        """
+        self._done = number / self._epochs
+        found = super().epoch(number)
+        held = {name: row.detach() for name, row in self.logits.items()}
+        of_bits = {name: row for name, row in held.items() if is_of_bits(name)}
+        return found | {
+            "expected_cost": float(self._expected.value(held)),
+            "most_probable_cost": self._expected.of(self._likely(held)),
+            "entropy": float(entropy(held)),
+            "bits_entropy": float(entropy(of_bits)),
+        }
+
+    def is_learned(self, name: str, number: int) -> bool:
+        return not is_of_bits(name) or number > self._bits_warm_up
+
+    def _paid(self, logits: Mapping[str, Tensor]) -> Tensor:
+        cost = self._beta * self._expected.value(logits) / self._expected.even
+        return cost + self._entropy_weight * self._done * entropy(logits)
+
+    def _drawn(self, logits: Mapping[str, Tensor], epoch: int) -> Mixture:
+        """One architecture, and how its choices pass the gradient."""
+        heat = temperature(epoch, self._epochs)
+        shares = {
+            name: drawn(row, heat, whole=name.endswith(_OF_WEIGHTS)) for name, row in logits.items()
+        }
+        chosen = {name: _largest(found) for name, found in shares.items()}
+        architecture = self._space.fill(lambda d: d.choices[chosen.get(d.name, 0)])
+        return {
+            name: shares.get(name, alone)
+            for name, alone in one_hot(self._space, architecture).items()
+        }
+
+    def _most_probable(self, logits: Mapping[str, Tensor], _epoch: int) -> Mixture:
+        return one_hot(self._space, self._likely(logits))
+
+    def _likely(self, logits: Mapping[str, Tensor]) -> Architecture:
+        return self._space.fill(
+            lambda d: d.choices[int(logits[d.name].argmax()) if d.name in logits else 0]
+        )
+
+
+def drawn(row: Tensor, heat: float, *, whole: bool) -> dict[int, Tensor]:
+    """A draw by the softmax of logits [choices]: it counts 1, others nothing.
+
+    The gradient is that of the logarithm of its probability in a Gumbel-softmax at a temperature;
+    with `whole`, for each choice that of its own probability there.
+    """
+    noise = -torch.empty_like(row, requires_grad=False).exponential_().log()
+    p = ((row.log_softmax(0) + noise) / heat).softmax(0)
+    first, held = int(p.argmax()), p.detach()
+    if not row.requires_grad:
+        return {first: torch.ones_like(held[first])}
+    if not whole:
+        return {first: p[first] / held[first]}
+    counted = torch.zeros_like(held)
+    counted[first] = 1
+    return dict(enumerate((counted + (p - held)).unbind()))
+
+
+def _largest(shares: Mapping[int, Tensor]) -> int:
+    return max(shares, key=lambda index: float(shares[index].detach()))
+
+
+def entropy(logits: Mapping[str, Tensor]) -> Tensor:
+    """[] the mean of decisions, each from 0 (decided) to 1 (even); 0 of none."""
+    found = [
+        -(row.softmax(0) * row.log_softmax(0)).sum() / math.log(row.numel())
+        for row in logits.values()
+    ]
+    return torch.stack(found).mean() if found else torch.zeros(())
