@@ -3,6 +3,7 @@
 Every range includes 0, so that 0 stays 0: edges and units that are not there add nothing.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
@@ -40,7 +41,7 @@ def percentiles(x: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     width = float(high - low)
     if not width > 0:
         return low, high
-    seen = x.reshape(-1)[:: max(1, x.numel() // _MOST_SEEN)].float()
+    seen = x.reshape(-1)[:: _apart(x)].float()
     counts = torch.histc(seen, _BINS, float(low), float(high))
     # Features and what an activation leaves are mostly 0, sparse ones are given without: those of
     # both are the same.
@@ -55,6 +56,14 @@ def percentiles(x: Tensor, bits: int) -> tuple[Tensor, Tensor]:
         (low + first * edge).clamp(max=0).to(x.dtype),
         torch.minimum((low + (last + 1) * edge).clamp(min=0), high).to(x.dtype),
     )
+
+
+def _apart(x: Tensor) -> int:
+    """How far apart the numbers are that are looked at: of all columns, so many of each."""
+    apart = max(1, x.numel() // _MOST_SEEN)
+    while x.dim() and math.gcd(apart, x.size(-1)) > 1:
+        apart += 1
+    return apart
 
 
 _LOOKS: Mapping[str, _Look] = FrozenMapping(
