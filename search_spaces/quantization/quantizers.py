@@ -90,6 +90,14 @@ class WeightQuantizer(nn.Module):
         of_all = self.format.name == "binary" and self.options.binarization in binary.OF_ALL
         return shape[0] if self.by_row and len(shape) > 1 and not of_all else 1
 
+    def keep(self, scale: Tensor) -> None:
+        """Have a scale for good, [] or [rows, 1, ...], not one made from the weights.
+
+        Of whole numbers of more than one size alone.
+        """
+        self._is_learned = True
+        self.scale = nn.Parameter(scale.detach().clone(), requires_grad=False)
+
     def _grid(self, weight: Tensor) -> _Grid:
         low, high = self._codes()
         if self._is_learned:
