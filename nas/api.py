@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nas.compare import Comparison, Standing
+    from nas.quantizing import Manner, Quantized
     from nas.scaling import Scaling
     from nas.supernet import Measure
     from nas.supernet.specialising import Specialisation
@@ -246,6 +247,35 @@ class Study:
             self.name,
             trial,
             Path(to),
+            storage=self.storage,
+            data_root=self.data_root,
+            space=self._space,
+            exporter=exporter,
+        )
+
+    def quantize(
+        self,
+        to: Path | str,
+        trial: int | Literal["best"] = "best",
+        *,
+        manner: "Manner | None" = None,
+        exporter: str = "pt2",
+    ) -> "Quantized":
+        """Write a trained trial as a bundle of few bits, without training it again.
+
+        >>> from nas.quantizing import Manner                               # doctest: +SKIP
+        >>> study.quantize("bundle", manner=Manner(weight_bits="4")).after  # doctest: +SKIP
+
+        Raises:
+            UsageError: it was trained in few bits already, or the manner does not go.
+        """
+        from nas.quantizing import Manner, quantize_trial
+
+        return quantize_trial(
+            self.name,
+            trial,
+            Path(to),
+            manner or Manner(),
             storage=self.storage,
             data_root=self.data_root,
             space=self._space,

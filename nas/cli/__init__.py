@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "scale": "scale",
     "supernet": "supernet",
     "export": "bundles",
+    "quantize": "quantize",
     "predict": "bundles",
     "plugins": "plugins",
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import click
 
@@ -10,6 +10,7 @@ from nas.cli._types import Folder, OneOf
 from nas.cli._usage import in_one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
+Trial: TypeAlias = int | Literal["best"]
 DEBUG = "nas.debug"
 STORAGE = "sqlite:///nas.db"
 FORMATS = ("text", "json", "csv")
@@ -56,6 +57,26 @@ format_option = click.option(
     help="Of the rows on stdout.",
 )
 name_argument = click.argument("name")
+
+
+def _trial(ctx: click.Context, option: click.Parameter, value: str) -> Trial:
+    if value == "best":
+        return "best"
+    if not value.isdecimal():
+        raise click.BadParameter(
+            f'expected a trial\'s number, from 0, or "best", got "{value}"', ctx, option
+        )
+    return int(value)
+
+
+trial_option = click.option(
+    "--trial",
+    metavar="N|best",
+    callback=_trial,
+    default="best",
+    show_default=True,
+    help="Which; best is the first of the front.",
+)
 
 
 class Command(click.Command):

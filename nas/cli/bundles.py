@@ -1,12 +1,20 @@
 """`nas export`, `nas predict`: leaving with a bundle, and trying it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import click
 
 from nas.cli._output import csv_text, json_text, write_json, write_rows
-from nas.cli._shared import command, data_root_option, format_option, name_argument, storage_option
+from nas.cli._shared import (
+    Trial,
+    command,
+    data_root_option,
+    format_option,
+    name_argument,
+    storage_option,
+    trial_option,
+)
 from nas.cli._types import File, Folder
 from nas.cli._usage import WrongUsage
 
@@ -14,29 +22,9 @@ if TYPE_CHECKING:
     from search_spaces.plugins import Plugin
 
 
-Trial: TypeAlias = int | Literal["best"]
-
-
-def _trial(ctx: click.Context, option: click.Parameter, value: str) -> Trial:
-    if value == "best":
-        return "best"
-    if not value.isdecimal():
-        raise click.BadParameter(
-            f'expected a trial\'s number, from 0, or "best", got "{value}"', ctx, option
-        )
-    return int(value)
-
-
 @command("export")
 @name_argument
-@click.option(
-    "--trial",
-    metavar="N|best",
-    callback=_trial,
-    default="best",
-    show_default=True,
-    help="Which; best is the first of the front.",
-)
+@trial_option
 @click.option(
     "--to",
     "to",

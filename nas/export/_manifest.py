@@ -70,6 +70,7 @@ class Provenance(Strict):
         retrained: whether there was no checkpoint of it, and it was trained for this bundle.
         slice: whether its weights are a part of a supernet's, trained together with all others.
         latency_bound_ms, device: what it was chosen for, where that was asked.
+        post_training: how it was brought to few bits after its training, where it was.
     """
 
     study: str | None = None
@@ -79,6 +80,7 @@ class Provenance(Strict):
     slice: bool = False
     latency_bound_ms: float | None = None
     device: str | None = None
+    post_training: str | None = None
 
 
 class Description(Strict):

@@ -72,6 +72,11 @@ def _origin(description: Description) -> str:
             f'. It was chosen for at most {origin.latency_bound_ms:g} ms on "{origin.device}", on '
             "the study's graph"
         )
+    if origin.post_training is not None:
+        text += (
+            ". It was trained in full precision, and brought to few bits afterwards "
+            f"({origin.post_training})"
+        )
     return text + "."
 
 

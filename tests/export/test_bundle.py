@@ -93,6 +93,7 @@ def test_manifest_says_what_where_from_and_how_exact(node_bundle: Path) -> None:
         "slice": False,
         "latency_bound_ms": None,
         "device": None,
+        "post_training": None,
     }
     assert value["metrics"]["val_accuracy"] == {"value": 0.75, "split": "validation"}
     assert value["metrics"]["params"] == {"value": 123.0, "split": None}

@@ -1,0 +1,203 @@
+"""A trained trial in few bits, without training it again: what `nas quantize` does."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from evaluators._batches import Batches
+from evaluators.metrics import split_metrics
+from evaluators.post_training import STEPS, flex_round, round_to_nearest
+from nas.candidate import Candidate, candidate
+from nas.export._manifest import Provenance
+from nas.export.bundle import check_free, inputs_of, write_bundle
+from search_spaces import Architecture, SearchSpace, UsageError, plugins
+from search_spaces.decision import Choice
+from search_spaces.errors import did_you_mean
+from search_spaces.quantization.deciding import ALL, START, named, options, precision
+from search_spaces.quantization.formats import FORMATS
+from search_spaces.quantization.layers import settled
+from search_spaces.quantization.quantizers import Granularity, Scheme
+from search_spaces.quantization.ranges import Observer
+from search_spaces.quantization.storage import packed
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from evaluators.datasets._base import Dataset
+
+Method: TypeAlias = Literal["flexround", "nearest"]
+# Graphs at a time.
+_BATCH = 128
+# What is the same for a network whatever its bits.
+_SAME = ("params", "macs")
+
+
+class QuantizingError(UsageError):
+    """A trial that is not to be quantized, or a way that does not go."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a network is brought to few bits.
+
+    Attributes:
+        weight_bits, activation_bits: names of number formats: "8", "4", "binary", ...
+        method: flexround, or nearest: see `evaluators.post_training`.
+        scheme, granularity: see `search_spaces.quantization.quantizers`.
+        observer: of ranges of activations, see `search_spaces.quantization.ranges`. With few bits
+            the outermost numbers cost all others their precision; percentiles leave them out.
+        steps: of flexround, for each block.
+
+    Raises:
+        QuantizingError: there is no such format, or flexround does not go with it.
+    """
+
+    weight_bits: str = "8"
+    activation_bits: str = "8"
+    method: Method = "flexround"
+    scheme: Scheme = "affine"
+    granularity: Granularity = "channel"
+    observer: Observer = "percentile"
+    steps: int = STEPS
+
+    def __post_init__(self) -> None:
+        bits = {"weight bits": self.weight_bits, "activation bits": self.activation_bits}
+        for what, name in bits.items():
+            if name not in FORMATS:
+                raise QuantizingError(f'{what}: "{name}" are none; {did_you_mean(name, FORMATS)}')
+        if all(FORMATS[name].is_float for name in bits.values()):
+            raise QuantizingError(
+                "weight bits and activation bits: 32 both, so nothing is left to do; nas export "
+                "writes the network as it is"
+            )
+        if self.method == "flexround" and not FORMATS[self.weight_bits].is_uniform:
+            raise QuantizingError(
+                f'weight bits: flexround learns the rounding of 2 to 16, got "{self.weight_bits}"; '
+                "use the method nearest"
+            )
+
+    @property
+    def choices(self) -> Mapping[str, Choice]:
+        """As the extension `quantization` would have decided."""
+        names = ("weight_bits", "activation_bits", "scheme", "granularity", "observer")
+        return {named(name): getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What became of a trial.
+
+    Attributes:
+        manifest: of the bundle.
+        before, after: metrics of the validation split, and `model_bytes`: what the weights take.
+    """
+
+    manifest: dict[str, Any]
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+
+
+_USUAL = Manner()
+
+
+def quantize_trial(
+    name: str,
+    trial: int | Literal["best"],
+    to: Path,
+    manner: Manner = _USUAL,
+    *,
+    storage: str,
+    data_root: Path,
+    space: SearchSpace | None = None,
+    exporter: str = "pt2",
+) -> Quantized:
+    """Quantize a trained trial on its dataset's graph, and write the bundle.
+
+    Labels of the validation split measure it, before and after; those of the test split stay
+    sealed, and none is read to quantize it.
+
+    Args:
+        name: of the study.
+        trial: its number, or "best".
+        to: the folder to make.
+        manner: how.
+        storage, data_root, space, exporter: as for `nas.export.bundle.export_trial`.
+
+    Raises:
+        QuantizingError: it was trained in few bits.
+        ExportError: `to` is there already, or the network cannot be exported faithfully.
+        UsageError: there is no such study, trial or exporter.
+    """
+    check_free(to)
+    plugins.load("exporter", exporter)
+    chosen = candidate(name, trial, storage=storage, data_root=data_root, space=space)
+    if any(decision.startswith(f"{START}.") for decision in chosen.architecture.choices):
+        raise QuantizingError(
+            f'trial {chosen.trial} of study "{name}" was trained in few bits already, by the '
+            f"extension quantization; leave with it as it is: nas export {name} --trial "
+            f"{chosen.trial} --to {to}"
+        )
+    network = chosen.space.network(chosen.architecture, chosen.task)
+    network.load_state_dict(chosen.weights)
+    quantized = quantized_network(network.eval(), chosen.dataset, manner)
+    before, after = (measured(each, chosen.dataset) for each in (network, quantized))
+    return Quantized(_written(to, chosen, quantized, manner, after, exporter), before, after)
+
+
+def quantized_network(network: "nn.Module", dataset: "Dataset", manner: Manner) -> "nn.Module":
+    """A copy in few bits of a trained network.
+
+    It is calibrated on the graph of a node task, or on the training graphs of a graph task.
+    """
+    units = dataset.train.nonzero()[:, 0]
+    batches = [batch.inputs for batch in Batches(dataset).split(units, _BATCH)]
+    formats, how = precision(manner.choices, ALL), options(manner.choices)
+    if manner.method == "nearest":
+        return round_to_nearest(network, formats, how, batches)
+    return flex_round(network, formats, how, batches, steps=manner.steps)
+
+
+def measured(network: "nn.Module", dataset: "Dataset") -> dict[str, float]:
+    """Of the validation split, by name of the metric, and what the weights take."""
+    values = split_metrics(network, dataset, "val")
+    tensors = packed(network).values()
+    return {
+        **{f"val_{name}": value for name, value in values.items()},
+        "model_bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+    }
+
+
+def _written(
+    to: Path,
+    chosen: Candidate,
+    network: "nn.Module",
+    manner: Manner,
+    metrics: Mapping[str, float],
+    exporter: str,
+) -> dict[str, Any]:
+    """The manifest of the bundle that was written."""
+    same = {name: chosen.metrics[name] for name in _SAME if name in chosen.metrics}
+    architecture = Architecture(
+        f"{chosen.architecture.space}+{START}", {**chosen.architecture.choices, **manner.choices}
+    )
+    return write_bundle(
+        to,
+        network=network,
+        leaving=settled(chosen.space.deployed(copy.deepcopy(network), chosen.architecture)),
+        architecture=architecture,
+        task=chosen.task,
+        preprocessing=chosen.dataset.preprocessing,
+        class_names=chosen.dataset.class_names,
+        provenance=Provenance(
+            study=chosen.study,
+            trial=chosen.trial,
+            seed=chosen.seed,
+            retrained=chosen.retrained,
+            post_training=manner.method,
+        ),
+        metrics={**same, **metrics},
+        sample=inputs_of(chosen.dataset),
+        exporter=exporter,
+    )
