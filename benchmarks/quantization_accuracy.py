@@ -91,8 +91,8 @@ def _of_graph(
             asked,
         ]
     title = (
-        f"{name}: test accuracy of a GCN of {WIDTHS[name]} channels, {RECIPES[name]['epochs']} epochs, "
-        f"{seeds} seeds, intervals that hold for {cells} cells together"
+        f"{name}: test accuracy of a GCN of {WIDTHS[name]} channels, {RECIPES[name]['epochs']} "
+        f"epochs, {seeds} seeds, intervals that hold for {cells} cells together"
     )
     columns = ("", "test", "less full precision", "interval", "lower end asked")
     return found, table(title, columns, lines)

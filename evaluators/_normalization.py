@@ -1,7 +1,8 @@
-"""Batch normalization by statistics measured anew, for weights that were trained in other company.
+"""Statistics measured anew, for weights that were trained in other company.
 
-A slice of a supernet has no running statistics of its own: those that training would leave are of
-all slices together. They are measured on training units, in as many passes as there are batches.
+A slice of a supernet has no running statistics of its own, and no ranges of activations: those that
+training would leave are of all slices together. They are measured on training units, in as many
+passes as there are batches.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from evaluators._batches import Batch
+from search_spaces.quantization.layers import activation_quantizers
 
 
 def recalibrate(network: nn.Module, batches: Sequence[Batch]) -> None:
@@ -18,12 +20,17 @@ def recalibrate(network: nn.Module, batches: Sequence[Batch]) -> None:
 
     Each batch is normalized by its own statistics; what is kept is their mean, weighted by rows
     (Han Cai et al., Once-for-All, 2020). With one batch, the network in evaluation mode then gives
-    what it gave on that batch, exactly. The network is in evaluation mode afterwards.
+    what it gave on that batch, exactly. Quantizers of activations see all batches as they would in
+    training, from no range on. The network is in evaluation mode afterwards.
     """
     network.eval()
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    if not norms:
+    quantizers = [quantizer for _, quantizer in activation_quantizers(network)]
+    if not norms and not quantizers:
         return
+    for quantizer in quantizers:
+        quantizer.forget()
+        quantizer.train()
     seen: dict[nn.Module, list[tuple[int, Tensor, Tensor]]] = {norm: [] for norm in norms}
 
     def measure(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -40,6 +47,7 @@ def recalibrate(network: nn.Module, batches: Sequence[Batch]) -> None:
     finally:
         for hook in hooks:
             hook.remove()
+        network.eval()
     for norm, measured in seen.items():
         rows = sum(count for count, _, _ in measured)
         if rows:

@@ -32,6 +32,8 @@ from search_spaces.supernet import Supernet
 _KEPT = 1024
 _GRAPHS_AT_A_TIME = 512
 _CPU = torch.device("cpu")
+# What batch normalization and quantizers of activations keep of what they have seen.
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "range_low", "range_high")
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +212,7 @@ def _has_constants(network: nn.Module) -> bool:
 
 
 def _is_statistic(buffer: str) -> bool:
-    return buffer.endswith(("running_mean", "running_var", "num_batches_tracked"))
+    return buffer.endswith(_STATISTICS)
 
 
 def _as_new(name: str, buffer: Tensor) -> Tensor:

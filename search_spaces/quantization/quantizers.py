@@ -189,6 +189,11 @@ class ActivationQuantizer(nn.Module):
         values = code(x.detach(), scale, zero, low, high).int()
         return Codes(values, scale.detach(), zero.int(), low, high)
 
+    def forget(self) -> None:
+        """Have seen nothing."""
+        self.range_low.zero_()
+        self.range_high.zero_()
+
     def settle(self) -> None:
         """Keep the range for good, where one was seen: nothing is asked of values any more."""
         self._range = "kept" if self._is_seen() else "present"
