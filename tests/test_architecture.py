@@ -24,6 +24,7 @@ FENCES = {
     "sklearn": ("evaluators/",),
     "pandas": ("nas/api.py",),
     "pytest": ("nas/contracts/",),
+    "torchao": ("nas/export/",),
 }
 
 

@@ -11,10 +11,10 @@ from types import ModuleType
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.export.graph_signature import InputKind
 
-from nas.export import BundleError, Contract, ExportFailedError, Runnable, traced
+from nas.export import BundleError, Contract, ExportFailedError, Runnable, Written, traced
 
 HEAD = '''"""The network, as operations of torch; see README.md for inputs and output."""
 
@@ -36,8 +36,11 @@ class Source:
     file = "model.py"
     needs = "torch and safetensors"
     reading = "import torch\nfrom model import network"
+    tolerance = 1e-5
 
-    def write(self, network: nn.Module, contract: Contract, folder: Path) -> list[Path]:
+    def write(
+        self, network: nn.Module, contract: Contract, folder: Path, sample: tuple[Tensor, ...]
+    ) -> Written:
         program = traced(network, contract)
         tensors, given, call = {**program.state_dict, **program.constants}, [], []
         for spec in program.graph_signature.input_specs:
@@ -58,7 +61,7 @@ class Source:
         (folder / self.file).write_text(f"{HEAD}{body.strip()}\n\n\n{tail}", "utf-8")
         weights = folder / "model.safetensors"
         save_file({name: t.detach().clone().contiguous() for name, t in tensors.items()}, weights)
-        return [folder / self.file, weights]
+        return Written([folder / self.file, weights])
 
     def open(self, folder: Path) -> Runnable:
         file = folder / self.file

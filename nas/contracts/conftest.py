@@ -12,6 +12,10 @@ from search_spaces.plugins import PACKAGES, Plugin
 _CHOSEN = pytest.StashKey[dict[str, list[Plugin]]]()
 # They begin with a cluster of their own: what runs on them takes half a minute each.
 _SLOW = {"ray", "ray_tune"}
+# They compile, which takes longer than all else of this contract; of one, a node task is compiled
+# in any case.
+_COMPILING = {"aoti", "int8_dynamic", "int8_static", "int8_weight_only"}
+_ONCE = ("int8_static", "node")
 
 
 def _kinds() -> list[str]:
@@ -66,6 +70,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for p in _tested(metafunc.config, kind)
     ]
     metafunc.parametrize("plugin", params, scope="module")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """What compiles is slow, but for once."""
+    for item in items:
+        chosen = getattr(item, "callspec", None)
+        if chosen is None or not {"made", "bundle"} & set(item.fixturenames):
+            continue
+        name = getattr(chosen.params.get("plugin"), "name", None)
+        if name in _COMPILING and (name, chosen.params.get("made")) != _ONCE:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -2,18 +2,20 @@
 
 import copy
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from evaluators.datasets import Preprocessing
 from nas.contracts import _signature, graphs, networks
-from nas.export import BundleError, Contract, Exporter
+from nas.export import BundleError, Contract, Exporter, Written
 from nas.export._deployed import deployed
 from nas.export._manifest import Provenance
 from nas.export._parity import compare
@@ -30,92 +32,35 @@ TASKS: Mapping[str, Task] = {
 }
 
 
-@pytest.fixture
+@dataclass(frozen=True)
+class Made:
+    """A network and its program, which no test changes."""
+
+    exporter: Exporter
+    network: nn.Module
+    before: dict[str, Tensor]
+    contract: Contract
+    folder: Path
+    written: Written
+
+
+@pytest.fixture(scope="module")
 def exporter(plugin: Plugin) -> Exporter:
-    made: Exporter = plugins.load(KIND, plugin.name).build(**plugin.options)
-    return made
+    built: Exporter = plugins.load(KIND, plugin.name).build(**plugin.options)
+    return built
 
 
-@pytest.fixture(params=["node", "graph"])
-def task(request: pytest.FixtureRequest) -> Task:
-    return TASKS[request.param]
+@pytest.fixture(scope="module")
+def programs(exporter: Exporter) -> dict[str, Made]:
+    """By the kind of task; each is written when it is first asked for, since some compile long."""
+    return {}
 
 
-def preprocessing(task: Task) -> Preprocessing:
-    mean, std = torch.linspace(-1, 1, task.n_features), torch.linspace(0.5, 2, task.n_features)
-    return Preprocessing("standardize", True, mean, std)
-
-
-def made(task: Task) -> tuple[nn.Module, Contract]:
-    """A network with its preprocessing, as it is exported, and what it takes and gives."""
-    torch.manual_seed(0)
-    contract = Contract.of(task, preprocessing(task))
-    return deployed(networks.Exported(task), preprocessing(task), contract), contract
-
-
-def test_it_is_called_as_exporters_are(plugin: Plugin, exporter: Exporter) -> None:
-    """`build(*, ...)`; the names that it needs, for the bundle's README."""
-    _signature.check(KIND, plugin)
-    assert exporter.needs
-    assert "network" in exporter.reading
-
-
-def test_the_program_computes_what_the_network_does(
-    exporter: Exporter, task: Task, tmp_path: Path
-) -> None:
-    """On graphs of all sizes, one node without an edge among them; read back from its files."""
-    module, contract = made(task)
-    before = copy.deepcopy(module.state_dict())
-    files = exporter.write(module, contract, tmp_path)
-    assert tmp_path / exporter.file in files
-    assert sorted(files) == sorted(tmp_path.iterdir()), "what it wrote is what it names"
-    again = [made_up(contract, size) for size in (*SIZES, (700, 3000, 50))]
-    compare(exporter.open(tmp_path), module, contract, again)
-    assert all(torch.equal(before[name], now) for name, now in module.state_dict().items())
-
-
-def test_the_comparison_can_fail(exporter: Exporter, tmp_path: Path) -> None:
-    """The control: beside a network with other weights, the program differs."""
-    module, contract = made(TASKS["node"])
-    exporter.write(module, contract, tmp_path)
-    other = deployed(networks.Exported(TASKS["node"]), preprocessing(TASKS["node"]), contract)
-    with pytest.raises(Exception, match="differs from its network"):
-        compare(exporter.open(tmp_path), other, contract, [made_up(contract, (50, 200, 1))])
-
-
-def test_it_runs_where_this_program_is_not_loaded(exporter: Exporter, tmp_path: Path) -> None:
-    """In the folder, by the lines that the bundle's README has."""
-    module, contract = made(TASKS["graph"])
-    exporter.write(module, contract, tmp_path)
-    inputs = made_up(contract, (20, 60, 3))
-    torch.save([*inputs, module(*inputs)], tmp_path / "expected.pt")
-    code = f"""
-{exporter.reading}
-import sys
-import torch
-*inputs, expected = torch.load("expected.pt")
-torch.testing.assert_close(network(*inputs), expected)
-assert not {{"nas", "evaluators", "search_spaces", "torch_geometric"}} & set(sys.modules)
-"""
-    subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": ""}
-    )
-
-
-def test_what_is_damaged_is_refused(exporter: Exporter, tmp_path: Path) -> None:
-    """In words, whatever trips over it inside."""
-    module, contract = made(TASKS["node"])
-    exporter.write(module, contract, tmp_path)
-    (tmp_path / exporter.file).write_bytes(b"(no program")
-    with pytest.raises(BundleError):
-        exporter.open(tmp_path)
-
-
-def test_it_makes_a_whole_bundle(plugin: Plugin, exporter: Exporter, tmp_path: Path) -> None:
-    """Written, checked and read back by its name."""
-    task = TASKS["node"]
-    manifest = write_bundle(
-        tmp_path / "bundle",
+@pytest.fixture
+def bundle(plugin: Plugin, tmp_path: Path) -> Path:
+    task, folder = TASKS["node"], tmp_path / "bundle"
+    write_bundle(
+        folder,
         network=networks.Exported(task),
         architecture=Architecture("contracts", {"kind": "exported"}),
         task=task,
@@ -123,8 +68,106 @@ def test_it_makes_a_whole_bundle(plugin: Plugin, exporter: Exporter, tmp_path: P
         provenance=Provenance(),
         exporter=plugin.name,
     )
-    assert exporter.file in manifest["files"]
-    bundle = load_bundle(tmp_path / "bundle", exporter=plugin.name)
+    return folder
+
+
+@pytest.fixture(params=["node", "graph"])
+def made(
+    request: pytest.FixtureRequest,
+    exporter: Exporter,
+    programs: dict[str, Made],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Made:
+    kind = str(request.param)
+    if kind not in programs:
+        programs[kind] = write(exporter, kind, tmp_path_factory.mktemp("program"))
+    return programs[kind]
+
+
+def write(exporter: Exporter, kind: str, folder: Path) -> Made:
+    task = TASKS[kind]
+    torch.manual_seed(0)
+    contract = Contract.of(task, preprocessing(task))
+    module = deployed(networks.Exported(task), preprocessing(task), contract)
+    before = copy.deepcopy(module.state_dict())
+    sample = made_up(contract, (700, 3000, 50))
+    return Made(
+        exporter, module, before, contract, folder, exporter.write(module, contract, folder, sample)
+    )
+
+
+def preprocessing(task: Task) -> Preprocessing:
+    mean, std = torch.linspace(-1, 1, task.n_features), torch.linspace(0.5, 2, task.n_features)
+    return Preprocessing("standardize", True, mean, std)
+
+
+def test_it_is_called_as_exporters_are(plugin: Plugin, exporter: Exporter) -> None:
+    """`build(*, ...)`; the names that it needs, for the bundle's README; how close it is."""
+    _signature.check(KIND, plugin)
+    assert exporter.needs
+    assert "network" in exporter.reading
+    assert 0 < exporter.tolerance < 1
+
+
+def test_the_program_computes_what_the_network_does(made: Made) -> None:
+    """On graphs of all sizes, one node without an edge among them; read back from its files.
+
+    As closely as the exporter says, and a network with other weights does not.
+    """
+    files = made.written.files
+    assert made.folder / made.exporter.file in files
+    assert sorted(files) == sorted(made.folder.iterdir()), "what it wrote is what it names"
+    program = made.exporter.open(made.folder)
+    again = [made_up(made.contract, size) for size in (*SIZES, (700, 3000, 50))]
+    compare(program, made.network, made.contract, again, made.exporter.tolerance)
+    assert all(torch.equal(made.before[n], t) for n, t in made.network.state_dict().items())
+    other = copy.deepcopy(made.network)
+    for parameter in other.parameters():
+        parameter.data.mul_(-2)
+    with pytest.raises(Exception, match="differs from its network"):
+        compare(program, other, made.contract, again, made.exporter.tolerance)
+
+
+def test_weights_that_are_integers_are_those_of_the_network(made: Made) -> None:
+    """By name and shape, and as numbers no further away than half a step."""
+    state = made.network.state_dict()
+    for name, codes in made.written.codes.items():
+        difference = (codes.dequantized() - state[name]).abs()
+        assert bool((difference <= codes.scale / 2 + 1e-6).all()), name
+
+
+def test_it_runs_where_this_program_is_not_loaded(made: Made, tmp_path: Path) -> None:
+    """In the folder, by the lines that the bundle's README has."""
+    inputs = made_up(made.contract, (20, 60, 3))
+    program = made.exporter.open(made.folder)
+    with torch.inference_mode():
+        expected = program(*inputs).clone()
+    torch.save([*inputs, expected], tmp_path / "expected.pt")
+    code = f"""
+{made.exporter.reading}
+import sys
+import torch
+*inputs, expected = torch.load({str(tmp_path / "expected.pt")!r})
+torch.testing.assert_close(network(*inputs), expected)
+assert not {{"nas", "evaluators", "search_spaces", "torch_geometric", "torchao"}} & set(sys.modules)
+"""
+    environment = {**os.environ, "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", code], cwd=made.folder, check=True, env=environment)
+
+
+def test_what_is_damaged_is_refused(made: Made, tmp_path: Path) -> None:
+    """In words, whatever trips over it inside."""
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(made.folder, spoilt)
+    (spoilt / made.exporter.file).write_bytes(b"(no program")
+    with pytest.raises(BundleError):
+        made.exporter.open(spoilt)
+
+
+def test_it_makes_a_whole_bundle(plugin: Plugin, exporter: Exporter, bundle: Path) -> None:
+    """Written, checked and read back by its name."""
+    opened = load_bundle(bundle, exporter=plugin.name)
+    assert exporter.file in opened.manifest.files
     dataset = graphs.node_graph()
-    assert bundle.predict(dataset.x, dataset.edge_index).shape == (90, 3)
-    assert exporter.reading.splitlines()[-1] in (tmp_path / "bundle" / "README.md").read_text()
+    assert opened.predict(dataset.x, dataset.edge_index).shape == (90, 3)
+    assert exporter.reading.splitlines()[-1] in (bundle / "README.md").read_text()

@@ -162,6 +162,6 @@ def test_it_can_be_exported(space: SearchSpace, extension: SpaceExtension, tmp_p
         network = built(space, architecture).eval()
         module = deployed(network, Preprocessing(), contract)
         leaves = space.deployed(network, architecture)
-        Pt2().write(deployed(leaves, Preprocessing(), contract), contract, folder)
+        Pt2().write(deployed(leaves, Preprocessing(), contract), contract, folder, ())
         again = [made_up(contract, size) for size in SIZES]
-        compare(Pt2().open(folder), module, contract, again)
+        compare(Pt2().open(folder), module, contract, again, Pt2().tolerance)

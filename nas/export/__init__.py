@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nas.export._base import ExportError as ExportError
     from nas.export._base import ExportFailedError as ExportFailedError
     from nas.export._base import Runnable as Runnable
+    from nas.export._base import Written as Written
     from nas.export._traced import traced as traced
 
 _HOME = {
@@ -23,6 +24,7 @@ _HOME = {
     "ExportFailedError": "_base",
     "Exporter": "_base",
     "Runnable": "_base",
+    "Written": "_base",
     "traced": "_traced",
 }
 

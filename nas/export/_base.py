@@ -1,6 +1,7 @@
 """What an exporter is, and the contract of what it exports: names, types and shapes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from evaluators.datasets._base import Normalization, Preprocessing
 from search_spaces import Task, UsageError
+from search_spaces.quantization.codes import Codes
 from search_spaces.task import TaskKind
 
 Dimension: TypeAlias = PositiveInt | Literal["N", "E", "B"]
@@ -102,6 +104,21 @@ class Contract(Strict):
         return TensorSpec(name="logits", dtype="float32", shape=(unit, self.n_classes))
 
 
+@dataclass(frozen=True)
+class Written:
+    """What an exporter has written.
+
+    Attributes:
+        files: all that it put into the folder.
+        notes: sentences for whoever deploys it, for the bundle's README and manifest.
+        codes: the weights that the program has as integers, by their names in the network's state.
+    """
+
+    files: Sequence[Path]
+    notes: tuple[str, ...] = ()
+    codes: Mapping[str, Codes] = field(default_factory=dict)
+
+
 class Exporter(Protocol):
     """What an exporter plug-in's `build` returns."""
 
@@ -120,8 +137,21 @@ class Exporter(Protocol):
         """Lines of Python, for the bundle's README, after which `network` is the program."""
         ...
 
-    def write(self, network: nn.Module, contract: Contract, folder: Path) -> list[Path]:
-        """Write the program into the folder and return the files that were written.
+    @property
+    def tolerance(self) -> float:
+        """By how much program p and network y may differ: max|p - y| <= t * max(1, max|y|)."""
+        ...
+
+    def write(
+        self, network: nn.Module, contract: Contract, folder: Path, sample: tuple[Tensor, ...]
+    ) -> Written:
+        """Write the program into the folder.
+
+        Args:
+            network: prepares raw features itself; weights are rounded to what they were trained in.
+            contract: what it takes and gives.
+            folder: of the bundle.
+            sample: inputs of a real graph, for what is chosen by the values that occur.
 
         Raises:
             ExportError: the network cannot be written in this form.

@@ -38,10 +38,11 @@ class FileEntry(Strict):
 
 
 class Metric(Strict):
-    """A number that was measured with the weights in this bundle."""
+    """A number that is known of this very network, and what measured it; None for a fact."""
 
     value: float
     split: Split | None
+    by: Literal["program", "training"] | None = None
 
 
 class Confirmed(Strict):
@@ -88,6 +89,8 @@ class Description(Strict):
 
     Attributes:
         exporter: the plug-in that wrote the program; older bundles do not say, theirs is pt2.
+        metrics: of the program; `training`: what training measured of what the program measured.
+        notes: sentences for whoever deploys it.
     """
 
     format: Literal["gnn-nas bundle"] = "gnn-nas bundle"
@@ -99,8 +102,10 @@ class Description(Strict):
     architecture: str
     provenance: Provenance
     metrics: dict[str, Metric]
+    training: dict[str, Metric] = Field(default_factory=dict)
     confirmed: dict[str, Confirmed]
     parity: Parity
+    notes: tuple[str, ...] = ()
     versions: dict[str, str]
 
     @model_validator(mode="after")

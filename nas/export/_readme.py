@@ -134,7 +134,8 @@ def _metrics(description: Description) -> list[str]:
     if not description.metrics and not description.confirmed:
         return ["Nothing was measured."]
     rows = ["| metric | split | value | measured on |", "|---|---|---|---|"]
-    rows += [_row(name, metric) for name, metric in sorted(description.metrics.items())]
+    for metrics in (description.metrics, description.training):
+        rows += [_row(name, metric) for name, metric in sorted(metrics.items())]
     rows += [_row(name, metric) for name, metric in sorted(description.confirmed.items())]
     chosen_by = {metric.split for metric in description.metrics.values()}
     if "validation" in chosen_by:
@@ -147,10 +148,13 @@ def _metrics(description: Description) -> list[str]:
     return rows
 
 
+_BY = {None: "these weights", "training": "these weights, in training", "program": "this program"}
+
+
 def _row(name: str, metric: Metric | Confirmed) -> str:
     split = metric.split or "-"
     if isinstance(metric, Metric):
-        return f"| {name} | {split} | {metric.value:.6g} | these weights |"
+        return f"| {name} | {split} | {metric.value:.6g} | {_BY[metric.by]} |"
     spread = "" if metric.stderr is None else f" ± {metric.stderr:.2g} (standard error)"
     where = f"this architecture, trained anew on {metric.n} fresh seed{'s' * (metric.n > 1)}"
     return f"| {name} | {split} | {metric.mean:.4g}{spread} | {where} |"
@@ -161,7 +165,8 @@ def _limits(description: Description) -> list[str]:
     return [
         "- Inputs are not checked by the program: an edge to a node that is not there fails or "
         "gives nonsense.",
-        "- It runs on the CPU, in float32.",
+        "- It runs on the CPU.",
+        *(f"- {note}" for note in description.notes),
         f"- On {len(parity.graphs)} graphs, one with a single node and no edge among them, it "
         f"differed from the network it was made of by {parity.largest_difference:.2g} at most.",
         "- Opening a program means running it: open only files whose origin you trust. The hashes "

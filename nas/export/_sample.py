@@ -12,8 +12,10 @@ TRACED = (13, 29, 3)
 _MOST_FEATURE_VALUES = 2**25  # 128 MiB of float32
 
 
-def made_up(contract: Contract, size: tuple[int, int, int]) -> tuple[Tensor, ...]:
-    """The inputs of a random graph: the same for the same contract and size.
+def made_up(
+    contract: Contract, size: tuple[int, int, int], like: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """The inputs of a random graph: the same for the same contract, size and features.
 
     Features are uniform in [0, 1), so that their rows can be divided by their sums. Edges stay
     within their graph; self-loops and repeated edges occur.
@@ -21,10 +23,14 @@ def made_up(contract: Contract, size: tuple[int, int, int]) -> tuple[Tensor, ...
     Args:
         contract: says which inputs there are.
         size: nodes (at least one for each graph), edges, graphs (ignored for a node task).
+        like: [any, F], whose rows are taken for features, where given.
     """
     nodes, edges, graphs = size
     generator = torch.Generator().manual_seed(0)
-    x = torch.rand(nodes, contract.n_features, generator=generator)
+    if like is None:
+        x = torch.rand(nodes, contract.n_features, generator=generator)
+    else:
+        x = like[torch.randint(like.size(0), (nodes,), generator=generator)]
     if not contract.is_graph_task:
         return x, torch.randint(nodes, (2, edges), generator=generator)
     extra = torch.randint(graphs, (nodes - graphs,), generator=generator)

@@ -22,6 +22,17 @@ def traced(network: nn.Module, contract: Contract) -> ExportedProgram:
     Raises:
         ExportFailedError: it cannot be traced for all sizes of graph.
     """
+    program = with_origin(network, contract)
+    _forget_origin(program)
+    return program
+
+
+def with_origin(network: nn.Module, contract: Contract) -> ExportedProgram:
+    """The same with all that tracing notes, which compilers look for; not for a file.
+
+    Raises:
+        ExportFailedError: it cannot be traced for all sizes of graph.
+    """
     dims = {letter: Dim(letter, min=smallest) for letter, smallest in SMALLEST.items()}
     shapes: dict[str, Mapping[int, Dim]] = {
         spec.name: {i: dims[size] for i, size in enumerate(spec.shape) if isinstance(size, str)}
@@ -31,15 +42,13 @@ def traced(network: nn.Module, contract: Contract) -> ExportedProgram:
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            program = torch.export.export(network, inputs, dynamic_shapes=shapes)
+            return torch.export.export(network, inputs, dynamic_shapes=shapes)
     except Exception as error:  # a fault boundary: the network is a plug-in's
         reason = str(error).strip().partition("\n")[0]
         raise ExportFailedError(
             "the network cannot be exported for all sizes of graph: "
             f"{type(error).__name__}: {reason}"
         ) from error
-    _forget_origin(program)
-    return program
 
 
 def _forget_origin(program: ExportedProgram) -> None:

@@ -2,24 +2,20 @@
 
 import hashlib
 import json
-import os
 import platform
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from evaluators.datasets._base import Dataset, Preprocessing
 from nas import __version__
-from nas.export._base import Contract, Exporter, ExportError
+from nas.export._base import Contract, Exporter, Written
 from nas.export._deployed import deployed
+from nas.export._folder import check_free, new_folder
 from nas.export._manifest import (
     ARCHITECTURE,
     NAME,
@@ -30,15 +26,17 @@ from nas.export._manifest import (
     FileEntry,
     Manifest,
     Metric,
-    Parity,
     Provenance,
     split_of,
 )
+from nas.export._measured import measured, sample_of
 from nas.export._parity import compare
 from nas.export._readme import readme
 from nas.export._sample import SIZES, like_task, made_up
+from nas.export._weights import content, stored, tensor_bytes
 from search_spaces import Architecture, SearchSpace, Task, plugins
 from search_spaces.canonical import canonical_json
+from search_spaces.quantization.storage import Stored
 
 
 def export_trial(
@@ -89,7 +87,7 @@ def export_trial(
         ),
         metrics=chosen.metrics,
         confirmed=chosen.confirmed,
-        sample=inputs_of(chosen.dataset),
+        dataset=chosen.dataset,
         exporter=exporter,
     )
 
@@ -106,6 +104,7 @@ def write_bundle(
     provenance: Provenance,
     metrics: Mapping[str, float] | None = None,
     confirmed: Mapping[str, Mapping[str, float | None]] | None = None,
+    dataset: Dataset | None = None,
     sample: tuple[Tensor, ...] | None = None,
     exporter: str = "pt2",
 ) -> dict[str, Any]:
@@ -122,22 +121,34 @@ def write_bundle(
         preprocessing: what was done to the features and edges that it was trained on.
         class_names: [C], what the classes are called, where they are not called 0, 1, 2, ...
         provenance: where it comes from.
-        metrics: measured with these weights; `val_...`, `test_...` and `train_...` name the split.
+        metrics: facts of the network, and what training measured with these weights; `val_...`,
+            `test_...` and `train_...` name the split.
         confirmed: {metric: {"mean", "stderr", "n"}} over fresh seeds.
-        sample: inputs of a real graph to compare program and network on; without it one as large
-            as the task's is made up.
+        dataset: what it was trained on, prepared: its validation split is measured by the program.
+        sample: raw inputs of a real graph, to compare program and network on and to choose ranges
+            by; without it those of the dataset, without that a graph as large as the task's is made
+            up.
         exporter: the plug-in that writes the program.
 
     Raises:
         ExportError: `to` is there already; the network cannot be exported for all sizes of graph;
-            or the exported program differs from it by more than 1e-5 * max(1, max|y|).
+            or the exported program differs from it by more than its exporter allows.
     """
     contract = Contract.of(task, preprocessing, class_names)
     module = deployed(network, preprocessing, contract)
     leaves = module if leaving is None else deployed(leaving, preprocessing, contract)
     writer: Exporter = plugins.load("exporter", exporter).build()
+    graphs = _graphs(contract, task, dataset, sample)
     with new_folder(to) as folder:
-        files = writer.write(leaves, contract, folder)
+        written = writer.write(leaves, contract, folder, graphs[0])
+        program = writer.open(folder)
+        parity = compare(program, module, contract, graphs, writer.tolerance)
+        tensors, how = stored(module, leaves, written.codes)
+        weights = content(tensors, how)
+        (folder / WEIGHTS).write_bytes(weights)
+        (folder / ARCHITECTURE).write_text(_text(architecture.to_json()), "utf-8")
+        reached = {} if dataset is None else measured(program, dataset)
+        given = {**(metrics or {}), "model_bytes": tensor_bytes(weights)}
         description = Description(
             exporter=exporter,
             contract=contract,
@@ -145,15 +156,39 @@ def write_bundle(
             outputs=(contract.output,),
             architecture=architecture.key,
             provenance=provenance,
-            metrics=_metrics(metrics or {}),
+            metrics=_metrics(given) | _metrics(reached, "program"),
+            training=_metrics({n: given[n] for n in reached if n in given}, "training"),
             confirmed=_confirmed(confirmed or {}),
-            parity=_run_again(writer, folder, module, contract, task, sample),
+            parity=parity,
+            notes=(*written.notes, *_notes(how, written)),
             versions=_versions(),
         )
-        (folder / WEIGHTS).write_bytes(_weights(leaves))
-        (folder / ARCHITECTURE).write_text(_text(architecture.to_json()), "utf-8")
         (folder / README).write_text(readme(description, writer), "utf-8")
-        return _completed(folder, files, description)
+        return _completed(folder, [*written.files], description)
+
+
+def _graphs(
+    contract: Contract, task: Task, dataset: Dataset | None, sample: tuple[Tensor, ...] | None
+) -> list[tuple[Tensor, ...]]:
+    """What program and network are compared on: a real graph, and some of all sizes like it."""
+    if sample is None and dataset is not None:
+        sample = sample_of(dataset)
+    if sample is not None:
+        return [sample, *(made_up(contract, size, sample[0]) for size in SIZES)]
+    size = like_task(task.n_features, task.n_nodes, task.n_edges, task.n_graphs)
+    return [made_up(contract, each) for each in (size, *SIZES)]
+
+
+def _notes(how: Mapping[str, Stored], written: Written) -> tuple[str, ...]:
+    """What is said of weights of few bits."""
+    counts = Counter((each.bits, name in written.codes) for name, each in how.items())
+    return tuple(
+        f"{count} of its weight tensors {'is' if count == 1 else 'are'} stored in {bits} "
+        f"bit{'s' * (bits > 1)}, which makes {WEIGHTS} smaller and nothing else: the program "
+        f"computes with {'8-bit integers' if by_integers else 'float32'}."
+        for (bits, by_integers), count in sorted(counts.items())
+        if bits < 8 or not by_integers
+    )
 
 
 def _completed(folder: Path, files: list[Path], description: Description) -> dict[str, Any]:
@@ -165,71 +200,10 @@ def _completed(folder: Path, files: list[Path], description: Description) -> dic
     return manifest
 
 
-def check_free(to: Path) -> None:
-    """Refuse a place where something is.
-
-    Raises:
-        ExportError: `to` is a file, or a folder that is not empty.
-    """
-    if to.is_symlink() or (to.exists() and not to.is_dir()):
-        raise ExportError(f"{to} is there already and is no folder; choose another place")
-    if to.is_dir() and any(to.iterdir()):
-        raise ExportError(f"{to} is there already and is not empty; choose another folder")
-
-
-@contextmanager
-def new_folder(to: Path) -> Iterator[Path]:
-    """A new folder beside `to` that takes its place at the end, or vanishes after an error.
-
-    Raises:
-        ExportError: something is there.
-    """
-    check_free(to)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    partial = to.parent / f".{to.name}.partial-{uuid.uuid4().hex}"
-    partial.mkdir()
-    try:
-        yield partial
-        for file in filter(Path.is_file, partial.rglob("*")):
-            with file.open("rb+") as opened:
-                os.fsync(opened.fileno())
-        check_free(to)
-        if to.is_dir():
-            to.rmdir()
-        partial.rename(to)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def _run_again(
-    exporter: Exporter,
-    folder: Path,
-    module: nn.Module,
-    contract: Contract,
-    task: Task,
-    sample: tuple[Tensor, ...] | None,
-) -> Parity:
-    size = like_task(task.n_features, task.n_nodes, task.n_edges, task.n_graphs)
-    first = sample if sample is not None else made_up(contract, size)
-    graphs = [first, *(made_up(contract, size) for size in SIZES)]
-    return compare(exporter.open(folder), module, contract, graphs)
-
-
-def inputs_of(dataset: Dataset) -> tuple[Tensor, ...]:
-    """The graph of a dataset as inputs of a program."""
-    if dataset.graph_ids is None:
-        return dataset.x, dataset.edge_index
-    graphs = torch.zeros(dataset.task.n_graphs, dtype=torch.int64)
-    return dataset.x, dataset.edge_index, dataset.graph_ids, graphs
-
-
-def _weights(module: nn.Module) -> bytes:
-    return save({n: t.detach().clone().contiguous() for n, t in module.state_dict().items()})
-
-
-def _metrics(metrics: Mapping[str, float]) -> dict[str, Metric]:
-    return {name: Metric(value=value, split=split_of(name)) for name, value in metrics.items()}
+def _metrics(
+    metrics: Mapping[str, float], by: Literal["program", "training"] | None = None
+) -> dict[str, Metric]:
+    return {name: Metric(value=v, split=split_of(name), by=by) for name, v in metrics.items()}
 
 
 def _confirmed(confirmed: Mapping[str, Mapping[str, float | None]]) -> dict[str, Confirmed]:

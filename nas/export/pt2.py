@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nas.export._archive import check_archive
-from nas.export._base import BundleError, Contract, Exporter, Runnable
+from nas.export._base import BundleError, Contract, Exporter, Runnable, Written
 from nas.export._traced import traced
 
 
@@ -23,8 +23,15 @@ class Pt2:
     file: str = "model.pt2"
     needs: str = "torch"
     reading: str = 'import torch\nnetwork = torch.export.load("model.pt2").module()'
+    tolerance: float = 1e-5
 
-    def write(self, network: nn.Module, contract: Contract, folder: Path) -> list[Path]:
+    def write(
+        self,
+        network: nn.Module,
+        contract: Contract,
+        folder: Path,
+        sample: tuple[Tensor, ...],  # noqa: ARG002
+    ) -> Written:
         """Trace the network and save the program.
 
         Raises:
@@ -35,7 +42,7 @@ class Pt2:
         path = folder / self.file
         check_archive(path, content.getvalue())
         path.write_bytes(content.getvalue())
-        return [path]
+        return Written([path])
 
     def open(self, folder: Path) -> Runnable:
         """The program as a function of tensors, without gradients.

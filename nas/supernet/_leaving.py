@@ -12,8 +12,9 @@ from evaluators.executors import inline
 from evaluators.inherited import Inherited, Trained, of_job
 from evaluators.metrics import split_metrics
 from nas.executing import executed
+from nas.export._folder import check_free, new_folder
 from nas.export._manifest import Provenance
-from nas.export.bundle import check_free, inputs_of, new_folder, write_bundle
+from nas.export.bundle import write_bundle
 from nas.retraining import ConfirmError
 from nas.setup import Setup
 from nas.spec import StudySpec
@@ -239,7 +240,7 @@ def write_bundles(
                     device=device,
                 ),
                 metrics=network.metrics,
-                sample=inputs_of(dataset),
+                dataset=dataset,
                 exporter=exporter,
             )
 

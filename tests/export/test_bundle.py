@@ -95,8 +95,9 @@ def test_manifest_says_what_where_from_and_how_exact(node_bundle: Path) -> None:
         "device": None,
         "post_training": None,
     }
-    assert value["metrics"]["val_accuracy"] == {"value": 0.75, "split": "validation"}
-    assert value["metrics"]["params"] == {"value": 123.0, "split": None}
+    assert value["metrics"]["val_accuracy"] == {"value": 0.75, "split": "validation", "by": None}
+    assert value["metrics"]["params"] == {"value": 123.0, "split": None, "by": None}
+    assert value["training"] == {}, "nothing was there to measure the program on"
     assert value["parity"]["largest_difference"] <= value["parity"]["tolerance"] == 1e-5
     assert {"N": 1, "E": 0} in value["parity"]["graphs"]
     assert len(value["parity"]["graphs"]) == 7

@@ -51,7 +51,10 @@ def test_the_best_trial_keeps_its_accuracy(storage: str, tmp_path: Path) -> None
     assert manifest["provenance"]["trial"] == best.number
     assert manifest["provenance"]["retrained"] is False
     recorded = manifest["metrics"]["val_accuracy"]
-    assert recorded == {"value": best.metrics["val_accuracy"], "split": "validation"}
+    trained = manifest["training"]["val_accuracy"]
+    assert trained["value"] == best.metrics["val_accuracy"]
+    assert (trained["by"], recorded["by"]) == ("training", "program")
+    assert recorded["value"] == pytest.approx(trained["value"], abs=1e-6)
     assert _val_accuracy(tmp_path / "b", tmp_path) == pytest.approx(recorded["value"], abs=1e-6)
     assert not any(metric["split"] == "test" for metric in manifest["metrics"].values())
     assert {"N": 1797, "E": load(DATASET, tmp_path).task.n_edges} in manifest["parity"]["graphs"]

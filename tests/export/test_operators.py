@@ -54,9 +54,10 @@ def _exported(network: nn.Module, task: Task, preprocessing: Preprocessing, fold
     contract = Contract.of(task, preprocessing)
     module = deployed(network, preprocessing, contract)
     exporter = pt2.build()
-    exporter.write(module, contract, folder)
+    exporter.write(module, contract, folder, ())
     graphs = [made_up(contract, size) for size in (*SIZES, (700, 3000, 50))]
-    return compare(exporter.open(folder), module, contract, graphs).largest_difference
+    parity = compare(exporter.open(folder), module, contract, graphs, exporter.tolerance)
+    return parity.largest_difference
 
 
 @pytest.mark.parametrize("operator", OPERATORS)

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from nas.export import BundleError, Contract, Runnable
+from nas.export import BundleError, Contract, Runnable, Written
 from nas.export._sample import TRACED, made_up
 
 
@@ -13,11 +13,14 @@ class Rigid:
     file = "rigid.pt2"
     needs = "torch"
     reading = 'import torch\nnetwork = torch.export.load("rigid.pt2").module()'
+    tolerance = 1e-5
 
-    def write(self, network: nn.Module, contract: Contract, folder: Path) -> list[Path]:
+    def write(
+        self, network: nn.Module, contract: Contract, folder: Path, sample: tuple[Tensor, ...]
+    ) -> Written:
         program = torch.export.export(network, made_up(contract, TRACED))
         torch.export.save(program, folder / self.file)
-        return [folder / self.file]
+        return Written([folder / self.file])
 
     def open(self, folder: Path) -> Runnable:
         try:

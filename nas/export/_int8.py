@@ -1,0 +1,178 @@
+"""Linear maps whose weights are 8-bit integers: what the exporters of such programs share.
+
+A weight [out, in] is codes times a scale for each of its outputs. Weights that lie on such a grid
+already, because they were trained in eight bits or fewer, keep their values: the scale of a row is
+that of the coarsest grid that it lies on, and max|w| / 127 where it lies on none.
+"""
+
+import copy
+import importlib
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch_geometric.nn import Linear as PygLinear
+
+from nas.export._base import ExportError
+from search_spaces.quantization.codes import Codes
+from search_spaces.quantization.layers import activation_quantizers, unquantized
+
+LOW, HIGH = -128, 127
+# How far from a grid point a weight may lie that lies on the grid, in steps.
+_ON_GRID = 1e-3
+# By how much a compiled program may differ from its reference: a number that lies between two
+# integers may be rounded to either.
+SAME = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """A network whose linear maps have weights on 8-bit grids.
+
+    Attributes:
+        network: a copy without quantizers, with those weights as numbers.
+        codes: of each map, the integers of its weight, by the weight's name.
+        notes: what it computes otherwise than the network that it is a copy of.
+    """
+
+    network: nn.Module
+    codes: dict[str, Codes]
+    notes: tuple[str, ...]
+
+
+def linear_maps(network: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    """Linear maps of torch and of PyTorch Geometric, by the names of their weights."""
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Linear | PygLinear):
+            # PyTorch Geometric's is no subclass of torch's, and has weight and bias as that has.
+            yield f"{path}.weight" if path else "weight", cast(nn.Linear, module)
+
+
+def integer_maps(network: nn.Module) -> Maps:
+    """The linear maps of a network with weights of eight bits.
+
+    Raises:
+        ExportError: it has none, or activations of so few bits that no integers of eight stand for
+            them.
+    """
+    notes = _notes(network)
+    made = unquantized(copy.deepcopy(network))
+    codes: dict[str, Codes] = {}
+    for name, module in linear_maps(made):
+        codes[name] = codes_of(module.weight.detach())
+        module.weight = nn.Parameter(codes[name].dequantized(), requires_grad=False)
+    if not codes:
+        raise ExportError(no_maps(network))
+    return Maps(made.eval(), codes, notes)
+
+
+def with_integers(maps: Maps, *, rows_too: bool = False) -> nn.Module:
+    """The network with torchao's tensors of integers for weights.
+
+    Args:
+        rows_too: whether rows of what a map reads are rounded to 8 bits of their own range as well.
+    """
+    ao = torchao("torchao.quantization")
+    workflows = torchao("torchao.quantization.quantize_.workflows")
+    kind = workflows.QuantizeTensorToInt8Kwargs(granularity=ao.PerRow()) if rows_too else None
+    network = copy.deepcopy(maps.network)
+    for name, module in linear_maps(network):
+        weight = ao.Int8Tensor.from_hp(
+            module.weight.detach(),
+            ao.PerRow(),
+            scale=maps.codes[name].scale,
+            act_quant_kwargs=kind,
+        )
+        module.weight = nn.Parameter(weight, requires_grad=False)
+    return network
+
+
+def converted(program: ExportedProgram) -> list[str]:
+    """The names of the weights that a program reads as torchao's integers."""
+    names = program.graph_signature.inputs_to_parameters
+    return [
+        names[node.args[0].name]
+        for node in program.graph.nodes
+        if "access_subclass_inner_tensor" in str(node.target) and node.args[1] == "qdata"
+    ]
+
+
+def no_maps(network: nn.Module) -> str:
+    """What to say of a network of which nothing would run in eight bits."""
+    kinds = Counter(type(m).__name__ for m in network.modules() if [*m.parameters(recurse=False)])
+    found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "none"
+    return (
+        "nothing of this network would run in eight bits: its exporter converts linear maps that "
+        f"are called, and found none among the modules with weights ({found}); export it with pt2 "
+        "or aoti"
+    )
+
+
+def codes_of(weight: Tensor) -> Codes:
+    """A weight [out, in] as 8-bit integers with a scale for each output."""
+    scale = scales(weight).unsqueeze(1)
+    values = (weight / scale).round().clamp(LOW, HIGH).int()
+    return Codes(values, scale, torch.zeros_like(scale, dtype=torch.int32), LOW, HIGH)
+
+
+def scales(weight: Tensor) -> Tensor:
+    """[out], of a weight [out, in]: 1 where all of a row is 0."""
+    most = weight.abs().amax(1, keepdim=True)
+    steps = torch.full_like(most, HIGH)
+    parts = weight / torch.where(most > 0, most, torch.ones_like(most))
+    for step in range(HIGH, 0, -1):
+        multiples = parts * step
+        lies = ((multiples - multiples.round()).abs() < _ON_GRID).all(1, keepdim=True)
+        steps[lies] = step
+    return torch.where(most > 0, most / steps, torch.ones_like(most)).squeeze(1)
+
+
+def torchao(module: str) -> ModuleType:
+    """A module of torchao, which is not installed with this program.
+
+    Raises:
+        ExportError: it is not there.
+    """
+    # It says at its first import which of its kernels for other devices it has not loaded.
+    logging.disable(logging.WARNING)
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ExportError(
+            "this exporter converts networks by torchao, which is not installed: "
+            "pip install 'gnn-nas[int8]', or export with pt2 or aoti"
+        ) from error
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _notes(network: nn.Module) -> tuple[str, ...]:
+    """What is said of activations that were trained in formats that the program does not have."""
+    read: set[str] = set()
+    others: set[str] = set()
+    for path, quantizer in activation_quantizers(network):
+        if not quantizer.format.is_float:
+            (read if path.endswith("input_quantizer") else others).add(quantizer.format.name)
+    few = sorted((read | others) & {"binary", "ternary"})
+    if few:
+        raise ExportError(
+            f"this network was trained with {few[0]} activations, which integers of eight bits do "
+            "not stand for; export it with pt2, which computes them as they were trained"
+        )
+    notes = []
+    if read - {"8"}:
+        bits = ", ".join(sorted(read - {"8"}))
+        notes.append(f"What its linear maps read was trained in {bits} bits.")
+    if others:
+        bits = ", ".join(sorted(others))
+        notes.append(
+            f"Messages, aggregations or coefficients that were trained in {bits} bits are computed "
+            "in float32."
+        )
+    return tuple(notes)

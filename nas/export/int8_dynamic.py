@@ -1,0 +1,76 @@
+"""Compiled, with 8-bit weights and inputs of linear maps, whose ranges are found row by row.
+
+The range of each row of what a map reads is that of the row at hand, so no graph is out of range;
+that takes a look at every row, and is a little slower than `int8_static`. It needs
+`pip install 'gnn-nas[int8]'` and a C++ compiler here, none of them where the program runs.
+`model.pt2` beside it computes the same numbers anywhere, by plain operations.
+"""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nas.export._base import Contract, Exporter, ExportError, Written
+from nas.export._compiled import Compiled, check_compiler, put
+from nas.export._int8 import (
+    HIGH,
+    LOW,
+    SAME,
+    converted,
+    integer_maps,
+    linear_maps,
+    no_maps,
+    torchao,
+    with_integers,
+)
+from nas.export._traced import with_origin
+
+
+@dataclass(frozen=True)
+class Int8Dynamic(Compiled):
+    """Writes and opens `compiled.pt2`."""
+
+    tolerance: float = 0.1
+
+    def write(
+        self,
+        network: nn.Module,
+        contract: Contract,
+        folder: Path,
+        sample: tuple[Tensor, ...],  # noqa: ARG002
+    ) -> Written:
+        """Convert, trace, compile, and save program and reference.
+
+        Raises:
+            ExportError: there is no compiler or no torchao; it has no linear map; it cannot be
+                traced or compiled for all sizes of graph.
+        """
+        check_compiler()
+        torchao("torchao.quantization")
+        maps = integer_maps(network)
+        program = with_origin(with_integers(maps, rows_too=True), contract)
+        reference = copy.deepcopy(maps.network)
+        for _, module in linear_maps(reference):
+            module.register_forward_pre_hook(_by_row)
+        names = converted(program)
+        if not names:
+            raise ExportError(no_maps(network))
+        files = put(self, folder, program, reference, contract, tolerance=SAME)
+        return Written(files, maps.notes, {name: maps.codes[name] for name in names})
+
+
+def _by_row(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a map reads, each row rounded to the 8-bit integers of its own range."""
+    x: Tensor = given[0]
+    scale = x.abs().amax(-1, keepdim=True) / ((HIGH - LOW) / 2)
+    scale = scale.clamp(min=torch.finfo(torch.float32).eps)
+    return ((x / scale).round().clamp(LOW, HIGH) * scale, *given[1:])
+
+
+def build() -> Exporter:
+    """An exporter of `compiled.pt2`, in 8-bit integers with ranges that are found."""
+    return Int8Dynamic()

@@ -1,0 +1,54 @@
+"""Compiled, with 8-bit weights and inputs of linear maps, whose ranges are chosen beforehand.
+
+What a map reads has the range from the least to the largest number that it reads on the study's
+graph; beyond it is cut off, so give it graphs like that one. It is the fastest exporter, and needs
+`pip install 'gnn-nas[int8]'` and a C++ compiler here, none of them where the program runs.
+`model.pt2` beside it computes the same numbers anywhere, by plain operations. Sums over edges,
+attention and normalization stay in float32.
+"""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from nas.export._base import Contract, Exporter, ExportError, Written
+from nas.export._compiled import Compiled, check_compiler, put
+from nas.export._int8 import SAME, integer_maps, no_maps, torchao
+from nas.export._traced import with_origin
+
+
+@dataclass(frozen=True)
+class Int8Static(Compiled):
+    """Writes and opens `compiled.pt2`."""
+
+    tolerance: float = 0.5
+
+    def write(
+        self, network: nn.Module, contract: Contract, folder: Path, sample: tuple[Tensor, ...]
+    ) -> Written:
+        """Trace, observe the sample, convert, compile, and save program and reference.
+
+        Raises:
+            ExportError: there is no compiler or no torchao; no linear map would run in eight bits;
+                the network cannot be traced or compiled for all sizes of graph.
+        """
+        check_compiler()
+        torchao("torchao.quantization.pt2e.quantize_pt2e")
+        from nas.export._pt2e import in_plain_operations, quantized
+
+        maps = integer_maps(network)
+        module, names = quantized(with_origin(maps.network, contract), sample)
+        if not names:
+            raise ExportError(no_maps(network))
+        program = with_origin(module, contract)
+        reference = in_plain_operations(copy.deepcopy(module))
+        files = put(self, folder, program, reference, contract, tolerance=SAME, freezing=True)
+        codes = {name: maps.codes[name] for name in names}
+        return Written(files, maps.notes, codes)
+
+
+def build() -> Exporter:
+    """An exporter of `compiled.pt2`, in 8-bit integers with ranges that are known."""
+    return Int8Static()
