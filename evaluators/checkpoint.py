@@ -142,6 +142,16 @@ def best_metrics(artifact: Artifact) -> dict[str, float]:
     return _best_run(artifact).metrics
 
 
+def best_run(artifact: Artifact) -> int:
+    """Which run `best_weights` gives the weights of.
+
+    Raises:
+        ArtifactError: it is missing, damaged or no checkpoint.
+    """
+    values = [run.best_value for run in _read(artifact)[1]]
+    return values.index(max(values))
+
+
 def _best_run(artifact: Artifact) -> RunState:
     return max(_read(artifact)[1], key=lambda run: run.best_value)
 

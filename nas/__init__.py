@@ -1,7 +1,7 @@
 """Architecture search for graph neural networks.
 
 `search` runs a study and returns it; `Study` opens one that a database holds; `load_bundle` loads
-what was exported. The command line is a thin twin of these.
+what was exported, and `load_weights` its weights alone. The command line is a thin twin of these.
 """
 
 import importlib
@@ -11,11 +11,17 @@ if TYPE_CHECKING:
     from nas.api import Study as Study
     from nas.api import search as search
     from nas.export.load import load_bundle as load_bundle
+    from nas.export.load import load_weights as load_weights
 
 __version__ = "0.1.0"
-__all__ = ["Study", "__version__", "load_bundle", "search"]
+__all__ = ["Study", "__version__", "load_bundle", "load_weights", "search"]
 
-_HOME = {"Study": "nas.api", "search": "nas.api", "load_bundle": "nas.export.load"}
+_HOME = {
+    "Study": "nas.api",
+    "search": "nas.api",
+    "load_bundle": "nas.export.load",
+    "load_weights": "nas.export.load",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,10 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import torch
+
 from evaluators import ALIKE, Artifact, Inheritance, Proxy
+from evaluators._folds import run_folds
 from evaluators.artifacts import intact
-from evaluators.checkpoint import best_metrics, best_weights
+from evaluators.checkpoint import best_metrics, best_run, best_weights
 from evaluators.executors import inline
+from evaluators.training import Training
 from nas.executing import executed
 from nas.opening import opened
 from nas.record import TrialRecord
@@ -31,7 +35,8 @@ class Candidate:
     Attributes:
         study, trial, seed: where it comes from.
         space, architecture, task: what builds its network.
-        dataset: without test labels; for its preparation, and as a sample.
+        dataset: for its preparation, as a sample, and to measure on; with the validation units of
+            the very run that the weights are of, where there were several folds.
         weights: the state of the network at its best validation epoch.
         metrics: of these very weights, measured by the search; no mean over seeds or folds.
         confirmed: {metric: {"mean", "stderr", "n"}} over fresh seeds.
@@ -88,12 +93,26 @@ def candidate(
         space=setup.space,
         architecture=record.architecture,
         task=setup.task,
-        dataset=setup.dataset,
+        dataset=_as_validated(setup, setup.dataset, artifact),
         weights=best_weights(artifact),
         metrics={**facts, **best_metrics(artifact)},
         confirmed=confirmed[0] if confirmed else None,
         retrained=retrained,
     )
+
+
+def _as_validated(setup: Setup, dataset: "Dataset", artifact: Artifact) -> "Dataset":
+    """The dataset with the split that the run was trained and validated on."""
+    evaluator = setup.alone.evaluator if isinstance(setup.evaluator, Proxy) else setup.evaluator
+    if not isinstance(evaluator, Training) or not evaluator.folds:
+        return dataset
+    folds = run_folds(dataset, setup.spec.study.seed, evaluator.seeds, evaluator.folds)
+    fold = folds[best_run(artifact)]
+    masks = [
+        torch.zeros_like(dataset.train).index_fill(0, units, True)
+        for units in (fold.train, fold.val)
+    ]
+    return replace(dataset, train=masks[0], val=masks[1])
 
 
 def _chosen(store: Store, name: str, trial: int | Literal["best"]) -> TrialRecord:

@@ -55,6 +55,7 @@ def export_command(
     Examples:
       nas export quickstart --to bundle
       nas export quickstart --trial 7 --to bundle
+      nas export quickstart --exporter int8_static --to bundle
     """
     from nas.store import Store
 
@@ -67,6 +68,7 @@ def export_command(
     parity, origin = manifest["parity"], manifest["provenance"]
     row = {"bundle": str(to), "manifest": str(to / "manifest.json"), "trial": origin["trial"]}
     row |= {key: parity[key] for key in ("largest_difference", "tolerance")}
+    row |= {n: m["value"] for n, m in manifest["metrics"].items() if m["by"] == "program"}
     if fmt == "json":
         write_json(row)
     elif fmt == "csv":
@@ -78,6 +80,11 @@ def export_command(
             f"{row['largest_difference']:.1e} ({row['tolerance']:.0e} is allowed)",
             err=True,
         )
+        for name, metric in manifest["training"].items():
+            reached = manifest["metrics"][name]["value"]
+            click.echo(f"{name} {reached:.6g}, in training {metric['value']:.6g}", err=True)
+        for note in manifest["notes"]:
+            click.echo(note, err=True)
 
 
 @command("predict")

@@ -84,7 +84,7 @@ def quantized(
 
     Returns: the module, and the names of the weights that were converted.
     """
-    module = program.module()
+    module = _with_plain_norms(program.module())
     names = [str(node.args[1].target) for node in _linear(module)]
     prepared = prepare_pt2e(module, _LinearMaps())
     with torch.no_grad():
@@ -97,6 +97,40 @@ def quantized(
 
 def _linear(module: fx.GraphModule) -> list[Any]:
     return [node for node in module.graph.nodes if node.target is _LINEAR]
+
+
+def _with_plain_norms(module: fx.GraphModule) -> fx.GraphModule:
+    """Batch normalization as arithmetic; the module is changed.
+
+    Where there is any, torchao traces patterns of convolutions for half a minute, to find none.
+    """
+    for node in list(module.graph.nodes):
+        if node.target is torch.ops.aten.batch_norm.default:
+            x, weight, bias, mean, variance, training, _, eps = node.args[:8]
+            if training:
+                continue
+            with module.graph.inserting_before(node):
+                given = (x, weight, bias, mean, variance, eps)
+                plain = module.graph.call_function(_normalized, given)
+            node.replace_all_uses_with(plain)
+            module.graph.erase_node(node)
+    module.recompile()
+    return module
+
+
+def _normalized(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    eps: float,
+) -> Tensor:
+    shape = (1, -1, *(1,) * (x.dim() - 2))
+    scale = (variance + eps).rsqrt()
+    scale = scale if weight is None else scale * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+    return x * scale.view(shape) + shift.view(shape)
 
 
 def in_plain_operations(module: fx.GraphModule) -> fx.GraphModule:

@@ -17,7 +17,6 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from nas.export._base import BundleError
-from nas.export._manifest import WEIGHTS
 from search_spaces import SpaceError
 from search_spaces.quantization.codes import Codes
 from search_spaces.quantization.storage import SCALE, Stored, codes_of, described, packed, unpacked
@@ -74,16 +73,12 @@ def tensor_bytes(written: bytes) -> int:
     return len(written) - 8 - int.from_bytes(written[:8], "little")
 
 
-def load_weights(folder: Path | str) -> dict[str, Tensor]:
-    """The weights of a bundle as floating-point numbers, by name.
-
-    Integers are multiplied by their scales: what the network computes with. Nothing is unpickled;
-    `nas.load_bundle` compares the file with its hash.
+def numbers(path: Path) -> dict[str, Tensor]:
+    """The weights of a file as floating-point numbers, by name: what the network computes with.
 
     Raises:
-        BundleError: there is no such file, or it cannot be read.
+        BundleError: it cannot be read.
     """
-    path = Path(folder) / WEIGHTS
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

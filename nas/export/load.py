@@ -14,7 +14,8 @@ from torch import Tensor
 from evaluators.artifacts import sha256_of
 from nas.export._base import BundleError, Exporter, Runnable
 from nas.export._inputs import check_inputs
-from nas.export._manifest import NAME, FileEntry, Manifest, read_manifest
+from nas.export._manifest import NAME, WEIGHTS, FileEntry, Manifest, read_manifest
+from nas.export._weights import numbers
 from search_spaces import plugins
 
 
@@ -87,6 +88,19 @@ def load_bundle(folder: Path | str, exporter: str | None = None) -> Bundle:
             f"{folder / NAME}: files does not list {reader.file}, the program; export it again"
         )
     return Bundle(folder, manifest, reader.open(folder))
+
+
+def load_weights(folder: Path | str) -> dict[str, Tensor]:
+    """The weights of a bundle as floating-point numbers, by name; its program is not opened.
+
+    Integers are multiplied by their scales: what is given is what the network computes with.
+
+    Raises:
+        BundleError: a file is missing or damaged; see `load_bundle`.
+    """
+    folder = Path(folder)
+    _check_file(folder / WEIGHTS, read_manifest(folder).files[WEIGHTS])
+    return numbers(folder / WEIGHTS)
 
 
 def _exporter(folder: Path, wrote: str, given: str | None) -> Exporter:
