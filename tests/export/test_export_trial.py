@@ -1,14 +1,22 @@
 """From a finished study to a bundle, which is as accurate as the search recorded."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from click.testing import CliRunner
+from safetensors import safe_open
 
 import nas
 from evaluators import artifacts
 from evaluators.artifacts import store_path
 from evaluators.datasets import load
+from nas.cli import main
 from nas.export._base import ExportError
 from nas.export.bundle import export_trial
 from nas.predict import predict
@@ -100,3 +108,69 @@ def test_what_is_not_there_cannot_be_exported(storage: str, tmp_path: Path) -> N
     with pytest.raises(UsageError):
         export_trial("small", 99, tmp_path / "b", storage=storage, data_root=tmp_path)
     assert not (tmp_path / "b").exists()
+
+
+ALONE = """
+import importlib.abc, sys
+
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch_geometric", "torchao", "nas", "search_spaces"}:
+            raise ImportError(name + " is blocked")
+
+sys.meta_path.insert(0, Blocked())
+import torch
+compiled = torch._inductor.aoti_load_package("compiled.pt2")
+portable = torch.export.load("model.pt2").module()
+x, edge_index = torch.load(sys.argv[1])
+with torch.inference_mode():
+    p, y = compiled(x, edge_index), portable(x, edge_index)
+print(float((p - y).abs().max() / y.abs().max()))
+"""
+
+
+def test_a_trial_leaves_in_eight_bits(storage: str, tmp_path: Path) -> None:
+    """By the command line; it predicts, is measured as it runs, and runs without a compiler.
+
+    Its weights are integers in the file too, a quarter as large where they are large.
+    """
+    options = [f"--storage={storage}", f"--data-root={tmp_path}"]
+    exported = ["export", "small", "--exporter=int8_static", f"--to={tmp_path / 'b'}", *options]
+    done = CliRunner().invoke(main, [*exported, "--format=json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    reached, trained = (manifest[by]["val_accuracy"]["value"] for by in ("metrics", "training"))
+    assert _val_accuracy(tmp_path / "b", tmp_path) == pytest.approx(reached, abs=1e-6)
+    assert json.loads(done.stdout)["val_accuracy"] == reached
+    assert reached == pytest.approx(trained, abs=0.03)
+    with safe_open(tmp_path / "b" / "weights.safetensors", framework="pt") as file:
+        kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
+    assert torch.int8 in kinds
+    dataset = load(DATASET, tmp_path)
+    torch.save((dataset.x, dataset.edge_index), tmp_path / "graph.pt")
+    bare = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"PATH": ""}
+    command = [sys.executable, "-c", ALONE, str(tmp_path / "graph.pt")]
+    run = subprocess.run(
+        command, cwd=tmp_path / "b", env=bare, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert float(run.stdout) < 0.05
+
+
+def test_a_fold_is_measured_on_what_it_was_validated_on(tmp_path: Path) -> None:
+    """Of the units that are called validation it has seen some in training."""
+    storage = f"sqlite:///{tmp_path}/nas.db"
+    spec = {
+        "study": {"name": "folds"},
+        "space": {"name": "gnn", "depth": [1], "width": [8], "operators": ["gcn"]},
+        "dataset": {"name": DATASET.name, **DATASET.options},
+        "strategy": {"name": "random"},
+        "evaluator": {"name": "training", "epochs": 4, "folds": 3},
+        "budget": {"trials": 1},
+        "executor": {"name": "inline"},
+    }
+    nas.search(spec, storage=storage, data_root=tmp_path)
+    manifest = export_trial("folds", "best", tmp_path / "b", storage=storage, data_root=tmp_path)
+    reached, trained = (manifest[by]["val_accuracy"]["value"] for by in ("metrics", "training"))
+    assert reached == pytest.approx(trained, abs=1e-6)
+    assert _val_accuracy(tmp_path / "b", tmp_path) != pytest.approx(reached, abs=1e-6), "control"
