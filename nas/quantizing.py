@@ -10,8 +10,9 @@ from evaluators._batches import Batches
 from evaluators.metrics import split_metrics
 from evaluators.post_training import STEPS, flex_round, round_to_nearest
 from nas.candidate import Candidate, candidate
+from nas.export._folder import check_free
 from nas.export._manifest import Provenance
-from nas.export.bundle import check_free, inputs_of, write_bundle
+from nas.export.bundle import write_bundle
 from search_spaces import Architecture, SearchSpace, UsageError, plugins
 from search_spaces.decision import Choice
 from search_spaces.errors import did_you_mean
@@ -198,6 +199,6 @@ def _written(
             post_training=manner.method,
         ),
         metrics={**same, **metrics},
-        sample=inputs_of(chosen.dataset),
+        dataset=chosen.dataset,
         exporter=exporter,
     )

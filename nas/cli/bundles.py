@@ -82,7 +82,7 @@ def export_command(
         )
         for name, metric in manifest["training"].items():
             reached = manifest["metrics"][name]["value"]
-            click.echo(f"{name} {reached:.6g}, in training {metric['value']:.6g}", err=True)
+            click.echo(f"{name} {reached:.6g}, before export {metric['value']:.6g}", err=True)
         for note in manifest["notes"]:
             click.echo(note, err=True)
 

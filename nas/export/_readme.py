@@ -148,7 +148,7 @@ def _metrics(description: Description) -> list[str]:
     return rows
 
 
-_BY = {None: "these weights", "training": "these weights, in training", "program": "this program"}
+_BY = {None: "these weights", "training": "these weights, before export", "program": "this program"}
 
 
 def _row(name: str, metric: Metric | Confirmed) -> str:
