@@ -57,7 +57,9 @@ def test_a_bundle_that_says_what_it_cost(nas: Nas, study: dict[str, Any], tmp_pa
     assert after["model_bytes"] < 0.4 * before["model_bytes"]
     manifest = json.loads((to / "manifest.json").read_text())
     metrics = manifest["metrics"]
-    assert metrics["val_accuracy"] == {"value": after["val_accuracy"], "split": "validation"}
+    expected = {"value": after["val_accuracy"], "split": "validation", "by": "program"}
+    assert metrics["val_accuracy"] == pytest.approx(expected)
+    assert metrics["model_bytes"]["value"] == after["model_bytes"]
     assert metrics["params"]["value"] == best["metrics"]["params"]
     assert {metric["split"] for metric in metrics.values()} == {"validation", None}
     assert manifest["provenance"]["post_training"] == "flexround"
