@@ -1,7 +1,7 @@
 """What networks of few bits reach on test, less full precision, paired by seed.
 
 Intervals are simultaneous: each is of the level 1 - 0.05 / m for m cells, which is Holm's first and
-strictest step, so that all of them hold at once with 95 %. The control has one bit.
+strictest step, so that all of them hold at once with 95 %. The control has one bit, and ten seeds.
 """
 
 import tempfile
@@ -66,10 +66,11 @@ def _of_graph(
         dataset = load(data, data_root)
         space = {**GCN, "width": (WIDTHS[name],)}
         trainer = Trainer(name, dataset, recipe, space, evaluator, Path(folder).as_uri(), keep)
-        test = {label: trainer.test(label, bits, seeds) for label, bits in WAYS.items()}
+        counts = {label: seeds if label in (FULL, *BOUNDS) else min(seeds, 10) for label in WAYS}
+        test = {label: trainer.test(label, bits, counts[label]) for label, bits in WAYS.items()}
     found, lines = list[Row](), {}
     for label, values in test.items():
-        less = [a - b for a, b in zip(values, test[FULL], strict=True)]
+        less = [a - b for a, b in zip(values, test[FULL], strict=False)]
         case = f"{name}, {label}"
         found.append(row(case, "test accuracy", fmean(values)))
         if label == FULL:

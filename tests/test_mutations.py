@@ -216,6 +216,30 @@ MUTATIONS = (
         "self._train = (dataset.y >= 0).nonzero()[:, 0]\n        self._wide",
         ("tests/evaluators/test_reading_out.py::test_it_reads_labels_of_training_alone",),
     ),
+    Mutation(
+        "a checkpoint keeps weights as they are trained, not as they are rounded",
+        "destination[prefix + name] = parameter if keep_vars else parameter.detach()",
+        "del parameter",
+        ("tests/search_spaces/quantization/test_storage.py::test_a_state_has_full_precision",),
+    ),
+    Mutation(
+        "messages of few bits are rounded",
+        "x = self.message_quantizer(x, index)",
+        "x = x + 0",
+        ("tests/search_spaces/quantization/test_layers.py",),
+    ),
+    Mutation(
+        "no node is spared rounding in evaluation",
+        "if self.training:\n            p = probabilities",
+        "if True:\n            p = probabilities",
+        ("tests/search_spaces/quantization/test_degree.py",),
+    ),
+    Mutation(
+        "ranges of activations stay in evaluation",
+        "if self.training:\n            self._observe(",
+        "if True:\n            self._observe(",
+        ("tests/search_spaces/quantization/test_layers.py::test_ranges_stay_in_evaluation",),
+    ),
 )
 
 
