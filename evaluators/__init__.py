@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from evaluators._batches import Batch, Batches, batches_of
     from evaluators._faults import CandidateError, network_fault
     from evaluators.inheritances._base import Parent
+    from evaluators.preparations._expecting import cost_of
 
 __all__ = [
     "ALIKE",
@@ -67,6 +68,7 @@ __all__ = [
     "Proxy",
     "Table",
     "batches_of",
+    "cost_of",
     "network_fault",
 ]
 
@@ -76,6 +78,7 @@ _HOME = {
     "CandidateError": "_faults",
     "Parent": "inheritances._base",
     "batches_of": "_batches",
+    "cost_of": "preparations._expecting",
     "network_fault": "_faults",
 }
 

@@ -8,19 +8,47 @@ J. Williams: Simple statistical gradient-following algorithms for connectionist 
 learning, 1992), each beside the mean of the others.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from evaluators.preparations._sizing import Row
-from search_spaces import Architecture, SearchSpace
+from evaluators.preparations._pricing import Pricing
+from evaluators.preparations._sizing import Row, Sizes
+from search_spaces import Architecture, PluginError, SearchSpace, Task
 from search_spaces.relaxation import learned
 
 CostOf: TypeAlias = Callable[[Architecture], Row]
 _DRAWN, _EVEN = 8, 64
+
+
+def cost_of(
+    space: SearchSpace,
+    task: Task,
+    cost: str,
+    examples: Sequence[Sequence[int]] = (),
+    costs: Sequence[float] = (),
+) -> CostOf:
+    """What each architecture costs, fast: bytes exactly, all else as learned from examples.
+
+    Args:
+        space, task: of the architectures.
+        cost: "model_bytes", or any that examples are given of.
+        examples: architectures, encoded by the space.
+        costs: what they cost.
+
+    Raises:
+        SpaceError: the modules of the space's networks are not known.
+        PluginError: no examples.
+    """
+    if cost == "model_bytes":
+        return Sizes(space, task).row
+    if not examples:
+        raise PluginError(f'cost: expected examples of "{cost}", and what they cost; got none')
+    pricing = Pricing.fitted(space, task, [space.decode(row) for row in examples], costs)
+    return lambda architecture: Row(pricing.cost(architecture), {})
 
 
 class Expected:

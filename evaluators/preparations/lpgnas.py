@@ -11,9 +11,9 @@ weights, which are small, all do. The temperature falls by a cosine from 5 to 0.
 weights learn; after `warm_up_epochs` also decisions about the architecture; after
 `bits_warm_up_epochs` also those about bits. On the validation units decisions pay
 
-    loss + beta E[cost] / E_even[cost] + entropy_weight t H
+    loss + cost_weight E[cost] / E_even[cost] + entropy_weight t H
 
-with the cost that is expected of the distribution, beside that of the even one, so that `beta`
+with the cost that is expected of the distribution, beside that of the even one, so that the weight
 means the same in every space; and with the mean H of the decisions' entropies, each from 0 to 1, by
 how much t of the epochs is over. Bytes are counted exactly (see `_sizing`); what else networks cost
 is learned from `examples` (see `_pricing`).
@@ -33,15 +33,14 @@ from torch import Tensor
 
 from evaluators._batches import Batches
 from evaluators.preparations._bilevel import Bilevel, Recipe, beginning
-from evaluators.preparations._expecting import CostOf, Expected
-from evaluators.preparations._pricing import Pricing
+from evaluators.preparations._expecting import CostOf, Expected, cost_of
 from evaluators.preparations._relaxed import check_relaxable
-from evaluators.preparations._sizing import Row, Sizes, is_of_bits
+from evaluators.preparations._sizing import is_of_bits
 from evaluators.preparations.tas import temperature
 from search_spaces import Architecture, PluginError, SearchSpace, Task
 from search_spaces.relaxation import Mixture, learned, one_hot, relax
 
-Cost: TypeAlias = Literal["model_bytes", "bit_operations", "latency_ms"]
+Cost: TypeAlias = Literal["model_bytes", "bit_operations", "buffer_bytes", "latency_ms"]
 _EPOCHS = 60
 _OF_WEIGHTS = "weight_bits"
 
@@ -58,7 +57,7 @@ def prepare(
     cost: Cost = "model_bytes",
     examples: Sequence[Sequence[int]] = (),
     costs: Sequence[Annotated[float, Gt(0)]] = (),
-    beta: Annotated[float, Ge(0)] = 0.3,
+    cost_weight: Annotated[float, Ge(0)] = 0.3,
     entropy_weight: Annotated[float, Ge(0)] = 0.1,
     lr: Annotated[float, Gt(0)] = 0.01,
     weight_decay: Annotated[float, Ge(0)] = 5e-4,
@@ -79,7 +78,7 @@ def prepare(
         cost: what is paid for.
         examples: architectures, encoded by the space; for bytes none are needed.
         costs: what they cost.
-        beta: of the expected cost, beside the validation loss.
+        cost_weight: of the expected cost, beside the validation loss.
         entropy_weight: of the entropy of the decisions, at the end.
         lr, weight_decay, dropout: of the weights, by Adam.
         architecture_lr: of the decisions, by Adam; 0 learns nothing.
@@ -103,7 +102,7 @@ def prepare(
         epochs, steps, warm_up, "first", lr, weight_decay, dropout, architecture_lr, batch_size
     )
     expected = Expected(space, _cost_of(space, task, given))
-    return Lpgnas(space, batches, seed, recipe, of_bits, expected, beta, entropy_weight)
+    return Lpgnas(space, batches, seed, recipe, of_bits, expected, cost_weight, entropy_weight)
 
 
 def check(space: SearchSpace, task: Task, options: Mapping[str, Any]) -> None:
@@ -138,15 +137,8 @@ def _warm_ups(options: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _cost_of(space: SearchSpace, task: Task, options: Mapping[str, Any]) -> CostOf:
-    """What each architecture costs."""
-    cost = options.get("cost", "model_bytes")
-    if cost == "model_bytes":
-        return Sizes(space, task).row
-    examples, costs = options.get("examples", ()), options.get("costs", ())
-    if not examples:
-        raise PluginError(f'cost: expected examples of "{cost}", and what they cost; got none')
-    pricing = Pricing.fitted(space, task, [space.decode(row) for row in examples], costs)
-    return lambda architecture: Row(pricing.cost(architecture), {})
+    given = (options.get(name, ()) for name in ("examples", "costs"))
+    return cost_of(space, task, options.get("cost", "model_bytes"), *given)
 
 
 class Lpgnas(Bilevel):
@@ -160,10 +152,10 @@ class Lpgnas(Bilevel):
         recipe: Recipe,
         bits_warm_up_epochs: int,
         expected: Expected,
-        beta: float,
+        cost_weight: float,
         entropy_weight: float,
     ) -> None:
-        self._space, self._expected, self._beta = space, expected, beta
+        self._space, self._expected, self._cost_weight = space, expected, cost_weight
         self._bits_warm_up, self._epochs = bits_warm_up_epochs, recipe.epochs
         self._entropy_weight, self._done = entropy_weight, 0.0
         super().__init__(
@@ -197,7 +189,7 @@ class Lpgnas(Bilevel):
         return not is_of_bits(name) or number > self._bits_warm_up
 
     def _paid(self, logits: Mapping[str, Tensor]) -> Tensor:
-        cost = self._beta * self._expected.value(logits) / self._expected.even
+        cost = self._cost_weight * self._expected.value(logits) / self._expected.even
         return cost + self._entropy_weight * self._done * entropy(logits)
 
     def _drawn(self, logits: Mapping[str, Tensor], epoch: int) -> Mixture:

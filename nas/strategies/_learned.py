@@ -5,13 +5,21 @@ like any others. Nothing is learned of their results.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from evaluators import Preparation, Prepared
-from nas.strategies._base import Finished, Problem, Proposal, Strategy, StrategyError
+from nas.strategies._base import (
+    Finished,
+    Objective,
+    Problem,
+    Proposal,
+    Strategy,
+    StrategyError,
+)
+from nas.strategies._log import Log
 from nas.strategies._reward import check_one_objective
 from search_spaces import Architecture, Choice, Decision, SearchSpace
 from search_spaces.frozen import FrozenMapping
@@ -32,26 +40,30 @@ _TWO_STEPS, _UNROLLED = 2.0, 3.0
 
 @dataclass(frozen=True)
 class Known:
-    """The distribution, and whether its most probable architecture has ended."""
+    """The distribution, and what has ended."""
 
     distribution: Distribution = field(default_factory=FrozenMapping)
-    is_first_done: bool = False
+    ended: Log = field(default_factory=Log)
 
 
 class Learned(Strategy[Known]):
-    """A fold that remembers only whether the most probable architecture was tried.
+    """A fold that remembers only which architectures were tried.
 
     Args:
-        problem: one objective, which is measured on validation.
+        problem: one objective, which is measured on validation, unless `fits` says which of them.
         name: of the strategy.
         preparation: what learns the distribution.
+        fits: of several objectives the one that the distribution is learned for.
     """
 
-    def __init__(self, problem: Problem, name: str, preparation: Preparation) -> None:
+    def __init__(
+        self, problem: Problem, name: str, preparation: Preparation, fits: Objective | None = None
+    ) -> None:
         super().__init__(problem)
-        check_one_objective(name, problem)
+        if fits is None:
+            check_one_objective(name, problem)
         check_relaxed(name, problem.space)
-        check_learned(name, problem)
+        check_learned(name, fits or problem.objectives[0], problem.known)
         self._preparation = preparation
 
     @property
@@ -65,9 +77,7 @@ class Learned(Strategy[Known]):
         return replace(state, distribution=prepared.last.distribution)
 
     def fold(self, state: Known, finished: Finished) -> Known:
-        if state.is_first_done or finished.architecture != self.first(state):
-            return state
-        return replace(state, is_first_done=True)
+        return replace(state, ended=state.ended.append(finished))
 
     def first(self, state: Known) -> Architecture | None:
         """The most probable architecture; None before anything is learned."""
@@ -78,10 +88,20 @@ class Learned(Strategy[Known]):
     def propose(
         self, state: Known, ordinal: int, pending: Sequence[Architecture], rng: np.random.Generator
     ) -> Proposal:
-        first = None if state.is_first_done else self.first(state)
-        if first is None or first in pending:
-            return self.note(ordinal, self.drawn(state, rng), state, "drawn")
+        first = self.first(state)
+        if first is None or first in pending or state.ended.has(first.key):
+            return self.another(state, ordinal, pending, rng)
         return self.note(ordinal, first, state, "most probable")
+
+    def another(
+        self,
+        state: Known,
+        ordinal: int,
+        pending: Sequence[Architecture],  # noqa: ARG002 - where draws are many
+        rng: np.random.Generator,
+    ) -> Proposal:
+        """After the most probable one."""
+        return self.note(ordinal, self.drawn(state, rng), state, "drawn")
 
     def drawn(self, state: Known, rng: np.random.Generator) -> Architecture:
         """One architecture of the distribution."""
@@ -93,12 +113,11 @@ class Learned(Strategy[Known]):
         return Proposal(ordinal, architecture, note={"phase": phase, "probability": likely})
 
 
-def check_learned(strategy: str, problem: Problem) -> None:
+def check_learned(strategy: str, objective: Objective, known: Collection[str]) -> None:
     """Raises: StrategyError: the objective is not what a relaxed network learns."""
-    (objective,) = problem.objectives
     metric, direction = objective.metric, objective.direction
     learns = f'name: "{strategy}" learns what fits the validation units, got the objective {metric}'
-    if metric in problem.known:
+    if metric in known:
         raise StrategyError(f"{learns}, which is known without training; use evolution or nsga2")
     if metric in _OF_TRAINING:
         raise StrategyError(f"{learns}, which is not measured on them; use evolution")
@@ -114,18 +133,25 @@ def check_relaxed(strategy: str, space: SearchSpace) -> None:
     remedy = "".join(f"; leave [extension.{e.name}] out" for e in space.extensions)
     raise StrategyError(
         f'name: "{strategy}" is for spaces that can be relaxed, got "{space.name}"; '
-        f'expected name = "gnn" or "nas_bench_graph" without extensions{remedy}'
+        f'expected name = "gnn" or "nas_bench_graph", extended by nothing but quantization{remedy}'
     )
 
 
 def most_probable(space: SearchSpace, distribution: Distribution) -> Architecture:
-    """The most probable choice of each decision, parents first; the first of equal ones."""
+    """The most probable choice of each decision, parents first."""
+    return space.fill(lambda decision: likeliest(distribution, decision))
 
-    def choose(decision: Decision) -> Choice:
-        row = distribution.get(decision.name, (1.0,))
-        return decision.choices[max(range(len(row)), key=row.__getitem__)]
 
-    return space.fill(choose)
+def likeliest(distribution: Distribution, decision: Decision) -> Choice:
+    """The most probable choice of a decision; the first of equal ones."""
+    row = distribution.get(decision.name, (1.0,))
+    return decision.choices[max(range(len(row)), key=row.__getitem__)]
+
+
+def flattened(distribution: Distribution, heat: float) -> Distribution:
+    """With probabilities to the power of 1 / heat, which is 1 or more."""
+    rows = {name: tuple(p ** (1 / heat) for p in row) for name, row in distribution.items()}
+    return {name: tuple(p / sum(row) for p in row) for name, row in rows.items()}
 
 
 def drawn(space: SearchSpace, distribution: Distribution, rng: np.random.Generator) -> Architecture:

@@ -25,19 +25,15 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
 from evaluators import Preparation
-from nas.strategies._base import Problem, Proposal, StrategyError
-from nas.strategies._learned import Known, Learned, passes
-from search_spaces import Architecture, Choice, Decision
+from nas.strategies._base import Problem, Proposal
+from nas.strategies._costs import Costs
+from nas.strategies._learned import Known, Learned, flattened, passes
+from search_spaces import Architecture
 from search_spaces.plugins import Plugin
 
-_EXAMPLES, _PER_CHOICE = 80, 3
 _DRAWS = 50
 # Draws are by probabilities to the power of 1 / heat, for one of these: the last is nearly even.
 _HEATS = (1.0, 4.0, 16.0)
-# Sets the generator of the examples apart from those of proposals.
-_EXAMPLE = 0x7A5
-# The last bits of a predicted latency are of the machine, and the examples of the study.
-_DIGITS = {"latency_ms": 6}
 _WIDTHS_AT_ONCE = 2
 
 
@@ -56,12 +52,7 @@ class Tas(Learned):
         steps = options["epochs"] * options["steps"]
         spent = passes(problem.space, steps, widths=_WIDTHS_AT_ONCE)
         super().__init__(problem, "tas", Preparation(Plugin("tas", {}), options["epochs"], spent))
-        if cost not in problem.known:
-            hint = "give the study a [latency] profile" if cost == "latency_ms" else "use training"
-            raise StrategyError(
-                f'cost: "{cost}" is not known of this study\'s networks before they are trained, '
-                f"known are {', '.join(problem.known) or 'none'}; {hint}, or choose another cost"
-            )
+        self._costs = Costs(problem, cost)
         self._cost, self._target, self._target_cost = cost, target, target_cost
         self._tolerance, self._options = tolerance, options
 
@@ -73,77 +64,33 @@ class Tas(Learned):
 
     @cached_property
     def _given(self) -> dict[str, Any]:
-        examples = self._examples()
+        examples = self._costs.examples
         return {
             **self._options,
             "examples": tuple(self.problem.space.encode(a) for a in examples),
-            "costs": tuple(self._known_cost(a) for a in examples),
+            "costs": tuple(self._costs.of(a) for a in examples),
             "target": self.high,
             "tolerance": self._tolerance,
         }
-
-    def _examples(self) -> list[Architecture]:
-        """The largest, the smallest, and others, all different, of which the cost is known."""
-        space = self.problem.space
-        choices = sum(len(d.choices) for d in space.decisions if len(d.choices) > 1)
-        rng = np.random.default_rng([self.problem.seed, _EXAMPLE])
-        count = max(_EXAMPLES, _PER_CHOICE * choices)
-        ends = [self._dearest, self._end(-1), self._end(0)]
-        made = [*ends, *(space.sample(rng) for _ in range(count))]
-        once = {architecture.key: architecture for architecture in made}
-        return [a for a in once.values() if self._known_cost(a) > 0]
-
-    def _end(self, last: int) -> Architecture:
-        """The largest, or the smallest: of what is no scale, the first choice."""
-
-        def choose(decision: Decision) -> Choice:
-            return decision.choices[last if decision.ordered else 0]
-
-        return self.problem.space.fill(choose)
-
-    def _known_cost(self, architecture: Architecture) -> float:
-        """0 where a network cannot be built."""
-        facts = self.problem.facts(architecture)
-        if facts is None:
-            return 0.0
-        digits = _DIGITS.get(self._cost)
-        value = float(facts[self._cost])
-        return value if digits is None else float(f"{value:.{digits}g}")
 
     @cached_property
     def high(self) -> float:
         """The upper end of the band."""
         if self._target_cost is not None:
             return self._target_cost
-        return self._target * self._known_cost(self._dearest)
-
-    @cached_property
-    def _dearest(self) -> Architecture:
-        """The largest of every scale; of what is no scale, one by one, what costs most."""
-        space, found = self.problem.space, self._end(-1)
-        for decision in space.decisions:
-            if decision.ordered or decision.name not in found.choices:
-                continue
-            offered = [
-                space.fill(
-                    lambda d: d.choices[-1 if d.ordered else 0],
-                    {**found.choices, decision.name: choice},
-                )
-                for choice in decision.choices
-            ]
-            found = max(offered, key=self._known_cost)
-        return found
+        return self._target * self._costs.of(self._costs.dearest)
 
     def _outside(self, architecture: Architecture) -> float:
         """How far from the band, in the logarithm of the cost; 0 in it."""
-        cost, low = self._known_cost(architecture), self.high * (1 - self._tolerance)
+        cost, low = self._costs.of(architecture), self.high * (1 - self._tolerance)
         if not cost:
             return math.inf
         return max(0.0, math.log(cost / self.high), math.log(low / cost))
 
     def drawn(self, state: Known, rng: np.random.Generator) -> Architecture:
         """One architecture of the distribution, in the band, or the nearest to it of some."""
-        state = flattened(state, _HEATS[int(rng.integers(len(_HEATS)))])
+        flat = flattened(state.distribution, _HEATS[int(rng.integers(len(_HEATS)))])
+        state = replace(state, distribution=flat)
         drawn = nearest = super().drawn(state, rng)
         least = math.inf
         for _ in range(_DRAWS):
@@ -162,17 +109,10 @@ class Tas(Learned):
         low = self.high * (1 - self._tolerance)
         note = {
             **made.note,
-            self._cost: self._known_cost(architecture),
+            self._cost: self._costs.of(architecture),
             "band": f"{where} {low:.4g} to {self.high:.4g}",
         }
         return Proposal(ordinal, architecture, note=note)
-
-
-def flattened(state: Known, heat: float) -> Known:
-    """With probabilities to the power of 1 / heat, which is 1 or more."""
-    rows = {name: tuple(p ** (1 / heat) for p in row) for name, row in state.distribution.items()}
-    even = {name: tuple(p / sum(row) for p in row) for name, row in rows.items()}
-    return replace(state, distribution=even)
 
 
 def build(

@@ -81,7 +81,7 @@ def test_decisions_begin_one_after_the_other() -> None:
 
 def test_a_step_of_decisions_reaches_all_of_them() -> None:
     """Without a cost too: by what the validation units lose; of no weight of theirs is moved."""
-    preparer = made(beta=0.0, entropy_weight=0.0)
+    preparer = made(cost_weight=0.0, entropy_weight=0.0)
     cut = Batches(NODES.seal())
     train, val = (cut.of(units.nonzero()[:, 0]) for units in (NODES.train, NODES.val))
     reached = dict.fromkeys(preparer.logits, 0.0)
@@ -204,7 +204,8 @@ def test_what_costs_more_is_left(cost: str, store: str) -> None:
     given = {**({} if cost == "model_bytes" else priced(SPACE, cost))}
     given |= {"architecture_lr": 0.2, "warm_up_epochs": 0, "bits_warm_up_epochs": 0}
     costs = [
-        done(job(store, 14, beta=beta, **given)).metrics["expected_cost"] for beta in (0.0, 10.0)
+        done(job(store, 14, cost_weight=weight, **given)).metrics["expected_cost"]
+        for weight in (0.0, 10.0)
     ]
     assert costs[1] < 0.6 * costs[0]
 

@@ -8,9 +8,17 @@ from nas.spec import StudySpec, spec_from_mapping
 from search_spaces.plugins import Plugin
 
 TWO_OBJECTIVES: Mapping[str, str] = {"val_accuracy": "maximize", "params": "minimize"}
-FOR_ONE_OBJECTIVE = ("agnn", "darts", "pc_darts", "reinforce", "tas", "transformation")
+FOR_ONE_OBJECTIVE = (
+    "agnn",
+    "darts",
+    "lpgnas",  # or for one and a cost that it knows
+    "pc_darts",
+    "reinforce",
+    "tas",
+    "transformation",
+)
 # Strategies that train one network before the first trial.
-PREPARED = ("darts", "pc_darts", "tas")
+PREPARED = ("darts", "lpgnas", "pc_darts", "tas")
 # Strategies that are for spaces of networks, and the space that stands for the one without.
 IN_PLACE: Mapping[str, str] = {
     "transformation": "fakes.networks",
@@ -21,6 +29,7 @@ SMALL_POPULATION: Mapping[str, Mapping[str, int]] = {
     "nsga2": {"population": 6},
     "transformation": {"starts": 4},
     "darts": {"epochs": 1, "steps": 1},
+    "lpgnas": {"epochs": 1, "steps": 1},
     "pc_darts": {"epochs": 1, "steps": 1, "channel_parts": 2},
     "tas": {"epochs": 1, "steps": 1, "target": 0.3, "tolerance": 0.9},
 }

@@ -1,0 +1,121 @@
+"""A front traced by size: proposals aim at costs on a ladder, and keep near what was learned."""
+
+import math
+from collections.abc import Callable, Container
+from typing import TypeAlias
+
+import numpy as np
+
+from nas.strategies._learned import Distribution, drawn, flattened, likeliest
+from search_spaces import Architecture, Choice, Decision, SearchSpace
+
+CostOf: TypeAlias = Callable[[Architecture], float]
+_DRAWS = 100
+# Draws are by probabilities to the power of 1 / heat, for each of these: the last is nearly even.
+_HEATS = (1.0, 4.0, 16.0)
+# What is within this of the cost aimed at, in its logarithm, is near.
+_NEAR = 0.1
+
+
+class Ladder:
+    """Costs from the smallest of a space to the largest, evenly spaced in their logarithm.
+
+    Args:
+        space: of the architectures.
+        cost: of each, above 0; fast.
+    """
+
+    def __init__(self, space: SearchSpace, cost: CostOf) -> None:
+        self._space, self._of, self._known = space, cost, dict[str, float]()
+        self._low, self._high = (self._cost(end(space, self._cost, sign)) for sign in (1, -1))
+
+    def rung(self, number: int) -> float:
+        """The cost that proposal `number`, from 1, aims at: both ends, then ever finer between."""
+        if number <= 2:
+            return (self._low, self._high)[number - 1]
+        return float(self._low * (self._high / self._low) ** halved(number - 2))
+
+    def nearest(
+        self,
+        aim: float,
+        distribution: Distribution,
+        seen: Container[str],
+        rng: np.random.Generator,
+    ) -> Architecture:
+        """What is near a cost, and loses least beside the most probable choices.
+
+        The best of some draws, changed choice by choice for as long as that is better. Where none
+        is near, that of the nearest cost; one that was not seen, where there is one.
+        """
+
+        def likely(decision: Decision) -> Choice:
+            return likeliest(distribution, decision)
+
+        def rank(architecture: Architecture) -> tuple[bool, float, float]:
+            away = abs(math.log(self._cost(architecture) / aim))
+            is_seen = architecture.key in seen
+            return is_seen, max(away, _NEAR), lost(self._space, distribution, architecture)
+
+        flat = [flattened(distribution, heat) for heat in _HEATS]
+        best = min((drawn(self._space, flat[i % len(flat)], rng) for i in range(_DRAWS)), key=rank)
+        while True:
+            before = best
+            best = min([before, *_neighbors(self._space, before, likely)], key=rank)
+            if rank(best) == rank(before):
+                return before
+
+    def _cost(self, architecture: Architecture) -> float:
+        key = architecture.key
+        if key not in self._known:
+            self._known[key] = self._of(architecture)
+        return self._known[key]
+
+
+def halved(number: int) -> float:
+    """1/2, 1/4, 3/4, 1/8, 5/8, ...: van der Corput's sequence, from 1."""
+    value, step = 0.0, 0.5
+    while number:
+        value += step * (number % 2)
+        number, step = number // 2, step / 2
+    return value
+
+
+def lost(space: SearchSpace, distribution: Distribution, architecture: Architecture) -> float:
+    """How much less probable choices are than the most probable ones, in logarithms, summed.
+
+    Unlike the probability it does not count how many decisions there are.
+    """
+    total = 0.0
+    for name, choice in architecture.choices.items():
+        row = distribution.get(name)
+        if row is not None:
+            p = row[space.by_name[name].choices.index(choice)]
+            total += math.log(max(row) / p) if p else math.inf
+    return total
+
+
+def end(space: SearchSpace, cost: CostOf, sign: int) -> Architecture:
+    """What costs least, or with the sign -1 most: change by change, until none is better."""
+
+    def first(decision: Decision) -> Choice:
+        return decision.choices[0]
+
+    found = space.fill(first)
+    while True:
+        best = min(_neighbors(space, found, first), key=lambda a: sign * cost(a), default=found)
+        if sign * cost(best) >= sign * cost(found):
+            return found
+        found = best
+
+
+def _neighbors(
+    space: SearchSpace, found: Architecture, otherwise: Callable[[Decision], Choice]
+) -> list[Architecture]:
+    """With another choice of one decision; of what is asked then, `otherwise` says the choices."""
+    return [
+        space.fill(otherwise, {**found.choices, decision.name: choice})
+        for decision in space.decisions
+        if decision.name in found.choices
+        for choice in decision.choices
+        if choice != found.choices[decision.name]
+    ]

@@ -1,0 +1,180 @@
+"""Proposals along a ladder of costs, near what was learned; and what is refused."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from evaluators import Artifact, Preparation, Prepared, cost_of
+from evaluators.preparation import PreparedEpoch
+from nas.contracts import planted
+from nas.strategies import Finished, Objective, Problem, StrategyError
+from nas.strategies._ladder import Ladder, end, halved, lost
+from nas.strategies.lpgnas import Lpgnas, build
+from search_spaces import SearchSpace
+from search_spaces.extensions import quantization
+from search_spaces.plugins import Plugin
+
+
+def space() -> SearchSpace:
+    plain = planted.networks(
+        lr=None,
+        dropout=None,
+        hops=None,
+        depth=(1, 2),
+        operators=("gcn", "linear"),
+        normalization=("none",),
+        activation=("relu",),
+        connectivity=("plain",),
+        pre_layers=(0,),
+        post_layers=(0,),
+        output=("linear",),
+    )
+    return plain.extended(quantization.build(plain, planted.TASK, per_layer=True))
+
+
+SPACE = space()
+_row = cost_of(SPACE, planted.TASK, "model_bytes")
+EVEN: Mapping[str, tuple[float, ...]] = {
+    d.name: (1 / len(d.choices),) * len(d.choices) for d in SPACE.decisions
+}
+BYTES = {"val_accuracy": "maximize", "model_bytes": "minimize"}
+
+
+def cost(architecture: object) -> float:
+    return _row(architecture).value  # type: ignore[arg-type]
+
+
+def problem(**objectives: str) -> Problem:
+    asked = tuple(Objective(metric, direction) for metric, direction in objectives.items())
+    known = ("params", "macs", "model_bytes", "bit_operations")
+    return Problem(SPACE, asked, 0, known=known, task=planted.TASK)
+
+
+def leaning(sure: float) -> dict[str, tuple[float, ...]]:
+    """So much on the last choice of each decision, and the same of the others each."""
+    return {
+        d.name: (*((1 - sure) / (n - 1) for _ in range(n - 1)), sure) if n > 1 else (1.0,)
+        for d in SPACE.decisions
+        for n in (len(d.choices),)
+    }
+
+
+def strategy(
+    rows: Mapping[str, tuple[float, ...]] = EVEN, **objectives: str
+) -> tuple[Lpgnas, object]:
+    made = build(problem(**(objectives or BYTES)))
+    prepared = Prepared(
+        Preparation(Plugin("lpgnas"), 1, 1.0),
+        Artifact("file:///", "0" * 64),
+        PreparedEpoch(1, {}, rows),
+    )
+    return made, made.prepared(made.initial(), prepared)
+
+
+def test_a_ladder_is_between_the_smallest_and_the_largest() -> None:
+    """Of all architectures; both ends, then halves of what is between."""
+    costs = [cost(SPACE.sample(np.random.default_rng(seed))) for seed in range(300)]
+    ladder = Ladder(SPACE, cost)
+    ends = ladder.rung(1), ladder.rung(2)
+    assert ends == (cost(end(SPACE, cost, 1)), cost(end(SPACE, cost, -1)))
+    assert ends[0] <= min(costs) < max(costs) <= ends[1]
+    places = sorted(
+        math.log(ladder.rung(n) / ends[0]) / math.log(ends[1] / ends[0]) for n in range(1, 10)
+    )
+    assert places == pytest.approx([n / 8 for n in range(9)])
+    assert sorted(halved(n) for n in range(1, 64)) == [n / 64 for n in range(1, 64)]
+
+
+def test_the_ends_are_those_of_all_architectures() -> None:
+    """Of a space that can be gone through."""
+    small = planted.network()
+    small = small.extended(quantization.build(small, planted.TASK, per_layer=True))
+    row = cost_of(small, planted.TASK, "model_bytes")
+    costs = [row(architecture).value for architecture in small]
+    found = [row(end(small, lambda a: row(a).value, sign)).value for sign in (1, -1)]
+    assert len(set(costs)) > 5
+    assert found == [min(costs), max(costs)]
+
+
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.8])
+def test_what_is_proposed_is_near_the_cost_and_the_distribution(place: float) -> None:
+    """It loses less than draws of an even distribution do, which are as near (control)."""
+    ladder, rows = Ladder(SPACE, cost), leaning(0.7)
+    low, high = ladder.rung(1), ladder.rung(2)
+    aim = low * (high / low) ** place
+    loses = []
+    for distribution in (rows, EVEN):
+        found = [
+            ladder.nearest(aim, distribution, set(), np.random.default_rng(seed))
+            for seed in range(8)
+        ]
+        assert all(abs(math.log(cost(a) / aim)) < 0.15 for a in found)
+        loses.append(np.mean([lost(SPACE, rows, a) for a in found]))
+    assert loses[0] < 0.7 * loses[1]
+
+
+def test_what_was_tried_is_not_proposed_again() -> None:
+    """A distribution that has converged repeats itself; control: without knowing what was."""
+    ladder, rows, seen = Ladder(SPACE, cost), leaning(0.97), set[str]()
+    aim = cost(SPACE.fill(lambda d: d.choices[-1]))
+    for seed in range(12):
+        found = ladder.nearest(aim, rows, seen, np.random.default_rng(seed))
+        assert found.key not in seen
+        seen.add(found.key)
+    again = {
+        ladder.nearest(aim, rows, set(), np.random.default_rng(seed)).key for seed in range(12)
+    }
+    assert len(again) < 6 < len(seen)
+
+
+def test_a_front_begins_with_the_most_probable_one() -> None:
+    """Then come costs, by the number of the proposal, whoever is under way."""
+    made, state = strategy(leaning(0.9))
+    likely = SPACE.fill(lambda d: d.choices[-1])
+    first = made.propose(state, 0, [], np.random.default_rng(0))  # type: ignore[arg-type]
+    assert (first.architecture, first.note["phase"]) == (likely, "most probable")
+    ladder, keys = Ladder(SPACE, cost), {likely.key}
+    state = made.fold(state, Finished(0, likely, "complete", (0.1, 1.0)))  # type: ignore[arg-type]
+    for ordinal in range(1, 6):
+        found = made.propose(state, ordinal, [], np.random.default_rng(ordinal))
+        assert found.note["phase"] == "at a cost"
+        assert found.note["aim"] == float(f"{ladder.rung(ordinal):.4g}")
+        waiting = made.propose(state, ordinal, [found.architecture], np.random.default_rng(ordinal))
+        assert waiting.architecture != found.architecture
+        keys.add(found.architecture.key)
+        state = made.fold(state, Finished(ordinal, found.architecture, "complete", (0.1, 1.0)))
+    assert len(keys) == 6
+    alone, state = strategy(leaning(0.9), val_accuracy="maximize")
+    drawn = alone.propose(state, 1, [likely], np.random.default_rng(0))  # type: ignore[arg-type]
+    assert drawn.note["phase"] == "drawn"
+
+
+@pytest.mark.parametrize(
+    ("objectives", "options", "said"),
+    [
+        (
+            {"val_accuracy": "maximize", "val_loss": "minimize"},
+            {},
+            "for one objective, or for one and a cost to be minimized, of model_bytes, bit_op",
+        ),
+        ({**BYTES, "macs": "minimize"}, {}, "got 3: val_accuracy"),
+        ({"val_accuracy": "maximize", "model_bytes": "maximize"}, {}, r"model_bytes \(maximize\)"),
+        ({"model_bytes": "minimize", "bit_operations": "minimize"}, {}, "for one objective"),
+        ({"params": "minimize", "model_bytes": "minimize"}, {}, "known without training"),
+        (BYTES, {"cost": "bit_operations"}, "cost: the study's objective is model_bytes, got"),
+        ({"val_accuracy": "maximize"}, {"cost": "latency_ms"}, r"give the study a \[latency\]"),
+    ],
+)
+def test_what_it_is_not_for_is_refused(
+    objectives: dict[str, str], options: dict[str, str], said: str
+) -> None:
+    """By name, with what to do."""
+    with pytest.raises(StrategyError, match=said):
+        build(problem(**objectives), **options)  # type: ignore[arg-type]
+
+
+def test_it_is_charged_for_two_networks_a_step() -> None:
+    """However many choices there are: one network is drawn at a time."""
+    assert build(problem(**BYTES), epochs=7, steps=3).preparation.passes == 42
