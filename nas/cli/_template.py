@@ -11,7 +11,7 @@ seed = 0                 # of every random choice; with one worker: same seed, s
 # batch = 8              # trials proposed together; those of one structure train side by side
 # What is sought, the most important first; maximize or minimize.
 objectives = { val_accuracy = "maximize", params = "minimize" }
-# Bounds on any metric. Those on params, macs and peak_memory_bytes are checked before training.
+# Bounds on any metric. Those on facts (params, macs, model_bytes, ...) are checked before training.
 constraints = ["params <= 50_000"]
 
 [space]
