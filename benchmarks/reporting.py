@@ -1,6 +1,7 @@
 """What all benchmarks share: their command lines, rows with targets, tables, and documents."""
 
 import argparse
+import importlib
 import json
 import operator
 import platform
@@ -140,3 +141,24 @@ def by_section(
             command = f"python benchmarks/{document.stem}.py{quick}{options} --only {section}"
             put(document, section, title, command, text)
     report(rows, arguments.json)
+
+
+def by_module(
+    description: str | None, quick: str, document: Path, title: str, sections: Sequence[str]
+) -> None:
+    """The command line of a benchmark whose sections are modules: `quantization_exact`, ...
+
+    Each has `rows(quick, data_root, keep)`, which gives its rows and its text. It is read when it
+    is its turn: one that cannot be leaves the others as they are.
+    """
+    parser = command_line(description, quick, document, sections)
+    parser.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep what each run found here")
+    arguments = parser.parse_args()
+
+    def run(name: str) -> tuple[str, list[Row]]:
+        module = importlib.import_module(f"{document.stem}_{name}")
+        rows, text = module.rows(arguments.quick, arguments.data_root, arguments.keep)
+        return text, rows
+
+    by_section(arguments, run, document, title, " --data-root data")
