@@ -73,20 +73,28 @@ class Gives(Quantized):
     output_quantizer: ActivationQuantizer
 
     def forward(self, x: Tensor) -> Tensor:
-        given: Tensor = self.output_quantizer(super().forward(x))
+        # Nodes come last but for features: ARMA has its stacks before them.
+        out = super().forward(x)
+        given: Tensor = self.output_quantizer(out, None, max(-2, -out.dim()))
         return given
 
 
 class Aggregates(Quantized):
-    """An aggregation that quantizes messages [E, ...], and what it makes of them [N, ...]."""
+    """An aggregation that quantizes messages, and what it makes of them.
+
+    Their edges and nodes lie along `dim`: [E, F], and ARMA's [stacks, E, F].
+    """
 
     message_quantizer: ActivationQuantizer
     aggregation_quantizer: ActivationQuantizer
 
-    def forward(self, x: Tensor, index: Tensor | None = None, *args: Any, **options: Any) -> Tensor:
-        x = self.message_quantizer(x, index)
-        aggregated: Tensor = self.aggregation_quantizer(super().forward(x, index, *args, **options))
-        return aggregated
+    def forward(
+        self, x: Tensor, index: Tensor | None = None, *, dim: int = -2, **options: Any
+    ) -> Tensor:
+        messages = self.message_quantizer(x, index, dim)
+        aggregated = super().forward(messages, index, dim=dim, **options)
+        quantized: Tensor = self.aggregation_quantizer(aggregated, None, dim)
+        return quantized
 
 
 class Attends(Quantized):

@@ -159,15 +159,21 @@ class ActivationQuantizer(nn.Module):
         if self._is_learned:
             self.scale = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x: Tensor, nodes: Tensor | None = None) -> Tensor:
-        """Args: nodes: [rows], whose they are, where rows are not the nodes themselves."""
+    def forward(self, x: Tensor, nodes: Tensor | None = None, dim: int = 0) -> Tensor:
+        """Activations on the grid, but for rows that are protected.
+
+        Args:
+            x: of any shape.
+            nodes: [rows], whose they are, where rows are not the nodes themselves.
+            dim: of x, along which rows lie.
+        """
         if self.format.is_float:
             return x
         protected = self.shield.protected if self.shield is not None else None
         if protected is None:
             return self._quantized(x, x)
         kept = protected if nodes is None else protected[nodes]
-        kept = kept.view(-1, *(1,) * (x.dim() - 1))
+        kept = kept.view(-1, *(1,) * (x.dim() - 1)).movedim(0, dim)
         # The range is of the others; 0 is in every range.
         return torch.where(kept, x, self._quantized(x, x.detach().masked_fill(kept, 0)))
 
@@ -200,7 +206,10 @@ class ActivationQuantizer(nn.Module):
 
     def _size(self) -> Tensor | None:
         """The scale of binary and ternary numbers, where any were seen."""
-        return self.range_high if self._has_range(self.range_high) else None
+        if not self._has_range(self.range_high):
+            return None
+        # The gradient needs it as it is now: called again in the same pass, it moves on.
+        return self.range_high.clone() if self.training else self.range_high
 
     def _has_range(self, x: Tensor) -> bool:
         """Whether to go by what was seen. Without values there is nothing to look at."""

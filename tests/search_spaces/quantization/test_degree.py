@@ -17,7 +17,9 @@ EDGES = torch.tensor(
         [*[0] * (NODES - 1), *[1] * 20, *[(i % (NODES - 1)) + 1 for i in range(1, NODES)]],
     ]
 )
-FEW = Precision(**dict.fromkeys(("weight", "activation", "message", "aggregation"), FORMATS["2"]))
+FEW = Precision(
+    **dict.fromkeys(("weight", "activation", "message", "aggregation", "output"), FORMATS["2"])
+)
 
 
 def module(name: str = "gcn", low: float = 0.0, high: float = 0.0) -> torch.nn.Module:
@@ -55,7 +57,7 @@ def test_it_protects_as_often_as_it_says():
     assert share[0] > share[2:].max()
 
 
-@pytest.mark.parametrize("name", ["gcn", "sage", "gat", "gin"])
+@pytest.mark.parametrize("name", ["gcn", "sage", "gat", "gin", "arma"])
 def test_all_protected_is_full_precision_but_for_weights(name: str):
     """Bit for bit in training; in evaluation nobody is protected, whatever the probability."""
     x = torch.randn(NODES, 5)

@@ -83,6 +83,16 @@ def test_attention_has_a_precision_of_its_own(name: str, component: str):
     assert 1 < seen[0].unique().numel() <= 2**3
 
 
+@pytest.mark.parametrize("bits", ["binary", "ternary", "2"])
+@pytest.mark.parametrize("name", ["sage", "tag"])
+def test_a_gradient_passes_more_than_one_hop(name: str, bits: str):
+    """Where messages are sent several times in one pass, ranges move in between."""
+    few = operator(name, message=bits, aggregation=bits).train()
+    few(DATASET.x, DATASET.edge_index).square().sum().backward()
+    assert all(bool(p.grad.isfinite().all()) for p in few.parameters() if p.grad is not None)
+    assert any(bool(p.grad.any()) for p in few.parameters() if p.grad is not None)
+
+
 def test_thirty_two_bits_are_the_network_itself():
     """No quantizer, no class of its own: the engine trains it as any other."""
     space = extended(weight_bits=(32,), activation_bits=(32,))
