@@ -3,11 +3,13 @@
 `exact`: benchmarks/quantization_exact.py: values, integers and files against their definitions.
 `accuracy`: benchmarks/quantization_accuracy.py: W8A8 and W4A8 beside full precision.
 `degree`: benchmarks/quantization_degree.py: nodes that are spared, on graphs with and without hubs.
+`after`: benchmarks/quantization_after.py: rounded after training, to nearest and by FlexRound.
 `lpgnas`: benchmarks/quantization_lpgnas.py: architecture and bits searched together.
 `compiled`: benchmarks/quantization_compiled.py: int8 as it runs when it has left.
 
     python benchmarks/quantization.py [--quick] [--json FILE] [--data-root DIR] [--write]
-                                      [--keep DIR] [--only exact,accuracy,degree,lpgnas,compiled]
+                                      [--keep DIR]
+                                      [--only exact,accuracy,degree,after,lpgnas,compiled]
 """
 
 from pathlib import Path
@@ -16,7 +18,7 @@ import torch
 from reporting import by_module
 
 DOCUMENT = Path(__file__).with_suffix(".md")
-SECTIONS = ("exact", "accuracy", "degree", "lpgnas", "compiled")
+SECTIONS = ("exact", "accuracy", "degree", "after", "lpgnas", "compiled")
 
 
 def main() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from gradient_keeping import configured, kept
 from reporting import told
+from torch import nn
 
-from evaluators import Artifact, Job
+from evaluators import Job
 from evaluators.checkpoint import best_weights
 from evaluators.datasets import Dataset, save_sealed
 from evaluators.metrics import split_metrics
@@ -65,7 +66,7 @@ class Trainer:
                 "seeds": chosen,
             }
             name = f"{self.name}-{label}-{first}".replace(" ", "-").replace(",", "")
-            make = partial(self._trained, space, found, chosen)
+            make = partial(self._tested, space, found, chosen)
             values += kept(self.keep, name, recipe, make)["test"]
         told(f"{self.name}, {label}: test {fmean(values):.4f}")
         return values
@@ -77,24 +78,28 @@ class Trainer:
             space = space.extended(quantization.build(space, self.dataset.task, **bits))
         return space, space.fill(lambda decision: decision.choices[0])
 
-    def _trained(
+    def networks(
         self, space: SearchSpace, found: Architecture, seeds: Sequence[int]
-    ) -> dict[str, Any]:
+    ) -> list[nn.Module]:
+        """Trained with each seed; their weights are those of the best epoch of validation."""
         task, plugin = self.dataset.task, self.evaluator
         evaluator = plugins.load("evaluator", plugin.name).build(task, **plugin.options)
         sealed, epochs = save_sealed(self.dataset.seal(), self.store), evaluator.epochs
         jobs = [Job(found, space, plugin, sealed, self.store, seed, epochs) for seed in seeds]
-        evaluations = evaluator.evaluate(jobs)
-        return {"test": [self._measured(space, found, one.artifact) for one in evaluations]}
+        networks = []
+        for evaluation in evaluator.evaluate(jobs):
+            if evaluation.artifact is None:
+                raise SystemExit(f"training on {self.name} failed")
+            network = space.network(found, task)
+            network.load_state_dict(best_weights(evaluation.artifact))
+            networks.append(network.eval())
+        return networks
 
-    def _measured(
-        self, space: SearchSpace, found: Architecture, artifact: Artifact | None
-    ) -> float:
-        if artifact is None:
-            raise SystemExit(f"training on {self.name} failed")
-        network = space.network(found, self.dataset.task)
-        network.load_state_dict(best_weights(artifact))
-        return float(split_metrics(network, self.dataset, "test")["accuracy"])
+    def _tested(
+        self, space: SearchSpace, found: Architecture, seeds: Sequence[int]
+    ) -> dict[str, Any]:
+        networks = self.networks(space, found, seeds)
+        return {"test": [split_metrics(n, self.dataset, "test")["accuracy"] for n in networks]}
 
 
 def uniform(weight: int | str, activation: int | str, **options: Any) -> dict[str, Any]:
