@@ -67,7 +67,7 @@ def export_command(
     )
     parity, origin = manifest["parity"], manifest["provenance"]
     row = {"bundle": str(to), "manifest": str(to / "manifest.json"), "trial": origin["trial"]}
-    row |= {key: parity[key] for key in ("largest_difference", "tolerance")}
+    row |= {key: parity[key] for key in ("largest_difference", "mean_difference", "tolerance")}
     row |= {n: m["value"] for n, m in manifest["metrics"].items() if m["by"] == "program"}
     if fmt == "json":
         write_json(row)
@@ -77,7 +77,9 @@ def export_command(
         click.echo(row["manifest"])
         click.echo(
             f"trial {row['trial']} exported; run again, its outputs differ by at most "
-            f"{row['largest_difference']:.1e} ({row['tolerance']:.0e} is allowed)",
+            f"{row['largest_difference']:.1e} ({row['tolerance']:.0e} is allowed"
+            + ("" if row["mean_difference"] is None else " in the mean")
+            + ")",
             err=True,
         )
         for name, metric in manifest["training"].items():

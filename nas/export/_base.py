@@ -112,11 +112,18 @@ class Written:
         files: all that it put into the folder.
         notes: sentences for whoever deploys it, for the bundle's README and manifest.
         codes: the weights that the program has as integers, by their names in the network's state.
+        mean_tolerance: by how much it may differ in the mean, in place of the exporter's tolerance
+            of the largest difference: where both round to few bits on the way, and what lies
+            between two numbers may become either.
+        sample_only: whether it is made for values like the sample's, and is compared with the
+            network on the sample alone.
     """
 
     files: Sequence[Path]
     notes: tuple[str, ...] = ()
     codes: Mapping[str, Codes] = field(default_factory=dict)
+    mean_tolerance: float | None = None
+    sample_only: bool = False
 
 
 class Exporter(Protocol):
@@ -139,7 +146,10 @@ class Exporter(Protocol):
 
     @property
     def tolerance(self) -> float:
-        """By how much program p and network y may differ: max|p - y| <= t * max(1, max|y|)."""
+        """By how much program p and network y may differ: max|p - y| <= t * max(1, max|y|).
+
+        Unless `Written` says otherwise.
+        """
         ...
 
     def write(

@@ -20,7 +20,7 @@ from torch.export import ExportedProgram
 
 from nas.export._archive import check_compiled
 from nas.export._base import BundleError, Contract, ExportError, ExportFailedError, Runnable
-from nas.export._parity import compare
+from nas.export._parity import NEAR, SAME, compare
 from nas.export._sample import SIZES, made_up
 from nas.export.pt2 import Pt2
 
@@ -73,14 +73,16 @@ def put(
     reference: nn.Module,
     contract: Contract,
     *,
-    tolerance: float,
+    rounds: bool,
+    tolerance: float = SAME,
     freezing: bool = False,
 ) -> list[Path]:
     """Compile a program, write it beside a portable one that computes the same, and compare them.
 
     Args:
         reference: computes in plain operations of torch what the program does.
-        tolerance: by how much they may differ, see `compare`.
+        rounds: whether both round activations on their way, and may differ by `NEAR` in the mean.
+        tolerance: by how much they may differ otherwise, see `compare`.
         freezing: whether weights are laid out for the processor now, as matrix products of integers
             need it. Weights that are converted before a product would be stored as they are after.
 
@@ -95,7 +97,8 @@ def put(
     # What the portable one was calibrated on is in it, so no values are needed any more.
     files = [path, *portable.write(reference, contract, folder, ()).files]
     graphs = [made_up(contract, size) for size in SIZES]
-    compare(exporter.open(folder), portable.open(folder), contract, graphs, tolerance)
+    opened = exporter.open(folder), portable.open(folder)
+    compare(*opened, contract, graphs, NEAR if rounds else tolerance, in_mean=rounds)
     return files
 
 

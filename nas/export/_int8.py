@@ -2,15 +2,17 @@
 
 A weight [out, in] is codes times a scale for each of its outputs. Weights that lie on such a grid
 already, because they were trained in eight bits or fewer, keep their values: the scale of a row is
-that of the coarsest grid that it lies on, and max|w| / 127 where it lies on none.
+that of the coarsest grid that it lies on, and max|w| / 127 where it lies on none. What a network
+was trained to round besides, its program rounds as well.
 """
 
 import copy
 import importlib
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import cast
 
@@ -19,16 +21,17 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch_geometric.nn import Linear as PygLinear
 
-from nas.export._base import ExportError
+from nas.export._base import ExportError, Written
+from nas.export._parity import COARSE, NEAR, rounds_activations
 from search_spaces.quantization.codes import Codes
-from search_spaces.quantization.layers import activation_quantizers, unquantized
+from search_spaces.quantization.layers import settled
+from search_spaces.quantization.mixins import Reads
 
+MOST_BITS = 8
 LOW, HIGH = -128, 127
 # How far from a grid point a weight may lie that lies on the grid, in steps.
 _ON_GRID = 1e-3
-# By how much a compiled program may differ from its reference: a number that lies between two
-# integers may be rounded to either.
-SAME = 0.05
+_MOVED = "The weights of {} of its {} linear maps were trained in more than 8 bits, and have 8."
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +39,40 @@ class Maps:
     """A network whose linear maps have weights on 8-bit grids.
 
     Attributes:
-        network: a copy without quantizers, with those weights as numbers.
+        network: a copy with those weights as numbers, and all that rounds activations, settled.
         codes: of each map, the integers of its weight, by the weight's name.
-        notes: what it computes otherwise than the network that it is a copy of.
+        moved: the names of the weights that were on no such grid.
+        rounds: whether the network rounds activations on its way.
     """
 
     network: nn.Module
     codes: dict[str, Codes]
-    notes: tuple[str, ...]
+    moved: tuple[str, ...]
+    rounds: bool
+
+    def written(
+        self,
+        files: Sequence[Path],
+        names: Sequence[str],
+        notes: Sequence[str] = (),
+        *,
+        sample_only: bool = False,
+    ) -> Written:
+        """What is written of it.
+
+        Args:
+            names: of the weights that the program has as integers.
+            notes: what it rounds to eight bits that the network does not.
+            sample_only: see `Written`.
+        """
+        codes = {name: self.codes[name] for name in names}
+        if not self.rounds:
+            return Written(files, (), codes, sample_only=sample_only)
+        moved = [name for name in names if name in self.moved]
+        if moved:
+            notes = (*notes, _MOVED.format(len(moved), len(names)))
+        tolerance = COARSE if notes else NEAR
+        return Written(files, tuple(notes), codes, tolerance, sample_only)
 
 
 def linear_maps(network: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
@@ -58,18 +87,38 @@ def integer_maps(network: nn.Module) -> Maps:
     """The linear maps of a network with weights of eight bits.
 
     Raises:
-        ExportError: it has none, or activations of so few bits that no integers of eight stand for
-            them.
+        ExportError: it has none.
     """
-    notes = _notes(network)
-    made = unquantized(copy.deepcopy(network))
+    made = settled(copy.deepcopy(network))
     codes: dict[str, Codes] = {}
+    moved = []
     for name, module in linear_maps(made):
         codes[name] = codes_of(module.weight.detach())
-        module.weight = nn.Parameter(codes[name].dequantized(), requires_grad=False)
+        weight = codes[name].dequantized()
+        if bool(((weight - module.weight).abs() > 2 * _ON_GRID * codes[name].scale).any()):
+            moved.append(name)
+        module.weight = nn.Parameter(weight, requires_grad=False)
     if not codes:
         raise ExportError(no_maps(network))
-    return Maps(made.eval(), codes, notes)
+    return Maps(made.eval(), codes, tuple(moved), rounds_activations(network))
+
+
+def taken_grids(network: nn.Module) -> dict[str, Codes]:
+    """How linear maps round what they read, by the names of their weights; all that to 8 bits or
+    fewer over a range that was seen. They are changed: what integers do, no quantizer does twice.
+    """
+    grids: dict[str, Codes] = {}
+    for name, module in linear_maps(network):
+        if not isinstance(module, Reads):
+            continue
+        quantizer = module.input_quantizer
+        grid = quantizer.grid() if quantizer.format.bits <= MOST_BITS else None
+        if grid is not None:
+            grids[name] = grid
+            # Signs are no nearest multiples of their scale, so they are taken first.
+            if quantizer.format.is_uniform:
+                module.input_quantizer = nn.Identity()
+    return grids
 
 
 def with_integers(maps: Maps, *, rows_too: bool = False) -> nn.Module:
@@ -150,29 +199,3 @@ def torchao(module: str) -> ModuleType:
         ) from error
     finally:
         logging.disable(logging.NOTSET)
-
-
-def _notes(network: nn.Module) -> tuple[str, ...]:
-    """What is said of activations that were trained in formats that the program does not have."""
-    read: set[str] = set()
-    others: set[str] = set()
-    for path, quantizer in activation_quantizers(network):
-        if not quantizer.format.is_float:
-            (read if path.endswith("input_quantizer") else others).add(quantizer.format.name)
-    few = sorted((read | others) & {"binary", "ternary"})
-    if few:
-        raise ExportError(
-            f"this network was trained with {few[0]} activations, which integers of eight bits do "
-            "not stand for; export it with pt2, which computes them as they were trained"
-        )
-    notes = []
-    if read - {"8"}:
-        bits = ", ".join(sorted(read - {"8"}))
-        notes.append(f"What its linear maps read was trained in {bits} bits.")
-    if others:
-        bits = ", ".join(sorted(others))
-        notes.append(
-            f"Messages, aggregations or coefficients that were trained in {bits} bits are computed "
-            "in float32."
-        )
-    return tuple(notes)

@@ -55,9 +55,14 @@ class Confirmed(Strict):
 
 
 class Parity(Strict):
-    """By how much the saved program and its network differed, and on which graphs."""
+    """By how much the saved program and its network differed, and on which graphs.
+
+    Attributes:
+        mean_difference: where the tolerance is of the mean; None where it is of the largest.
+    """
 
     largest_difference: float
+    mean_difference: float | None = None
     tolerance: float
     graphs: tuple[dict[str, int], ...]
 

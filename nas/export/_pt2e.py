@@ -5,10 +5,13 @@ Every linear map is converted, and nothing else. torchao's own choice for these 
 most of a sum of maps) without a word, rounds edge weights, and has scales of 2^-12 at least, where
 features that are divided by their sum need finer ones.
 
-What maps read has the range from the least to the largest number that was seen; over 14 operators
-that was as close as, or closer than, the range with the least squared error over a histogram.
+What maps read has the grid that it was trained with, rounded by the very same operations, where it
+was trained with one of 8 bits or fewer. Else it has the range from the least to the largest number
+that was seen; over 14 operators that was as close as, or closer than, the range with the least
+squared error over a histogram.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -23,9 +26,12 @@ from torchao.quantization.pt2e.quantizer.quantizer import (
 )
 
 from nas.export._int8 import HIGH, LOW, scales
+from search_spaces.quantization.codes import Codes
 
 _LINEAR = torch.ops.aten.linear.default
+_DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
 _FINEST = torch.finfo(torch.float32).tiny
+_MOST_CODE = 255
 
 
 class _OnGrid(PerChannelMinMaxObserver):  # type: ignore[misc]
@@ -43,7 +49,7 @@ class _OnGrid(PerChannelMinMaxObserver):  # type: ignore[misc]
 _READ = QuantizationSpec(
     dtype=torch.uint8,
     quant_min=0,
-    quant_max=255,
+    quant_max=_MOST_CODE,
     qscheme=torch.per_tensor_affine,
     is_dynamic=False,
     observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=_FINEST),
@@ -60,13 +66,22 @@ _WEIGHT = QuantizationSpec(
 
 
 class _LinearMaps(Quantizer):  # type: ignore[misc]
-    """Asks for integers wherever a program has a linear map."""
+    """Asks for integers wherever a program has a linear map.
+
+    Args:
+        grids: of what maps read, by the names of their weights; that is left to `_put_grids`.
+    """
+
+    def __init__(self, grids: Mapping[str, Codes]) -> None:
+        super().__init__()
+        self._grids = grids
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in _linear(model):
             read, weight = node.args[:2]
+            asked = {} if weight.target in self._grids else {read: _READ}
             node.meta["quantization_annotation"] = QuantizationAnnotation(
-                input_qspec_map={read: _READ, weight: _WEIGHT}, _annotated=True
+                input_qspec_map={**asked, weight: _WEIGHT}, _annotated=True
             )
         return model
 
@@ -75,24 +90,50 @@ class _LinearMaps(Quantizer):  # type: ignore[misc]
 
 
 def quantized(
-    program: ExportedProgram, sample: tuple[Tensor, ...]
+    program: ExportedProgram, sample: tuple[Tensor, ...], grids: Mapping[str, Codes]
 ) -> tuple[fx.GraphModule, list[str]]:
     """A module that reads its linear maps' inputs as 8-bit integers, and whose weights are.
 
     Args:
-        sample: inputs by which the ranges of what maps read are chosen.
+        sample: inputs by which the ranges are chosen of what other maps read.
+        grids: of what maps read, by the names of their weights.
 
     Returns: the module, and the names of the weights that were converted.
     """
     module = _with_plain_norms(program.module())
     names = [str(node.args[1].target) for node in _linear(module)]
-    prepared = prepare_pt2e(module, _LinearMaps())
+    prepared = prepare_pt2e(module, _LinearMaps(grids))
     with torch.no_grad():
         prepared(*sample)
     converted: fx.GraphModule = convert_pt2e(prepared)
     kinds = ["dequantize_per_channel" in str(node.args[1].target) for node in _linear(converted)]
     found = [name for name, is_integer in zip(names, kinds, strict=True) if is_integer]
+    _put_grids(converted, names, grids)
     return converted, list(dict.fromkeys(found))
+
+
+def _put_grids(module: fx.GraphModule, names: list[str], grids: Mapping[str, Codes]) -> None:
+    """Have maps read integers of grids that are known; the module is changed.
+
+    Symmetric codes are moved up to be unsigned, as matrix products of integers read them.
+    """
+    for node, name in zip(_linear(module), names, strict=True):
+        if name not in grids:
+            continue
+        grid = grids[name]
+        moved = min(grid.low, 0)
+        scale, zero = float(grid.scale), int(grid.zero_point)
+        with module.graph.inserting_before(node):
+            own = (node.args[0], scale, zero, grid.low, grid.high)
+            codes = module.graph.call_function(_codes, (*own, moved))
+            given = (codes, scale, zero - moved, 0, _MOST_CODE, torch.uint8)
+            node.replace_input_with(node.args[0], module.graph.call_function(_DEQUANTIZE, given))
+    module.recompile()
+
+
+def _codes(x: Tensor, scale: float, zero: int, low: int, high: int, moved: int) -> Tensor:
+    """As `search_spaces.quantization.rounding.code` rounds, ties too."""
+    return ((x / scale + zero).round().clamp(low, high) - moved).to(torch.uint8)
 
 
 def _linear(module: fx.GraphModule) -> list[Any]:
@@ -135,13 +176,15 @@ def _normalized(
 
 def in_plain_operations(module: fx.GraphModule) -> fx.GraphModule:
     """The same numbers by operations that torch has without torchao; the module is changed."""
-    ops = torch.ops.quantized_decomposed
+    per_channel = torch.ops.quantized_decomposed.dequantize_per_channel.default
     for node in list(module.graph.nodes):
-        if node.target is ops.dequantize_per_tensor.default:
+        if node.target is _DEQUANTIZE:
             quantize, *grid = node.args
+            known = quantize.target is _codes
+            given = quantize.args[:5] if known else (quantize.args[0], *grid[:4])
             with module.graph.inserting_before(node):
-                plain = module.graph.call_function(_rounded, (quantize.args[0], *grid[:4]))
-        elif node.target is ops.dequantize_per_channel.default:
+                plain = module.graph.call_function(_on_grid if known else _rounded, given)
+        elif node.target is per_channel:
             values, scale = (getattr(module, str(given.target)) for given in node.args[:2])
             name = f"weight_{node.name}"
             module.register_buffer(name, values.float() * scale.unsqueeze(1))
@@ -159,3 +202,7 @@ def in_plain_operations(module: fx.GraphModule) -> fx.GraphModule:
 
 def _rounded(x: Tensor, scale: float, zero_point: int, low: int, high: int) -> Tensor:
     return (((x * (1.0 / scale)).round() + zero_point).clamp(low, high) - zero_point) * scale
+
+
+def _on_grid(x: Tensor, scale: float, zero: int, low: int, high: int) -> Tensor:
+    return ((x / scale + zero).round().clamp(low, high) - zero) * scale

@@ -1,7 +1,7 @@
 """The README.md of a bundle, for the person who deploys it."""
 
 from nas.export._base import Exporter
-from nas.export._manifest import Confirmed, Description, Metric
+from nas.export._manifest import Confirmed, Description, Metric, Parity
 
 _FEATURES = {
     "none": "are used as they come",
@@ -161,14 +161,25 @@ def _row(name: str, metric: Metric | Confirmed) -> str:
 
 
 def _limits(description: Description) -> list[str]:
-    parity = description.parity
     return [
         "- Inputs are not checked by the program: an edge to a node that is not there fails or "
         "gives nonsense.",
         "- It runs on the CPU.",
         *(f"- {note}" for note in description.notes),
-        f"- On {len(parity.graphs)} graphs, one with a single node and no edge among them, it "
-        f"differed from the network it was made of by {parity.largest_difference:.2g} at most.",
+        f"- {_parity(description.parity)}",
         "- Opening a program means running it: open only files whose origin you trust. The hashes "
         "in `manifest.json` show damage, not who wrote them.",
     ]
+
+
+def _parity(parity: Parity) -> str:
+    where = f"On {len(parity.graphs)} graphs, one with a single node and no edge among them, it"
+    if len(parity.graphs) == 1:
+        where = "On the graph that its ranges were chosen by it"
+    text = f"{where} differed from the network it was made of by {parity.largest_difference:.2g}"
+    if parity.mean_difference is None:
+        return f"{text} at most."
+    return (
+        f"{text} at most and {parity.mean_difference:.2g} in the mean: where a number lies between "
+        "two that its few bits have, sums in another order may make it either."
+    )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nas.export._base import Contract, Exporter, Written
 from nas.export._compiled import Compiled, check_compiler, put
-from nas.export._parity import EXACT
+from nas.export._parity import EXACT, NEAR, rounds_activations
 from nas.export._traced import with_origin
 
 
@@ -36,7 +36,9 @@ class Aoti(Compiled):
         """
         check_compiler()
         program = with_origin(network, contract)
-        return Written(put(self, folder, program, network, contract, tolerance=EXACT))
+        rounds = rounds_activations(network)
+        files = put(self, folder, program, network, contract, rounds=rounds, tolerance=EXACT)
+        return Written(files, mean_tolerance=NEAR if rounds else None)
 
 
 def build() -> Exporter:

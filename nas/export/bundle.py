@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from evaluators.datasets._base import Dataset, Preprocessing
 from nas import __version__
-from nas.export._base import Contract, Exporter, Written
+from nas.export._base import Contract, Exporter, Runnable, Written
 from nas.export._deployed import deployed
 from nas.export._folder import check_free, new_folder
 from nas.export._manifest import (
@@ -26,6 +26,7 @@ from nas.export._manifest import (
     FileEntry,
     Manifest,
     Metric,
+    Parity,
     Provenance,
     split_of,
 )
@@ -142,7 +143,7 @@ def write_bundle(
     with new_folder(to) as folder:
         written = writer.write(leaves, contract, folder, graphs[0])
         program = writer.open(folder)
-        parity = compare(program, module, contract, graphs, writer.tolerance)
+        parity = _parity(program, module, contract, graphs, written, writer)
         tensors, how = stored(module, leaves, written.codes)
         weights = content(tensors, how)
         (folder / WEIGHTS).write_bytes(weights)
@@ -177,6 +178,21 @@ def _graphs(
         return [sample, *(made_up(contract, size, sample[0]) for size in SIZES)]
     size = like_task(task.n_features, task.n_nodes, task.n_edges, task.n_graphs)
     return [made_up(contract, each) for each in (size, *SIZES)]
+
+
+def _parity(
+    program: Runnable,
+    network: nn.Module,
+    contract: Contract,
+    graphs: list[tuple[Tensor, ...]],
+    written: Written,
+    writer: Exporter,
+) -> Parity:
+    if written.sample_only:
+        graphs = graphs[:1]
+    if written.mean_tolerance is None:
+        return compare(program, network, contract, graphs, writer.tolerance)
+    return compare(program, network, contract, graphs, written.mean_tolerance, in_mean=True)
 
 
 def _notes(how: Mapping[str, Stored], written: Written) -> tuple[str, ...]:

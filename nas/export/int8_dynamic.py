@@ -3,7 +3,8 @@
 The range of each row of what a map reads is that of the row at hand, so no graph is out of range;
 that takes a look at every row, and is a little slower than `int8_static`. It needs
 `pip install 'gnn-nas[int8]'` and a C++ compiler here, none of them where the program runs.
-`model.pt2` beside it computes the same numbers anywhere, by plain operations.
+`model.pt2` beside it computes the same numbers anywhere, by plain operations. What a network was
+trained to round it rounds as well.
 """
 
 import copy
@@ -19,7 +20,6 @@ from nas.export._compiled import Compiled, check_compiler, put
 from nas.export._int8 import (
     HIGH,
     LOW,
-    SAME,
     converted,
     integer_maps,
     linear_maps,
@@ -28,6 +28,9 @@ from nas.export._int8 import (
     with_integers,
 )
 from nas.export._traced import with_origin
+from search_spaces.quantization.mixins import Reads
+
+_NOTE = "What its linear maps read is rounded as it was trained to be, then to 8 bits row by row."
 
 
 @dataclass(frozen=True)
@@ -55,20 +58,30 @@ class Int8Dynamic(Compiled):
         program = with_origin(with_integers(maps, rows_too=True), contract)
         reference = copy.deepcopy(maps.network)
         for _, module in linear_maps(reference):
-            module.register_forward_pre_hook(_by_row)
+            if isinstance(module, Reads):
+                module.input_quantizer.register_forward_hook(_by_row_again)
+            else:
+                module.register_forward_pre_hook(_by_row)
         names = converted(program)
         if not names:
             raise ExportError(no_maps(network))
-        files = put(self, folder, program, reference, contract, tolerance=SAME)
-        return Written(files, maps.notes, {name: maps.codes[name] for name in names})
+        files = put(self, folder, program, reference, contract, rounds=maps.rounds)
+        return maps.written(files, names, [_NOTE])
 
 
 def _by_row(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What a map reads, each row rounded to the 8-bit integers of its own range."""
-    x: Tensor = given[0]
+    return (_in_rows(given[0]), *given[1:])
+
+
+def _by_row_again(_: nn.Module, __: tuple[Any, ...], rounded: Tensor) -> Tensor:
+    return _in_rows(rounded)
+
+
+def _in_rows(x: Tensor) -> Tensor:
+    """Each row rounded to the 8-bit integers of its own range."""
     scale = x.abs().amax(-1, keepdim=True) / ((HIGH - LOW) / 2)
     scale = scale.clamp(min=torch.finfo(torch.float32).eps)
-    return ((x / scale).round().clamp(LOW, HIGH) * scale, *given[1:])
+    return (x / scale).round().clamp(LOW, HIGH) * scale
 
 
 def build() -> Exporter:

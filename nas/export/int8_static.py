@@ -1,7 +1,10 @@
 """Compiled, with 8-bit weights and inputs of linear maps, whose ranges are chosen beforehand.
 
-What a map reads has the range from the least to the largest number that it reads on the study's
-graph; beyond it is cut off, so give it graphs like that one. It is the fastest exporter, and needs
+A network that was searched with bits keeps what it was trained with: what a map reads has the codes
+of its own quantizer, of 8 bits or fewer, and what is rounded elsewhere is rounded in the program by
+the same operations. It computes what the network does, but for sums in another order. Other maps
+read the range from the least to the largest number that they read on the study's graph; beyond it
+is cut off, so give them graphs like that one. It is the fastest exporter, and needs
 `pip install 'gnn-nas[int8]'` and a C++ compiler here, none of them where the program runs.
 `model.pt2` beside it computes the same numbers anywhere, by plain operations. Sums over edges,
 attention and normalization stay in float32.
@@ -15,8 +18,13 @@ from torch import Tensor, nn
 
 from nas.export._base import Contract, Exporter, ExportError, Written
 from nas.export._compiled import Compiled, check_compiler, put
-from nas.export._int8 import SAME, integer_maps, no_maps, torchao
+from nas.export._int8 import integer_maps, no_maps, taken_grids, torchao
 from nas.export._traced import with_origin
+
+_OBSERVED = (
+    "What {} of its {} linear maps read was trained in more than 8 bits; it is read in 8, of the "
+    "range that it had on the sample."
+)
 
 
 @dataclass(frozen=True)
@@ -39,14 +47,17 @@ class Int8Static(Compiled):
         from nas.export._pt2e import in_plain_operations, quantized
 
         maps = integer_maps(network)
-        module, names = quantized(with_origin(maps.network, contract), sample)
+        grids = taken_grids(maps.network)
+        module, names = quantized(with_origin(maps.network, contract), sample, grids)
         if not names:
             raise ExportError(no_maps(network))
         program = with_origin(module, contract)
         reference = in_plain_operations(copy.deepcopy(module))
-        files = put(self, folder, program, reference, contract, tolerance=SAME, freezing=True)
-        codes = {name: maps.codes[name] for name in names}
-        return Written(files, maps.notes, codes)
+        rounds = maps.rounds
+        files = put(self, folder, program, reference, contract, rounds=rounds, freezing=True)
+        observed = [name for name in names if name not in grids]
+        notes = [_OBSERVED.format(len(observed), len(names))] if observed else []
+        return maps.written(files, names, notes, sample_only=bool(observed))
 
 
 def build() -> Exporter:

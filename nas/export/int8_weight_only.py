@@ -1,8 +1,9 @@
 """Compiled, with 8-bit weights in linear maps, which compute in float32: small and close.
 
 A quarter of the bytes, at the speed of float32: integers become numbers again on their way into
-each product. What maps read is not rounded, so it is the closest of the exporters in eight bits. It
-needs `pip install 'gnn-nas[int8]'` and a C++ compiler here, none of them where the program runs.
+each product. What maps read is rounded where the network was searched with bits, as it was trained
+to be, and nowhere else, so it is the closest of the exporters in eight bits. It needs
+`pip install 'gnn-nas[int8]'` and a C++ compiler here, none of them where the program runs.
 `model.pt2` beside it computes the same numbers anywhere.
 """
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from nas.export._base import Contract, Exporter, ExportError, Written
 from nas.export._compiled import Compiled, check_compiler, put
-from nas.export._int8 import SAME, converted, integer_maps, no_maps, torchao, with_integers
+from nas.export._int8 import converted, integer_maps, no_maps, torchao, with_integers
 from nas.export._traced import with_origin
 
 
@@ -43,8 +44,8 @@ class Int8WeightOnly(Compiled):
         names = converted(program)
         if not names:
             raise ExportError(no_maps(network))
-        files = put(self, folder, program, maps.network, contract, tolerance=SAME)
-        return Written(files, maps.notes, {name: maps.codes[name] for name in names})
+        files = put(self, folder, program, maps.network, contract, rounds=maps.rounds)
+        return maps.written(files, names)
 
 
 def build() -> Exporter:

@@ -107,20 +107,6 @@ def settled(network: nn.Module) -> nn.Module:
     return network
 
 
-def unquantized(network: nn.Module) -> nn.Module:
-    """Take all quantizers out, weights rounded for good; it is changed, and returned.
-
-    What is left computes with floating-point activations.
-    """
-    for module in list(network.modules()):
-        if isinstance(module, Quantized):
-            _round_for_good(module)
-            for name in [n for n, _ in module.named_children() if n.endswith(SUFFIX)]:
-                delattr(module, name)
-            module.__class__ = module.plain
-    return network
-
-
 def _quantize_one(module: nn.Module, precision: Precision, options: Options) -> None:
     if isinstance(module, nn.Linear | PygLinear):
         _put(module, Reads, options, input=precision.activation)

@@ -195,6 +195,13 @@ class ActivationQuantizer(nn.Module):
         values = code(x.detach(), scale, zero, low, high).int()
         return Codes(values, scale.detach(), zero.int(), low, high)
 
+    def grid(self) -> Codes | None:
+        """The codes of 0 alone, with the scale that all numbers have; None where each tensor has
+        its own, or none."""
+        if self.format.is_float or not self._is_seen():
+            return None
+        return self.codes(torch.zeros_like(self.range_low))
+
     def forget(self) -> None:
         """Have seen nothing."""
         self.range_low.zero_()

@@ -1,5 +1,6 @@
 """Networks on their way to 8-bit integers, before anything is compiled."""
 
+import copy
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,15 +16,28 @@ from evaluators.datasets import Preprocessing
 from nas.export import ExportError
 from nas.export._base import Contract
 from nas.export._deployed import deployed
-from nas.export._int8 import codes_of, converted, integer_maps, linear_maps, with_integers
-from nas.export._sample import made_up
+from nas.export._int8 import (
+    codes_of,
+    converted,
+    integer_maps,
+    linear_maps,
+    taken_grids,
+    with_integers,
+)
+from nas.export._parity import COARSE, NEAR, compare
+from nas.export._sample import SIZES, made_up
 from nas.export._traced import with_origin
 from nas.export.aoti import build as aoti
 from nas.export.int8_static import build as int8_static
 from search_spaces import Task, plugins
 from search_spaces.quantization.formats import FORMATS
-from search_spaces.quantization.layers import Precision, quantize, settled
-from search_spaces.quantization.quantizers import Options
+from search_spaces.quantization.layers import (
+    Precision,
+    activation_quantizers,
+    quantize,
+    settled,
+)
+from search_spaces.quantization.quantizers import Options, Scheme
 
 
 @given(bits=st.integers(2, 8), seed=st.integers(0, 2**16), by_row=st.booleans())
@@ -88,7 +102,7 @@ def test_every_linear_map_is_converted(operator: str, task: Callable[..., Task])
             *converted(with_origin(with_integers(maps, rows_too=rows_too), contract))
         } == expected
     sample = made_up(contract, (60, 240, 1))
-    module, names = quantized(with_origin(maps.network, contract), sample)
+    module, names = quantized(with_origin(maps.network, contract), sample, {})
     assert {*names} == expected
     with torch.no_grad():
         integers, exact = module(*sample), network(*sample)
@@ -142,34 +156,116 @@ def test_what_is_not_installed_is_named(
             exporter.write(network, contract, tmp_path, sample)  # type: ignore[arg-type]
 
 
-def searched(bits: str, reads: str, aggregates: str = "32") -> nn.Module:
-    """A network with quantizers that have seen a graph."""
+SEARCHED = [
+    ("4", "4", "affine"),
+    ("8", "8", "symmetric"),
+    ("2", "8", "affine"),
+    ("4", "2", "fixed_point"),
+]
+
+
+def searched(operator: str, weight: str, activation: str, scheme: Scheme = "affine") -> nn.Module:
+    """A network with quantizers everywhere that have seen a graph of small features."""
     torch.manual_seed(0)
-    formats = [FORMATS[name] for name in (bits, reads, aggregates)]
-    precision = Precision(weight=formats[0], activation=formats[1], aggregation=formats[2])
-    network = quantize(Layers("gcn"), precision, Options()).train()
-    network(torch.rand(30, 6), torch.randint(30, (2, 90)))
+    w, a = FORMATS[weight], FORMATS[activation]
+    precision = Precision(w, a, w, a, a, a)
+    network = quantize(Layers(operator), precision, Options(scheme=scheme)).train()
+    network(torch.rand(60, 6), torch.randint(60, (2, 240)))
     return network.eval()
 
 
-def test_a_network_that_was_trained_in_eight_bits_keeps_its_weights() -> None:
-    """Its quantizers are off, its weights are as they were, and nothing is said."""
-    network = searched("8", "8")
-    expected = settled(searched("8", "8")).state_dict()
+@pytest.mark.parametrize("operator", ["gcn", "sage", "gat"])
+@pytest.mark.parametrize(("weight", "activation", "scheme"), SEARCHED)
+def test_a_network_that_was_searched_with_bits_stays_what_it_was(
+    operator: str, weight: str, activation: str, scheme: Scheme, task: Callable[..., Task]
+) -> None:
+    """On graphs within its ranges and far beyond them; what is observed anew is something else."""
+    from nas.export._pt2e import in_plain_operations, quantized
+
+    contract = Contract.of(task(), Preprocessing())
+    network = deployed(searched(operator, weight, activation, scheme), Preprocessing(), contract)
     maps = integer_maps(network)
-    assert maps.notes == ()
+    graphs = [made_up(contract, size) for size in SIZES]
+    far = [(3 * x - 1, *rest) for x, *rest in graphs]
+    compare(maps.network, network, contract, graphs + far, NEAR, in_mean=True)
+    grids = taken_grids(maps.network)
+    assert {*grids} == {name for name, _ in linear_maps(network)}
+    program = with_origin(maps.network, contract)
+    module, _ = quantized(program, far[-1], grids)
+    for same in (module, in_plain_operations(copy.deepcopy(module))):
+        compare(same, network, contract, graphs + far, NEAR, in_mean=True)
+    assert maps.written([], [*grids]).mean_tolerance == NEAR
+    anew, _ = quantized(program, far[-1], {})
+    with pytest.raises(ExportError, match=r"in the mean, .* Its activations have few bits"):
+        compare(anew, network, contract, graphs + far, NEAR, in_mean=True)
+
+
+@pytest.mark.parametrize("few", ["ternary", "binary"])
+def test_signs_are_integers_too(few: str, task: Callable[..., Task]) -> None:
+    """A scale times -1, 0 or 1, taken as they were trained."""
+    from nas.export._pt2e import quantized
+
+    contract = Contract.of(task(), Preprocessing())
+    network = deployed(searched("sage", few, few), Preprocessing(), contract)
+    maps = integer_maps(network)
+    assert not maps.moved
+    grids = taken_grids(maps.network)
+    module, names = quantized(
+        with_origin(maps.network, contract), made_up(contract, SIZES[0]), grids
+    )
+    assert {*names} == {*grids}
+    graphs = [made_up(contract, size) for size in SIZES]
+    compare(module, network, contract, graphs, NEAR, in_mean=True)
+
+
+def test_a_network_that_was_searched_keeps_its_weights_and_its_quantizers() -> None:
+    """In the copy; the network itself is not changed."""
+    network = searched("gcn", "8", "8")
+    expected = settled(copy.deepcopy(network)).state_dict()
+    maps = integer_maps(network)
+    assert maps.rounds
+    assert not maps.moved
     assert len(maps.codes) == 2
     for name, codes in maps.codes.items():
         torch.testing.assert_close(codes.dequantized(), expected[name], rtol=1e-5, atol=1e-7)
-    assert not any("quantizer" in name for name, _ in maps.network.named_modules())
-    assert any("quantizer" in name for name, _ in network.named_modules()), "the copy was changed"
+    before = {path for path, _ in activation_quantizers(network)}
+    assert {path for path, _ in activation_quantizers(maps.network)} == before
+    taken_grids(maps.network)
+    left = {path for path, _ in activation_quantizers(maps.network)}
+    assert left == {path for path in before if not path.endswith("input_quantizer")}
+    assert left
 
 
-def test_other_formats_are_told_or_refused() -> None:
-    """Maps read eight bits, sums over edges stay in float32; binary is something else."""
-    said = " ".join(integer_maps(searched("4", "4", "6")).notes)
-    assert "trained in 4 bits" in said
-    assert "trained in 6 bits are computed in float32" in said
-    for few in ("binary", "ternary"):
-        with pytest.raises(ExportError, match=f"trained with {few} activations.*pt2"):
-            integer_maps(searched("8", few))
+def test_what_has_more_bits_is_told() -> None:
+    """It is rounded to eight, which costs more than a sum in another order."""
+    maps = integer_maps(searched("gcn", "16", "16"))
+    assert taken_grids(maps.network) == {}, "ranges are observed"
+    written = maps.written([], [*maps.codes])
+    assert "weights of 2 of its 2 linear maps were trained in more than 8" in written.notes[0]
+    assert written.mean_tolerance == COARSE
+    plain = integer_maps(Layers("gcn")).written([], [], sample_only=True)
+    assert plain.notes == ()
+    assert plain.mean_tolerance is None
+
+
+def test_one_number_may_be_rounded_to_the_other_side(task: Callable[..., Task]) -> None:
+    """By a whole step; but not all of them by a little, nor one where the largest counts."""
+    contract = Contract.of(task(), Preprocessing())
+    graphs = [made_up(contract, (300, 900, 1))]
+
+    def network(x: Tensor, edge_index: Tensor) -> Tensor:
+        return x[:, :3]
+
+    def flipped(x: Tensor, edge_index: Tensor) -> Tensor:
+        return x[:, :3] + (torch.arange(x.size(0)) == 7).float().unsqueeze(1) / 2
+
+    def shifted(x: Tensor, edge_index: Tensor) -> Tensor:
+        return x[:, :3] + 0.01
+
+    parity = compare(flipped, network, contract, graphs, NEAR, in_mean=True)
+    assert parity.largest_difference == pytest.approx(0.5)
+    assert parity.mean_difference == pytest.approx(0.5 / 300)
+    with pytest.raises(ExportError, match="in the mean"):
+        compare(shifted, network, contract, graphs, NEAR, in_mean=True)
+    with pytest.raises(ExportError, match=r"activation_bits of 8 or fewer"):
+        compare(flipped, network, contract, graphs, NEAR)

@@ -18,6 +18,7 @@ from evaluators.artifacts import store_path
 from evaluators.datasets import load
 from nas.cli import main
 from nas.export._base import ExportError
+from nas.export._parity import NEAR
 from nas.export.bundle import export_trial
 from nas.predict import predict
 from nas.store import Store
@@ -29,12 +30,13 @@ DATASET = Plugin("digits_knn", {"normalize": "standardize"})
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A study of three short trials in a database of its own."""
+    """A study of three short trials, of networks with bits, in a database of its own."""
     folder = tmp_path_factory.mktemp("study")
     url = f"sqlite:///{folder}/nas.db"
     spec: dict[str, Any] = {
         "study": {"name": "small", "objectives": {"val_accuracy": "maximize"}},
         "space": {"name": "gnn", "depth": [1, 2], "width": [8], "operators": ["gcn", "sage"]},
+        "extension": {"quantization": {"weight_bits": [8], "activation_bits": [4]}},
         "dataset": {"name": DATASET.name, **DATASET.options},
         "strategy": {"name": "random"},
         "evaluator": {"name": "training", "epochs": 15},
@@ -125,14 +127,15 @@ portable = torch.export.load("model.pt2").module()
 x, edge_index = torch.load(sys.argv[1])
 with torch.inference_mode():
     p, y = compiled(x, edge_index), portable(x, edge_index)
-print(float((p - y).abs().max() / y.abs().max()))
+print(float((p - y).abs().mean() / y.abs().max()))
 """
 
 
 def test_a_trial_leaves_in_eight_bits(storage: str, tmp_path: Path) -> None:
     """By the command line; it predicts, is measured as it runs, and runs without a compiler.
 
-    Its weights are integers in the file too, a quarter as large where they are large.
+    It was searched with bits, and is as accurate as it was then. Its weights are integers in the
+    file too, a quarter as large where they are large.
     """
     options = [f"--storage={storage}", f"--data-root={tmp_path}"]
     exported = ["export", "small", "--exporter=int8_static", f"--to={tmp_path / 'b'}", *options]
@@ -142,7 +145,10 @@ def test_a_trial_leaves_in_eight_bits(storage: str, tmp_path: Path) -> None:
     reached, trained = (manifest[by]["val_accuracy"]["value"] for by in ("metrics", "training"))
     assert _val_accuracy(tmp_path / "b", tmp_path) == pytest.approx(reached, abs=1e-6)
     assert json.loads(done.stdout)["val_accuracy"] == reached
-    assert reached == pytest.approx(trained, abs=0.03)
+    assert reached == pytest.approx(trained, abs=0.003)
+    parity = manifest["parity"]
+    assert len(parity["graphs"]) == 7
+    assert parity["mean_difference"] <= parity["tolerance"] == NEAR
     with safe_open(tmp_path / "b" / "weights.safetensors", framework="pt") as file:
         kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
     assert torch.int8 in kinds
@@ -154,7 +160,7 @@ def test_a_trial_leaves_in_eight_bits(storage: str, tmp_path: Path) -> None:
         command, cwd=tmp_path / "b", env=bare, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
-    assert float(run.stdout) < 0.05
+    assert float(run.stdout) < NEAR
 
 
 def test_a_fold_is_measured_on_what_it_was_validated_on(tmp_path: Path) -> None:
