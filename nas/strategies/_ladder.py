@@ -1,7 +1,8 @@
-"""A front traced by size: proposals aim at costs on a ladder, and keep near what was learned."""
+"""A front traced by cost: proposals aim at costs, and keep near what was learned."""
 
 import math
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -34,6 +35,35 @@ class Ladder:
         if number <= 2:
             return (self._low, self._high)[number - 1]
         return float(self._low * (self._high / self._low) ** halved(number - 2))
+
+    def widest_gap(self, points: Sequence[tuple[float, float]]) -> float | None:
+        """Between two costs of a front: where most could still be gained; None where little could.
+
+        That is where the product of their ratio, in its logarithm, and of their losses' difference
+        is largest: the part of the hypervolume that one trial between them might add at most.
+
+        Args:
+            points: costs with their losses; those that others dominate do not count.
+        """
+        ordered = sorted(points)
+        kept = [
+            point
+            for i, point in enumerate(ordered)
+            if all(point[1] < before[1] for before in ordered[:i])
+        ]
+        gaps = [
+            (math.log(after[0] / before[0]) * (before[1] - after[1]), before[0], after[0])
+            for before, after in pairwise(kept)
+            if math.log(after[0] / before[0]) > 2 * _NEAR
+        ]
+        if not gaps:
+            return None
+        _, low, high = max(gaps)
+        return math.sqrt(low * high)
+
+    def cost(self, architecture: Architecture) -> float:
+        """Of one."""
+        return self._cost(architecture)
 
     def nearest(
         self,

@@ -8,9 +8,10 @@ trained and evaluated like any others.
 
 With two objectives, one of the validation units and one that is known without training, proposals
 trace a front, which is ours: the second aims at the smallest cost of the space, the third at the
-largest, and each later one between two others, on a logarithmic ladder. Of what is near the cost
-aimed at, and was not tried, that is proposed which loses least beside the most probable choices:
-the best of some draws, changed choice by choice for as long as that is better.
+largest, and each later one between two costs of the front so far, where most could still be gained.
+Of what is near the cost aimed at, and was not tried, that is proposed which loses least beside the
+most probable choices: the best of some draws, changed choice by choice for as long as that is
+better. Decisions pay nothing then, unless `cost_weight` says so: what is aimed at sees to the cost.
 
 The cost is `model_bytes`, `bit_operations`, `buffer_bytes`, or `latency_ms` where the study has a
 profile. Bytes are counted; of the others some hundred architectures are computed, and all others
@@ -40,6 +41,10 @@ _BYTES: Cost = "model_bytes"
 _COSTS: tuple[Cost, ...] = ("model_bytes", "bit_operations", "buffer_bytes", "latency_ms")
 # A step of the weights, and one of the decisions, each of one network.
 _STEPS = 2.0
+# The proposals that aim at the smallest and at the largest cost.
+_ENDS = (1, 2)
+# What decisions pay where one objective is learned.
+_PAID = 0.3
 
 
 class Lpgnas(Learned):
@@ -98,11 +103,31 @@ class Lpgnas(Learned):
     ) -> Proposal:
         if not (self._is_front and state.distribution):
             return super().another(state, ordinal, pending, rng)
-        aim = self._ladder.rung(max(1, ordinal))
+        aim = self._aim(state, ordinal, pending)
         seen = {a.key for a in pending} | {t.architecture.key for t in state.ended}
         found = self._ladder.nearest(aim, state.distribution, seen, rng)
         made = self.note(ordinal, found, state, "at a cost")
         return Proposal(ordinal, found, note={**made.note, "aim": float(f"{aim:.4g}")})
+
+    def _aim(self, state: Known, ordinal: int, pending: Sequence[Architecture]) -> float:
+        """Both ends first; then where the front could gain most, what is under way left out."""
+        rung = self._ladder.rung(max(1, ordinal))
+        if ordinal <= len(_ENDS):
+            return rung
+        place = next(i for i, o in enumerate(self.problem.objectives) if o.metric != self._cost)
+        points = [
+            (self._ladder.cost(trial.architecture), trial.losses[place])
+            for trial in state.ended
+            if trial.losses is not None
+        ]
+        # Whatever is under way is taken to be as good as what is as cheap or cheaper.
+        for architecture in pending:
+            cost = self._ladder.cost(architecture)
+            cheaper = [loss for other, loss in points if other <= cost]
+            dearer = [loss for other, loss in points if other > cost]
+            if cheaper and dearer:
+                points.append((cost, (min(cheaper) + min(dearer)) / 2))
+        return self._ladder.widest_gap(points) or rung
 
 
 def _objectives(problem: Problem) -> tuple[Objective | None, Cost | None]:
@@ -133,7 +158,7 @@ def build(
     warm_up_epochs: Annotated[int, Ge(0)] | None = None,
     bits_warm_up_epochs: Annotated[int, Ge(0)] | None = None,
     cost: Cost | None = None,
-    cost_weight: Annotated[float, Ge(0)] = 0.3,
+    cost_weight: Annotated[float, Ge(0)] | None = None,
     entropy_weight: Annotated[float, Ge(0)] = 0.1,
     lr: Annotated[float, Gt(0)] = 0.01,
     weight_decay: Annotated[float, Ge(0)] = 5e-4,
@@ -151,7 +176,8 @@ def build(
         bits_warm_up_epochs: first so many, in which those about bits do; by default twice as many.
         cost: what decisions pay for; by default the second objective, or `model_bytes`.
         cost_weight: of the expected cost, in that of the even distribution, beside the validation
-            loss; the paper's beta. 0 learns as if nothing cost anything.
+            loss; the paper's beta. 0 learns as if nothing cost anything, the default for two
+            objectives; for one it is 0.3.
         entropy_weight: of the mean entropy of the decisions, at the end.
         lr, weight_decay, dropout: of the weights of the relaxed network, by Adam.
         architecture_lr: of the decisions, by Adam; 0 learns nothing, and all draws are even.
@@ -161,9 +187,12 @@ def build(
         StrategyError: objectives that are not one of validation, or that and a cost; a cost that
             is not known; a space that cannot be relaxed.
     """
+    paid = (
+        cost_weight if cost_weight is not None else _PAID if len(problem.objectives) == 1 else 0.0
+    )
     options = {
         "steps": steps,
-        "cost_weight": cost_weight,
+        "cost_weight": paid,
         "entropy_weight": entropy_weight,
         "lr": lr,
         "weight_decay": weight_decay,

@@ -130,7 +130,7 @@ def test_what_was_tried_is_not_proposed_again() -> None:
 
 
 def test_a_front_begins_with_the_most_probable_one() -> None:
-    """Then come costs, by the number of the proposal, whoever is under way."""
+    """Then come both ends, and costs between two of the front where most is still to be gained."""
     made, state = strategy(leaning(0.9))
     likely = SPACE.fill(lambda d: d.choices[-1])
     first = made.propose(state, 0, [], np.random.default_rng(0))  # type: ignore[arg-type]
@@ -140,6 +140,7 @@ def test_a_front_begins_with_the_most_probable_one() -> None:
     for ordinal in range(1, 6):
         found = made.propose(state, ordinal, [], np.random.default_rng(ordinal))
         assert found.note["phase"] == "at a cost"
+        # Losses are all alike, so there is no gap, and the ladder is followed.
         assert found.note["aim"] == float(f"{ladder.rung(ordinal):.4g}")
         waiting = made.propose(state, ordinal, [found.architecture], np.random.default_rng(ordinal))
         assert waiting.architecture != found.architecture
@@ -149,6 +150,32 @@ def test_a_front_begins_with_the_most_probable_one() -> None:
     alone, state = strategy(leaning(0.9), val_accuracy="maximize")
     drawn = alone.propose(state, 1, [likely], np.random.default_rng(0))  # type: ignore[arg-type]
     assert drawn.note["phase"] == "drawn"
+
+
+def test_the_widest_gap_is_aimed_at() -> None:
+    """Of what dominates; by its ratio and by its losses; none where all are near each other."""
+    ladder = Ladder(SPACE, cost)
+    front = [(1e3, 0.5), (2e3, 0.2), (32e3, 0.19), (3e3, 0.9)]
+    assert ladder.widest_gap(front) == pytest.approx(math.sqrt(2) * 1e3)
+    steep = [(1e3, 0.5), (2e3, 0.49), (32e3, 0.19)]
+    assert ladder.widest_gap(steep) == pytest.approx(8e3)
+    assert ladder.widest_gap([(1e3, 0.5), (1.1e3, 0.1)]) is None
+    assert ladder.widest_gap([(1e3, 0.2), (2e3, 0.5)]) is None
+
+
+def test_what_is_under_way_is_not_aimed_at_again() -> None:
+    """It halves its gap; then another one is wider."""
+    made, state = strategy(EVEN)
+    ends = [end(SPACE, cost, sign) for sign in (1, -1)]
+    for ordinal, (architecture, loss) in enumerate(zip(ends, (-0.5, -0.8), strict=True)):
+        ended = Finished(ordinal, architecture, "complete", (loss, cost(architecture)))
+        state = made.fold(state, ended)  # type: ignore[arg-type]
+    likely = made.first(state)  # type: ignore[arg-type]
+    assert likely is not None
+    one = made.propose(state, 3, [likely], np.random.default_rng(0))  # type: ignore[arg-type]
+    waiting = [likely, one.architecture]
+    other = made.propose(state, 4, waiting, np.random.default_rng(0))  # type: ignore[arg-type]
+    assert abs(math.log(float(other.note["aim"]) / cost(one.architecture))) > 0.2
 
 
 @pytest.mark.parametrize(
