@@ -57,11 +57,26 @@ class Size:
 
     @property
     def lpgnas(self) -> str:
-        return f"lpgnas:epochs={self.relaxed}"
+        # Few steps, so larger ones.
+        return ":".join(["lpgnas", *(f"{name}={value:g}" for name, value in self.options.items())])
+
+    @property
+    def options(self) -> dict[str, float]:
+        """Of the preparation."""
+        half = self.relaxed // 2
+        return {
+            "epochs": self.relaxed,
+            "steps": 8,
+            "lr": 0.03,
+            "warm_up_epochs": half - half // 5,
+            "bits_warm_up_epochs": half,
+            "architecture_lr": 0.1,
+            "entropy_weight": 0,
+        }
 
 
-FULL = Size(("Cora", "CiteSeer"), (0.0, 0.1, 1.0, 10.0), 3, 40, 100, 16, 2, 20)
-QUICK = Size(("Cora",), (0.0, 10.0), 1, 3, 10, 8, 1, 2)
+FULL = Size(("Cora", "CiteSeer"), (0.0, 0.3, 3.0), 3, 30, 100, 16, 2, 10)
+QUICK = Size(("Cora",), (0.0, 3.0), 1, 2, 10, 8, 1, 2)
 
 
 def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], str]:
@@ -100,7 +115,7 @@ def _sizes(size: Size, searcher: Searcher) -> tuple[list[Row], str]:
 
 def _most_probable_bytes(size: Size, searcher: Searcher, beta: float, seed: int) -> float:
     spec = searcher.spec("searched")
-    options = {"epochs": size.relaxed, "cost": "model_bytes", "cost_weight": beta}
+    options = {**size.options, "cost": "model_bytes", "cost_weight": beta}
     recipe: dict[str, Any] = {"study": spec.to_json(), "options": options, "seed": seed}
 
     def make() -> dict[str, Any]:

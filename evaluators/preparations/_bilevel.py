@@ -157,11 +157,15 @@ class Bilevel:
     def train(self, train: Batch, number: int, step: int) -> float:
         """A step of the weights; what is learned of the decisions stays as it is. Their loss."""
         loss = self._train_loss(train, number, step)(self.weights, _held(self.logits))
-        for name, gradient in gradients(loss, self.weights).items():
+        for name, gradient in self.of_weights(loss).items():
             self.weights[name].grad = gradient
         if math.isfinite(loss.item()):
             self._of_weights.step()
         return loss.item()
+
+    def of_weights(self, loss: Tensor) -> Mapping[str, Tensor | None]:
+        """Its gradients; None leaves a weight as it is."""
+        return gradients(loss, self.weights)
 
     def gradient(self, train: Batch, val: Batch, number: int, step: int) -> dict[str, Tensor]:
         """Of the validation loss, in what is learned, by the order of the recipe."""
@@ -189,11 +193,13 @@ class Bilevel:
     def _loss(
         self, weights: Tensors, logits: Tensors, batch: Batch, seed: tuple[int, ...], p: float
     ) -> Tensor:
-        """Of a batch; equal seeds weigh and drop the same."""
-        output = self._output(weights, logits, batch, seed, p, self._weigh)
+        return self.misfit(self.output(weights, logits, batch, seed, p, self._weigh), batch)
+
+    def misfit(self, output: Tensor, batch: Batch) -> Tensor:
+        """[] the loss of the outputs of a batch."""
         return F.cross_entropy(output, batch.y, self._batches.dataset.class_weights)
 
-    def _output(
+    def output(
         self,
         weights: Tensors,
         logits: Tensors,
@@ -202,6 +208,7 @@ class Bilevel:
         p: float,
         weigh: Weigh,
     ) -> Tensor:
+        """Of a batch; equal seeds weigh and drop the same."""
         torch.manual_seed(hash((self._seed, *seed)) % 2**63)
         mixture, constant = weigh(logits, seed[0]), self._batches.sparse_features
         dtype = next(iter(weights.values())).dtype
@@ -233,7 +240,7 @@ class Bilevel:
         with torch.no_grad():
             output = torch.cat(
                 [
-                    self._output(*held, batch, (number, 0, 2), 0.0, self._measure)
+                    self.output(*held, batch, (number, 0, 2), 0.0, self._measure)
                     for batch in self._batches.split(self._val, _GRAPHS_AT_A_TIME)
                 ]
             )

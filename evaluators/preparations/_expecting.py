@@ -51,6 +51,17 @@ def cost_of(
     return lambda architecture: Row(pricing.cost(architecture), {})
 
 
+def by_scores(values: Tensor, scores: Tensor) -> Tensor:
+    """[] whose gradient estimates that of the expectation of values.
+
+    Args:
+        values: [n] of what was drawn, two or more, each held beside the mean of the others.
+        scores: [n] the logarithms of their probabilities.
+    """
+    better = values - (values.sum() - values) / (len(values) - 1)
+    return (better * scores).mean()
+
+
 class Expected:
     """The expectation of a cost.
 
@@ -82,10 +93,7 @@ class Expected:
         rows = [self._cost(architecture) for architecture in drawn]
         values = torch.stack([row.expected(p) for row in rows])
         scores = [self._score(a, row, logits) for a, row in zip(drawn, rows, strict=True)]
-        held = values.detach()
-        # Beside the mean of the others.
-        better = held - (held.sum() - held) / (_DRAWN - 1)
-        estimate = (better * torch.stack(scores)).mean()
+        estimate = by_scores(values.detach(), torch.stack(scores))
         return values.mean() + estimate - estimate.detach()
 
     def _drawn(self, p: Mapping[str, Tensor]) -> list[Architecture]:
@@ -101,9 +109,17 @@ class Expected:
 
     def _score(self, architecture: Architecture, row: Row, logits: Mapping[str, Tensor]) -> Tensor:
         """The logarithm of the probability of what is not expected exactly."""
-        terms = [
-            logits[d.name].log_softmax(0)[d.choices.index(architecture.choices[d.name])]
-            for d in self._decisions
-            if d.name in architecture.choices and d.name not in row.other
-        ]
-        return torch.stack(terms).sum() if terms else torch.zeros(())
+        return score(
+            logits,
+            {
+                d.name: d.choices.index(architecture.choices[d.name])
+                for d in self._decisions
+                if d.name in architecture.choices and d.name not in row.other
+            },
+        )
+
+
+def score(logits: Mapping[str, Tensor], chosen: Mapping[str, int]) -> Tensor:
+    """[] the logarithm of the probability of some choices."""
+    terms = [logits[name].log_softmax(0)[index] for name, index in chosen.items()]
+    return torch.stack(terms).sum() if terms else torch.zeros(())

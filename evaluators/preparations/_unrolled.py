@@ -62,11 +62,16 @@ def adam_step(optimizer: Adam, weights: Tensors, gradients: Tensors) -> Step:
 
 def gradients(loss: Tensor, tensors: Tensors) -> dict[str, Tensor]:
     """Of each tensor; 0 where the loss does not depend on it."""
-    found = torch.autograd.grad(loss, list(tensors.values()), allow_unused=True)
     return {
-        name: torch.zeros_like(tensor) if gradient is None else gradient
-        for (name, tensor), gradient in zip(tensors.items(), found, strict=True)
+        name: torch.zeros_like(tensors[name]) if gradient is None else gradient
+        for name, gradient in reached(loss, tensors).items()
     }
+
+
+def reached(loss: Tensor, tensors: Tensors) -> dict[str, Tensor | None]:
+    """The same, and None where the loss does not depend on a tensor."""
+    found = torch.autograd.grad(loss, list(tensors.values()), allow_unused=True)
+    return dict(zip(tensors, found, strict=True))
 
 
 def second_order(

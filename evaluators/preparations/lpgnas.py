@@ -4,11 +4,19 @@ Yiren Zhao, Duo Wang, Daniel Bates, Robert Mullins, Mateja Jamnik, Pietro Lio: L
 Graph Neural Networks (2020). No code of theirs is published; what follows is our reading.
 
 Weights learn the training units, decisions the validation units, in turns (see `_bilevel`). Each
-step computes one network: of every decision one choice is drawn by the Gumbel-softmax (Eric Jang,
-Shixiang Gu, Ben Poole: Categorical Reparameterization with Gumbel-Softmax, 2017), counts 1 in the
-forward pass, and passes the gradient by its probability (straight-through). Of the formats of
-weights, which are small, all do. The temperature falls by a cosine from 5 to 0.1. First only
-weights learn; after `warm_up_epochs` also decisions about the architecture; after
+step computes single networks, drawn by the softmax of the decisions. A step of the weights computes
+one, and moves what it has. A step of the decisions computes four. Those about formats learn by the
+Gumbel-softmax (Eric Jang, Shixiang Gu, Ben Poole: Categorical Reparameterization with
+Gumbel-Softmax, 2017) of the first: what is drawn counts 1 in the forward pass, and passes the
+gradient by its probability (straight-through); of the formats of weights, which are small, all do.
+The temperature falls by a cosine from 5 to 0.1. Those about the architecture learn by scores: how
+the loss of each network is beside those of the others (Ronald J. Williams: Simple statistical
+gradient-following algorithms for connectionist reinforcement learning, 1992). The paper has the
+Gumbel-softmax for both. Straight-through, one operator or width that is drawn alone is told whether
+more of its output is wanted, and not whether another would do better: on Cora that led to the
+narrowest layer, at no price, where the widest fits best.
+
+First only weights learn; after `warm_up_epochs` also decisions about the architecture; after
 `bits_warm_up_epochs` also those about bits. On the validation units decisions pay
 
     loss + cost_weight E[cost] / E_even[cost] + entropy_weight t H
@@ -31,11 +39,12 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
-from evaluators._batches import Batches
+from evaluators._batches import Batch, Batches
 from evaluators.preparations._bilevel import Bilevel, Recipe, beginning
-from evaluators.preparations._expecting import CostOf, Expected, cost_of
+from evaluators.preparations._expecting import CostOf, Expected, by_scores, cost_of, score
 from evaluators.preparations._relaxed import check_relaxable
 from evaluators.preparations._sizing import is_of_bits
+from evaluators.preparations._unrolled import Tensors, gradients, reached
 from evaluators.preparations.tas import temperature
 from search_spaces import Architecture, PluginError, SearchSpace, Task
 from search_spaces.relaxation import Mixture, learned, one_hot, relax
@@ -43,6 +52,8 @@ from search_spaces.relaxation import Mixture, learned, one_hot, relax
 Cost: TypeAlias = Literal["model_bytes", "bit_operations", "buffer_bytes", "latency_ms"]
 _EPOCHS = 60
 _OF_WEIGHTS = "weight_bits"
+# Networks that are drawn in a step of the decisions.
+_NETWORKS = 4
 
 
 def prepare(
@@ -51,18 +62,18 @@ def prepare(
     seed: int,
     *,
     epochs: Annotated[int, Ge(1)] = _EPOCHS,
-    steps: Annotated[int, Ge(1)] = 4,
+    steps: Annotated[int, Ge(1)] = 8,
     warm_up_epochs: Annotated[int, Ge(0)] | None = None,
     bits_warm_up_epochs: Annotated[int, Ge(0)] | None = None,
     cost: Cost = "model_bytes",
     examples: Sequence[Sequence[int]] = (),
     costs: Sequence[Annotated[float, Gt(0)]] = (),
-    cost_weight: Annotated[float, Ge(0)] = 0.3,
+    cost_weight: Annotated[float, Ge(0)] = 0.1,
     entropy_weight: Annotated[float, Ge(0)] = 0.1,
-    lr: Annotated[float, Gt(0)] = 0.01,
+    lr: Annotated[float, Gt(0)] = 0.03,
     weight_decay: Annotated[float, Ge(0)] = 5e-4,
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.5,
-    architecture_lr: Annotated[float, Ge(0)] = 0.05,
+    architecture_lr: Annotated[float, Ge(0)] = 0.1,
     batch_size: Annotated[int, Ge(1)] = 128,
 ) -> "Lpgnas":
     """Make it.
@@ -73,8 +84,9 @@ def prepare(
         seed: of the study.
         epochs: over which the learning rate and the temperature fall.
         steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
-        warm_up_epochs: first so many, in which decisions stay as they are; a fifth by default.
-        bits_warm_up_epochs: first so many, in which those about bits do; by default twice as many.
+        warm_up_epochs: first so many, in which decisions stay as they are; half by default.
+        bits_warm_up_epochs: first so many, in which those about bits do; by default an eighth
+            of all more.
         cost: what is paid for.
         examples: architectures, encoded by the space; for bytes none are needed.
         costs: what they cost.
@@ -132,8 +144,8 @@ def _warm_ups(options: Mapping[str, Any]) -> tuple[int, int]:
     """Of the architecture, and of bits."""
     epochs = options.get("epochs", _EPOCHS)
     warm_up, of_bits = options.get("warm_up_epochs"), options.get("bits_warm_up_epochs")
-    warm_up = epochs // 5 if warm_up is None else warm_up
-    return warm_up, min(2 * warm_up, max(warm_up, epochs - 1)) if of_bits is None else of_bits
+    warm_up = epochs // 2 if warm_up is None else warm_up
+    return warm_up, min(warm_up + epochs // 8, epochs - 1) if of_bits is None else of_bits
 
 
 def _cost_of(space: SearchSpace, task: Task, options: Mapping[str, Any]) -> CostOf:
@@ -165,7 +177,6 @@ class Lpgnas(Bilevel):
             recipe,
             beginning(space),
             weigh=self._drawn,
-            cost=self._paid,
             measure=self._most_probable,
         )
 
@@ -188,15 +199,51 @@ class Lpgnas(Bilevel):
     def is_learned(self, name: str, number: int) -> bool:
         return not is_of_bits(name) or number > self._bits_warm_up
 
+    def of_weights(self, loss: Tensor) -> Mapping[str, Tensor | None]:
+        # What was not drawn stays as it is: its decay alone would move it as far as a gradient.
+        return reached(loss, self.weights)
+
+    def gradient(self, train: Batch, val: Batch, number: int, step: int) -> dict[str, Tensor]:  # noqa: ARG002 - of the first order
+        weights = {name: tensor.detach() for name, tensor in self.weights.items()}
+        losses, scores = list[Tensor](), list[Tensor]()
+        for draw in range(_NETWORKS):
+            with torch.set_grad_enabled(draw == 0):
+                loss, chosen = self._tried(weights, val, (number, step, 3 + draw))
+            losses.append(loss)
+            scores.append(score(self.logits, chosen))
+        found = by_scores(torch.stack(losses).detach(), torch.stack(scores))
+        return gradients(losses[0] + found + self._paid(self.logits), self.logits)
+
+    def _tried(
+        self, weights: Tensors, val: Batch, seed: tuple[int, ...]
+    ) -> tuple[Tensor, dict[str, int]]:
+        """The validation loss of a network that is drawn, and its choices but for bits."""
+        made = dict[str, Mapping[int, Tensor]]()
+
+        def weigh(logits: Tensors, epoch: int) -> Mixture:
+            made.update(self._drawn(logits, epoch))
+            return made
+
+        loss = self.misfit(self.output(weights, self.logits, val, seed, 0.0, weigh), val)
+        chosen = {
+            name: _largest(shares)
+            for name, shares in made.items()
+            if name in self.logits and not is_of_bits(name)
+        }
+        return loss, chosen
+
     def _paid(self, logits: Mapping[str, Tensor]) -> Tensor:
         cost = self._cost_weight * self._expected.value(logits) / self._expected.even
         return cost + self._entropy_weight * self._done * entropy(logits)
 
     def _drawn(self, logits: Mapping[str, Tensor], epoch: int) -> Mixture:
-        """One architecture, and how its choices pass the gradient."""
+        """One architecture, and how its formats pass the gradient."""
         heat = temperature(epoch, self._epochs)
         shares = {
-            name: drawn(row, heat, whole=name.endswith(_OF_WEIGHTS)) for name, row in logits.items()
+            name: drawn(
+                row if is_of_bits(name) else row.detach(), heat, whole=name.endswith(_OF_WEIGHTS)
+            )
+            for name, row in logits.items()
         }
         chosen = {name: _largest(found) for name, found in shares.items()}
         architecture = self._space.fill(lambda d: d.choices[chosen.get(d.name, 0)])

@@ -39,12 +39,12 @@ from search_spaces.plugins import Plugin
 Cost: TypeAlias = Literal["model_bytes", "bit_operations", "buffer_bytes", "latency_ms"]
 _BYTES: Cost = "model_bytes"
 _COSTS: tuple[Cost, ...] = ("model_bytes", "bit_operations", "buffer_bytes", "latency_ms")
-# A step of the weights, and one of the decisions, each of one network.
-_STEPS = 2.0
+# Passes of a step of the decisions: four forward, and once back, which is as much as two forward.
+_OF_DECISIONS = 2.0
 # The proposals that aim at the smallest and at the largest cost.
 _ENDS = (1, 2)
 # What decisions pay where one objective is learned.
-_PAID = 0.3
+_PAID = 0.1
 
 
 class Lpgnas(Learned):
@@ -65,7 +65,8 @@ class Lpgnas(Learned):
             raise StrategyError(
                 f'cost: the study\'s objective is {of_front}, got "{cost}"; leave it out'
             )
-        spent = _STEPS * epochs * options["steps"]
+        learned = epochs - options["warm_up_epochs"]
+        spent = options["steps"] * (epochs + _OF_DECISIONS * learned)
         super().__init__(problem, "lpgnas", Preparation(Plugin("lpgnas", {}), epochs, spent), fits)
         self._cost: Cost = of_front or cost or _BYTES
         self._is_front, self._options = of_front is not None, {"epochs": epochs, **options}
@@ -154,16 +155,16 @@ def build(
     problem: Problem,
     *,
     epochs: Annotated[int, Ge(1)] = 60,
-    steps: Annotated[int, Ge(1)] = 4,
+    steps: Annotated[int, Ge(1)] = 8,
     warm_up_epochs: Annotated[int, Ge(0)] | None = None,
     bits_warm_up_epochs: Annotated[int, Ge(0)] | None = None,
     cost: Cost | None = None,
     cost_weight: Annotated[float, Ge(0)] | None = None,
     entropy_weight: Annotated[float, Ge(0)] = 0.1,
-    lr: Annotated[float, Gt(0)] = 0.01,
+    lr: Annotated[float, Gt(0)] = 0.03,
     weight_decay: Annotated[float, Ge(0)] = 5e-4,
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.5,
-    architecture_lr: Annotated[float, Ge(0)] = 0.05,
+    architecture_lr: Annotated[float, Ge(0)] = 0.1,
     batch_size: Annotated[int, Ge(1)] = 128,
 ) -> Lpgnas:
     """Make the strategy.
@@ -172,12 +173,13 @@ def build(
         problem: what to search.
         epochs: of the relaxed network.
         steps: of an epoch of a node task; of a graph task an epoch is a pass over the graphs.
-        warm_up_epochs: first so many, in which decisions stay as they are; a fifth by default.
-        bits_warm_up_epochs: first so many, in which those about bits do; by default twice as many.
+        warm_up_epochs: first so many, in which decisions stay as they are; half by default.
+        bits_warm_up_epochs: first so many, in which those about bits do; by default an eighth
+            of all more.
         cost: what decisions pay for; by default the second objective, or `model_bytes`.
         cost_weight: of the expected cost, in that of the even distribution, beside the validation
             loss; the paper's beta. 0 learns as if nothing cost anything, the default for two
-            objectives; for one it is 0.3.
+            objectives; for one it is 0.1.
         entropy_weight: of the mean entropy of the decisions, at the end.
         lr, weight_decay, dropout: of the weights of the relaxed network, by Adam.
         architecture_lr: of the decisions, by Adam; 0 learns nothing, and all draws are even.
@@ -192,6 +194,7 @@ def build(
     )
     options = {
         "steps": steps,
+        "warm_up_epochs": epochs // 2 if warm_up_epochs is None else warm_up_epochs,
         "cost_weight": paid,
         "entropy_weight": entropy_weight,
         "lr": lr,
@@ -200,6 +203,6 @@ def build(
         "architecture_lr": architecture_lr,
         "batch_size": batch_size,
     }
-    given = {"warm_up_epochs": warm_up_epochs, "bits_warm_up_epochs": bits_warm_up_epochs}
-    options |= {name: epochs_ for name, epochs_ in given.items() if epochs_ is not None}
+    if bits_warm_up_epochs is not None:
+        options["bits_warm_up_epochs"] = bits_warm_up_epochs
     return Lpgnas(problem, cost, epochs, options)

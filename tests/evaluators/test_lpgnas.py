@@ -17,7 +17,7 @@ from evaluators.preparation import Advance, Preparation, PreparationJob
 from evaluators.preparations import lpgnas
 from evaluators.preparations._pricing import Pricing
 from evaluators.preparations._sizing import is_of_bits
-from evaluators.preparations._unrolled import Tensors
+from evaluators.preparations._unrolled import Tensors, gradients
 from evaluators.preparations.lpgnas import Lpgnas, drawn, entropy
 from evaluators.preparing import prepare, weights
 from nas.contracts import graphs
@@ -93,6 +93,49 @@ def test_a_step_of_decisions_reaches_all_of_them() -> None:
     tensors = copied(preparer.weights)
     preparer.learn(train, val, 3, 0)
     assert not changed(preparer.weights, tensors)
+
+
+def test_what_was_not_drawn_stays_as_it_is() -> None:
+    """A weight moves where it was in the network of the step; its decay alone moves nothing."""
+    preparer = made(steps=1, weight_decay=0.1)
+    tensors, train = copied(preparer.weights), Batches(NODES.seal()).of(NODES.train.nonzero()[:, 0])
+    preparer.train(train, 1, 0)
+    moved = changed(preparer.weights, tensors)
+    # Of two operators in the first layer, one.
+    operators = {n.split("/")[0].split(".")[1] for n in moved if n.startswith("layer0.")}
+    assert len(operators & {"gcn", "linear"}) == 1
+    again = made(steps=1, weight_decay=0.1)
+    again.of_weights = lambda loss: gradients(loss, again.weights)  # type: ignore[method-assign]
+    again.train(train, 1, 0)
+    assert changed(again.weights, tensors) > moved
+
+
+def test_structure_is_learned_by_what_networks_lose() -> None:
+    """On average a step goes where the validation loss, over all architectures, is smaller."""
+    of = space(
+        {"weight_bits": [8], "activation_bits": [8]}, depth=[1], operators=["gcn"], output=["gcn"]
+    )
+    preparer = made(of, cost_weight=0.0, entropy_weight=0.0)
+    cut = Batches(NODES.seal())
+    train, val = (cut.of(units.nonzero()[:, 0]) for units in (NODES.train, NODES.val))
+    for step in range(30):
+        preparer.train(train, 1, step)
+    names = [name for name in preparer.logits if name.endswith(".width")]
+    assert names == ["layer0.width"]
+    found = torch.stack(
+        [preparer.gradient(train, val, 3, step)["layer0.width"] for step in range(60)]
+    ).mean(0)
+    held, losses = {n: t.detach() for n, t in preparer.weights.items()}, []
+    for width in (8, 16):
+        architecture = of.fill(lambda d, w=width: w if d.name == "layer0.width" else d.choices[0])
+        output = preparer.output(
+            held, {}, val, (3, 0, 3), 0.0, lambda *_, a=architecture: one_hot(of, a)
+        )
+        losses.append(float(preparer.misfit(output, val)))
+    assert losses[0] != pytest.approx(losses[1], abs=1e-3)
+    # Of two even choices the derivative is a quarter of the difference, either way.
+    wanted = (losses[0] - losses[1]) / 4
+    assert found.tolist() == pytest.approx([wanted, -wanted], rel=0.3)
 
 
 def test_formats_are_not_ignored() -> None:

@@ -202,6 +202,8 @@ def test_what_it_is_not_for_is_refused(
         build(problem(**objectives), **options)  # type: ignore[arg-type]
 
 
-def test_it_is_charged_for_two_networks_a_step() -> None:
-    """However many choices there are: one network is drawn at a time."""
-    assert build(problem(**BYTES), epochs=7, steps=3).preparation.passes == 42
+def test_it_is_charged_for_single_networks() -> None:
+    """However many choices there are; a step of the decisions for four forward and one back."""
+    for warm_up, passes in ((None, 3 * (7 + 2 * 4)), (5, 3 * (7 + 2 * 2))):
+        made = build(problem(**BYTES), epochs=7, steps=3, warm_up_epochs=warm_up)
+        assert made.preparation.passes == passes
