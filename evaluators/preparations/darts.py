@@ -9,8 +9,8 @@ them, for two to three times the work (see `_unrolled`).
 The distribution of every epoch is recorded.
 
 Limits: spaces that can be relaxed (`gnn` without `skip`, `nas_bench_graph`; no recipe decisions, no
-extensions). Decisions are independent of each other, so two choices that are good only together may
-not be found.
+extension but `quantization`). Decisions are independent of each other, so two choices that are good
+only together may not be found.
 """
 
 from collections.abc import Mapping

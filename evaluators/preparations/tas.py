@@ -13,8 +13,9 @@ paper's plus or minus log E[cost], by whether the most probable network is above
 choices are few and coarse that flips to and fro for good. What networks cost is learned from
 `examples` (see `_pricing`).
 
-Limits: spaces `gnn` that can be relaxed (no `skip`, no recipe decisions, no extensions). Batch
-normalization is by the batch of each width, with leading parts of the same factors.
+Limits: spaces `gnn` that can be relaxed (no `skip`, no recipe decisions, no extension but
+`quantization`). Batch normalization is by the batch of each width, with leading parts of the same
+factors.
 """
 
 import math

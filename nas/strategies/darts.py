@@ -6,9 +6,9 @@ says how); then the most probable architecture is proposed, then draws, all trai
 like any others.
 
 One objective, which is measured on the validation units. Limits: spaces that can be relaxed: `gnn`
-without `skip`, and `nas_bench_graph`, without recipe decisions and extensions. What fits a network
-in which everything counts a little need not fit alone: hold it against `random` on your graph
-(`nas compare`), as for any strategy.
+without `skip`, and `nas_bench_graph`, without recipe decisions; of extensions `gnn` with
+`quantization` alone. What fits a network in which everything counts a little need not fit alone:
+hold it against `random` on your graph (`nas compare`), as for any strategy.
 """
 
 from typing import Annotated, Literal

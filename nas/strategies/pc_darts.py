@@ -5,9 +5,9 @@ Yuhui Xu et al.: PC-DARTS: Partial Channel Connections for Memory-Efficient Arch
 `darts`.
 
 One objective, which is measured on the validation units. Limits: spaces that can be relaxed: `gnn`
-without `skip`, and `nas_bench_graph`, without recipe decisions and extensions. What fits a network
-in which everything counts a little need not fit alone: hold it against `random` on your graph
-(`nas compare`), as for any strategy.
+without `skip`, and `nas_bench_graph`, without recipe decisions; of extensions `gnn` with
+`quantization` alone. What fits a network in which everything counts a little need not fit alone:
+hold it against `random` on your graph (`nas compare`), as for any strategy.
 """
 
 from typing import Annotated, Literal

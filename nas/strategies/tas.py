@@ -13,7 +13,7 @@ architectures it is computed, and of all others foretold from that, a latency wi
 epochs tell (`price_error`).
 
 One objective, which is measured on the validation units. Limits: spaces `gnn` that can be relaxed:
-without `skip`, recipe decisions and extensions.
+without `skip`, recipe decisions and extensions but `quantization`.
 """
 
 import math
