@@ -17,7 +17,6 @@ from search_spaces.quantization.layers import (
     quantize,
     quantized_weights,
     reads_sparse,
-    unquantized,
 )
 from search_spaces.quantization.quantizers import ActivationQuantizer, Options
 
@@ -134,22 +133,6 @@ def test_what_leaves_computes_the_same(per_layer: bool):
         )
         names = {name for name, _ in SPACE.network(plain, TASK).named_parameters()}
         assert {name for name, _ in network.named_parameters()} == names
-
-
-def test_without_quantizers_again():
-    """The classes that modules had; rounded weights; nothing of quantizers in the state."""
-    space = extended(weight_bits=(4,), activation_bits=(8,), protection=("degree",))
-    architecture = space.sample(np.random.default_rng(3))
-    network = trained(space, architecture)
-    leaves = space.deployed(network, architecture)
-    plain = unquantized(copy.deepcopy(network))
-    assert not any("quantizer" in name for name in plain.state_dict())
-    own = SPACE.architecture({n: c for n, c in architecture.choices.items() if n in SPACE.by_name})
-    assert [type(m) for m in plain.modules()] == [
-        type(m) for m in SPACE.network(own, TASK).modules()
-    ]
-    for name, _, _ in quantized_weights(network):
-        assert torch.equal(plain.state_dict()[name], leaves.state_dict()[name])
 
 
 @pytest.mark.parametrize("name", ["gcn", "gat", "gatv2", "transformer"])
