@@ -103,8 +103,10 @@ class Searcher:
         told(f"{self.graph}, {strategy} with bits {bits}, seed {seed}: {len(found)} trials")
         return found
 
-    def tested(self, bits: str, choices: Mapping[str, Any], label: str) -> list[float]:
-        """Test accuracy of one architecture, of each fresh seed."""
+    def confirmed(
+        self, bits: str, choices: Mapping[str, Any], label: str
+    ) -> tuple[list[float], list[float]]:
+        """Validation and test accuracy of one architecture, of each fresh seed."""
         spec = self.spec(bits)
         recipe = {"study": spec.to_json(), "choices": dict(choices), "fresh": self.fresh}
 
@@ -112,10 +114,11 @@ class Searcher:
             with tempfile.TemporaryDirectory() as folder:
                 setup = set_up(spec, self.data_root)
                 architecture = setup.space.architecture(choices)
-                return {"test": self._test(setup, architecture, folder)}
+                val, test = self._fresh(setup, architecture, folder)
+                return {"val": val, "test": test}
 
-        values: list[float] = kept(self.keep, f"{self.graph}-{label}", recipe, make)["test"]
-        return values
+        found = kept(self.keep, f"{self.graph}-{label}", recipe, make)
+        return found["val"], found["test"]
 
     def spec(self, bits: str) -> StudySpec:
         data, extension = DATA[self.graph], BITS[bits]
@@ -148,27 +151,32 @@ class Searcher:
                     "choices": dict(f.architecture.choices),
                     "val": -f.losses[0],
                     "model_bytes": f.losses[1],
-                    "test": self._test(setup, f.architecture, folder) if i in on_front else [],
+                    "test": self._fresh(setup, f.architecture, folder)[1] if i in on_front else [],
                 }
                 for i, f in enumerate(complete)
                 if f.losses is not None
             ]
         return {"members": members}
 
-    def _test(self, setup: Setup, architecture: Architecture, folder: str) -> list[float]:
+    def _fresh(
+        self, setup: Setup, architecture: Architecture, folder: str
+    ) -> tuple[list[float], list[float]]:
+        """Validation and test with new weights."""
         if setup.spec.dataset is None:
             raise SystemExit("expected a dataset")
         sealed = setup.sealed(store_url(Path(folder) / "dataset"))
         job = setup.job(architecture, sealed, store_url(Path(folder) / "fresh"), self.epochs)
         jobs = [replace(job, seed=FRESH_SEEDS + i, may_be_pruned=False) for i in range(self.fresh)]
         dataset = load(setup.spec.dataset, self.data_root)
-        network, values = setup.space.network(architecture, setup.task), list[float]()
+        network = setup.space.network(architecture, setup.task)
+        val, test = list[float](), list[float]()
         for one in setup.evaluator.evaluate(jobs):
             if one.artifact is None:
                 raise SystemExit(f"training on a fresh seed failed: {one.failure}")
             network.load_state_dict(best_weights(one.artifact))
-            values.append(float(split_metrics(network, dataset, "test")["accuracy"]))
-        return values
+            val.append(one.metrics["val_accuracy"])
+            test.append(float(split_metrics(network, dataset, "test")["accuracy"]))
+        return val, test
 
     def ends(self) -> tuple[float, float]:
         """The bytes of the smallest and of the largest network of the space with searched bits."""
