@@ -53,9 +53,17 @@ class _FastDropout(nn.Dropout):
 
 
 def dropped(x: Tensor, p: float, constant: SparseConstant | None = None) -> Tensor:
-    """What is left of `x` with probability 1 - p, scaled; cheaper where it is the constant."""
+    """What is left of `x` with probability 1 - p, scaled; cheaper where it is the constant.
+
+    Of a sparse matrix (CSR) with the constant's non-zeros, the same is left.
+    """
     if p == 0:
         return x
+    if x.layout == torch.sparse_csr:
+        values = x.values()
+        return torch.sparse_csr_tensor(
+            x.crow_indices(), x.col_indices(), values * _mask(values, p), x.shape
+        )
     if constant is not None and x is constant.dense:
         return constant.dropped(p)
     return x * _mask(x, p)

@@ -10,6 +10,8 @@ from torch.func import functional_call
 from search_spaces.elastic import Place, group_of
 from search_spaces.extension import Shares
 from search_spaces.message_passing import ACTIVATIONS
+from search_spaces.quantization.layers import reads_sparse
+from search_spaces.relaxation import dense
 from search_spaces.slices import Weights
 from search_spaces.supernet import Supernet
 
@@ -45,7 +47,10 @@ class Modules:
         module = self._made(place, read, inputs[0].dtype)
         self._weigh(module, group_of(place.bank), shares)
         parameters = self._supernet.parameters(weights, place)
-        output: Tensor = functional_call(module, parameters, inputs)
+        x, *others = inputs
+        if not reads_sparse(module):
+            x = dense(x)
+        output: Tensor = functional_call(module, parameters, (x, *others))
         return output
 
     def activated(self, bank: str, name: str, shares: Mapping[str, Shares], x: Tensor) -> Tensor:

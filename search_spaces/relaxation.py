@@ -64,7 +64,10 @@ class Relaxed(Protocol):
         drop: Drop = kept,
         align: Align = "pad",
     ) -> Tensor:
-        """The outputs [N or B, C] in training: batch normalization is by the batch."""
+        """The outputs [N or B, C] in training: batch normalization is by the batch.
+
+        Of `gnn`, features may be a sparse matrix (CSR), which `drop` is given so, too.
+        """
         ...
 
     def network(self, weights: Weights, architecture: Architecture) -> "nn.Module":
@@ -149,6 +152,11 @@ def fit(x: Tensor, width: int, groups: int = 1, how: Align = "pad") -> Tensor:
         return pooled.reshape(-1, width)
     padded: Tensor = torch.nn.functional.pad(divided, (0, each - divided.shape[2]))
     return padded.reshape(-1, width)
+
+
+def dense(x: Tensor) -> Tensor:
+    """A tensor, or a sparse matrix (CSR), with its zeros."""
+    return x.to_dense() if x.layout == torch.sparse_csr else x
 
 
 def sum_of(weighed: list[tuple[Tensor, Tensor]]) -> Tensor:

@@ -26,7 +26,7 @@ from search_spaces.elastic import (
 from search_spaces.extension import Shares
 from search_spaces.frozen import FrozenMapping
 from search_spaces.modules import Modules
-from search_spaces.relaxation import Align, Drop, Mixture, align, fit, sum_of
+from search_spaces.relaxation import Align, Drop, Mixture, align, dense, fit, sum_of
 from search_spaces.slices import Weights
 from search_spaces.space import SearchSpace
 from search_spaces.task import Task
@@ -83,8 +83,9 @@ class Source:
 
     @property
     def weighed(self) -> Tensor:
-        """[rows, width], by its share."""
-        return sum_of([(self.share, self.value)])
+        """[rows, width], by its share; what counts 1 alone stays sparse where it is."""
+        whole = not self.share.requires_grad and self.share.item() == 1
+        return self.value if whole else self.share * dense(self.value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,8 @@ class Context:
     def read(self, sources: Sequence[Source]) -> tuple[tuple[Channels, ...], Tensor]:
         """Sources side by side, some of it dropped."""
         values = [replace(s, value=self.drop(s.value)).weighed for s in sources]
-        return tuple(s.channels for s in sources), torch.cat(values, dim=1)
+        joint = values[0] if len(values) == 1 else torch.cat([dense(v) for v in values], dim=1)
+        return tuple(s.channels for s in sources), joint
 
 
 def run_layer(
@@ -243,7 +245,7 @@ def joined(
             same.append(share * equal * mask)
         if equal is None or len(source.widths) > 1:
             other.append(share * mask if equal is None else share * (1 - equal) * mask)
-    value, terms = source.weighed, list[Tensor]()
+    value, terms = dense(source.weighed), list[Tensor]()
     if same:
         terms.append(fit(value, channels.width, channels.groups) * torch.stack(same).sum(0))
     if other:

@@ -195,6 +195,10 @@ class Bilevel:
     ) -> Tensor:
         return self.misfit(self.output(weights, logits, batch, seed, p, self._weigh), batch)
 
+    def features(self, x: Tensor, logits: Tensors) -> Tensor:  # noqa: ARG002 - of most, as they are
+        """What a network reads, where `logits` are what is learned of the decisions."""
+        return x
+
     def misfit(self, output: Tensor, batch: Batch) -> Tensor:
         """[] the loss of the outputs of a batch."""
         return F.cross_entropy(output, batch.y, self._batches.dataset.class_weights)
@@ -212,7 +216,8 @@ class Bilevel:
         torch.manual_seed(hash((self._seed, *seed)) % 2**63)
         mixture, constant = weigh(logits, seed[0]), self._batches.sparse_features
         dtype = next(iter(weights.values())).dtype
-        inputs = tuple(x.to(dtype) if x.is_floating_point() else x for x in batch.inputs)
+        x, *others = (x.to(dtype) if x.is_floating_point() else x for x in batch.inputs)
+        inputs = (self.features(x, logits), *others)
         with network_fault("training the relaxed network"):
             found = self.relaxed.logits(
                 weights, mixture, inputs, lambda x: dropped(x, p, constant), self._align

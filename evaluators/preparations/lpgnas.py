@@ -31,8 +31,8 @@ Limits: spaces `gnn` that can be relaxed: no `skip`, no recipe decisions, no ext
 Decisions are independent of each other.
 """
 
-import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
@@ -41,11 +41,11 @@ from torch import Tensor
 
 from evaluators._batches import Batch, Batches
 from evaluators.preparations._bilevel import Bilevel, Recipe, beginning
+from evaluators.preparations._drawing import drawn, entropy, largest, temperature
 from evaluators.preparations._expecting import CostOf, Expected, by_scores, cost_of, score
 from evaluators.preparations._relaxed import check_relaxable
 from evaluators.preparations._sizing import is_of_bits
 from evaluators.preparations._unrolled import Tensors, gradients, reached
-from evaluators.preparations.tas import temperature
 from search_spaces import Architecture, PluginError, SearchSpace, Task
 from search_spaces.relaxation import Mixture, learned, one_hot, relax
 
@@ -203,6 +203,17 @@ class Lpgnas(Bilevel):
         # What was not drawn stays as it is: its decay alone would move it as far as a gradient.
         return reached(loss, self.weights)
 
+    def features(self, x: Tensor, logits: Tensors) -> Tensor:
+        # Sparse ones have no gradient by formats.
+        learns = torch.is_grad_enabled() and any(row.requires_grad for row in logits.values())
+        return x if learns or self._sparse is None else self._sparse.to(x.dtype)
+
+    @cached_property
+    def _sparse(self) -> Tensor | None:
+        """The features of a node task as a sparse matrix, where they are mostly 0."""
+        known = self._batches.sparse_features
+        return None if known is None else known.dense.to_sparse_csr()
+
     def gradient(self, train: Batch, val: Batch, number: int, step: int) -> dict[str, Tensor]:  # noqa: ARG002 - of the first order
         weights = {name: tensor.detach() for name, tensor in self.weights.items()}
         losses, scores = list[Tensor](), list[Tensor]()
@@ -226,7 +237,7 @@ class Lpgnas(Bilevel):
 
         loss = self.misfit(self.output(weights, self.logits, val, seed, 0.0, weigh), val)
         chosen = {
-            name: _largest(shares)
+            name: largest(shares)
             for name, shares in made.items()
             if name in self.logits and not is_of_bits(name)
         }
@@ -245,7 +256,7 @@ class Lpgnas(Bilevel):
             )
             for name, row in logits.items()
         }
-        chosen = {name: _largest(found) for name, found in shares.items()}
+        chosen = {name: largest(found) for name, found in shares.items()}
         architecture = self._space.fill(lambda d: d.choices[chosen.get(d.name, 0)])
         return {
             name: shares.get(name, alone)
@@ -259,34 +270,3 @@ class Lpgnas(Bilevel):
         return self._space.fill(
             lambda d: d.choices[int(logits[d.name].argmax()) if d.name in logits else 0]
         )
-
-
-def drawn(row: Tensor, heat: float, *, whole: bool) -> dict[int, Tensor]:
-    """A draw by the softmax of logits [choices]: it counts 1, others nothing.
-
-    The gradient is that of the logarithm of its probability in a Gumbel-softmax at a temperature;
-    with `whole`, for each choice that of its own probability there.
-    """
-    noise = -torch.empty_like(row, requires_grad=False).exponential_().log()
-    p = ((row.log_softmax(0) + noise) / heat).softmax(0)
-    first, held = int(p.argmax()), p.detach()
-    if not row.requires_grad:
-        return {first: torch.ones_like(held[first])}
-    if not whole:
-        return {first: p[first] / held[first]}
-    counted = torch.zeros_like(held)
-    counted[first] = 1
-    return dict(enumerate((counted + (p - held)).unbind()))
-
-
-def _largest(shares: Mapping[int, Tensor]) -> int:
-    return max(shares, key=lambda index: float(shares[index].detach()))
-
-
-def entropy(logits: Mapping[str, Tensor]) -> Tensor:
-    """[] the mean of decisions, each from 0 (decided) to 1 (even); 0 of none."""
-    found = [
-        -(row.softmax(0) * row.log_softmax(0)).sum() / math.log(row.numel())
-        for row in logits.values()
-    ]
-    return torch.stack(found).mean() if found else torch.zeros(())

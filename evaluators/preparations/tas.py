@@ -18,7 +18,6 @@ Limits: spaces `gnn` that can be relaxed (no `skip`, no recipe decisions, no ext
 factors.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -29,13 +28,13 @@ from torch import Tensor
 from evaluators._batches import Batches
 from evaluators.preparations._bilevel import Bilevel, Recipe, beginning
 from evaluators.preparations._costing import Band, Costing, check_reachable, costing
+from evaluators.preparations._drawing import temperature
 from evaluators.preparations._pricing import Pricing
 from evaluators.preparations._relaxed import check_relaxable
 from search_spaces import PluginError, SearchSpace, Task
 from search_spaces.relaxation import Mixture, learned, relax
 
 Start: TypeAlias = Literal["even", "largest", "smallest"]
-_HOT, _COLD = 5.0, 0.1
 _AT_ONCE = 2
 # What the first or the last choice of a scale begins with beyond the others.
 _LEANING = 3.0
@@ -125,12 +124,6 @@ def leaning(space: SearchSpace, start: Start) -> dict[str, Tensor]:
         if decision.ordered and start != "even":
             logits[decision.name][-1 if start == "largest" else 0] += _LEANING
     return logits
-
-
-def temperature(epoch: int, epochs: int) -> float:
-    """In an epoch, from 1, of so many."""
-    done = (epoch - 1) / max(1, epochs - 1)
-    return _COLD + (_HOT - _COLD) * (1 + math.cos(math.pi * done)) / 2
 
 
 def drawn(row: Tensor, heat: float) -> dict[int, Tensor]:

@@ -15,10 +15,11 @@ from evaluators.datasets import save_sealed
 from evaluators.facts import facts
 from evaluators.preparation import Advance, Preparation, PreparationJob
 from evaluators.preparations import lpgnas
+from evaluators.preparations._drawing import drawn, entropy
 from evaluators.preparations._pricing import Pricing
 from evaluators.preparations._sizing import is_of_bits
 from evaluators.preparations._unrolled import Tensors, gradients
-from evaluators.preparations.lpgnas import Lpgnas, drawn, entropy
+from evaluators.preparations.lpgnas import Lpgnas
 from evaluators.preparing import prepare, weights
 from nas.contracts import graphs
 from search_spaces import PluginError, SearchSpace, SpaceError, gnn
@@ -136,6 +137,26 @@ def test_structure_is_learned_by_what_networks_lose() -> None:
     # Of two even choices the derivative is a quarter of the difference, either way.
     wanted = (losses[0] - losses[1]) / 4
     assert found.tolist() == pytest.approx([wanted, -wanted], rel=0.3)
+
+
+def test_sparse_features_are_read_as_they_are() -> None:
+    """The same losses and steps as of dense ones, dropout too; and fewer numbers are read."""
+    mostly_0 = NODES.x * (
+        torch.rand(NODES.x.shape, generator=torch.Generator().manual_seed(0)) < 0.2
+    )
+    cut = Batches(replace(NODES, x=mostly_0).seal())
+    torch.manual_seed(0)
+    sparse = lpgnas.prepare(SPACE, cut, 0, epochs=2, steps=3)
+    torch.manual_seed(0)
+    dense = lpgnas.prepare(SPACE, cut, 0, epochs=2, steps=3)
+    assert sparse.features(mostly_0, {}).layout == torch.sparse_csr
+    assert sparse.features(mostly_0, sparse.logits) is mostly_0  # where formats learn
+    dense.features = lambda x, logits: x  # type: ignore[method-assign]  # noqa: ARG005
+    for number in (1, 2):
+        losses = [preparer.epoch(number)["train_loss"] for preparer in (sparse, dense)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    for name, weight in sparse.weights.items():
+        torch.testing.assert_close(weight, dense.weights[name], rtol=1e-2, atol=1e-3)
 
 
 def test_formats_are_not_ignored() -> None:

@@ -16,8 +16,9 @@ from evaluators import artifacts
 from evaluators.datasets import save_sealed
 from evaluators.facts import facts
 from evaluators.preparation import Advance, Preparation, PreparationJob
+from evaluators.preparations._drawing import temperature
 from evaluators.preparations._sampling import largest_architecture, smallest_architecture
-from evaluators.preparations.tas import drawn, temperature
+from evaluators.preparations.tas import drawn
 from evaluators.preparing import prepare, weights
 from nas.contracts import graphs
 from search_spaces import PluginError, SearchSpace, gnn
