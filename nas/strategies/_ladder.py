@@ -28,7 +28,7 @@ class Ladder:
 
     def __init__(self, space: SearchSpace, cost: CostOf) -> None:
         self._space, self._of, self._known = space, cost, dict[str, float]()
-        self._low, self._high = (self._cost(end(space, self._cost, sign)) for sign in (1, -1))
+        self._low, self._high = (self.cost(end(space, self.cost, sign)) for sign in (1, -1))
 
     def rung(self, number: int) -> float:
         """The cost that proposal `number`, from 1, aims at: both ends, then ever finer between."""
@@ -40,7 +40,8 @@ class Ladder:
         """Between two costs of a front: where most could still be gained; None where little could.
 
         That is where the product of their ratio, in its logarithm, and of their losses' difference
-        is largest: the part of the hypervolume that one trial between them might add at most.
+        is largest: the part of the hypervolume that one trial between them might add at most. It is
+        shared by those who have tried there in vain, and the next one aims beside them.
 
         Args:
             points: costs with their losses; those that others dominate do not count.
@@ -51,19 +52,16 @@ class Ladder:
             for i, point in enumerate(ordered)
             if all(point[1] < before[1] for before in ordered[:i])
         ]
-        gaps = [
-            (math.log(after[0] / before[0]) * (before[1] - after[1]), before[0], after[0])
-            for before, after in pairwise(kept)
-            if math.log(after[0] / before[0]) > 2 * _NEAR
-        ]
+        gaps = []
+        for (low, worse), (high, better) in pairwise(kept):
+            tried = sum(low < cost < high for cost, _ in points)
+            wide = math.log(high / low)
+            if wide > 2 * _NEAR * (1 + tried):
+                gaps.append((wide * (worse - better) / (1 + tried), low, high, tried))
         if not gaps:
             return None
-        _, low, high = max(gaps)
-        return math.sqrt(low * high)
-
-    def cost(self, architecture: Architecture) -> float:
-        """Of one."""
-        return self._cost(architecture)
+        _, low, high, tried = max(gaps)
+        return float(low * (high / low) ** halved(1 + tried))
 
     def nearest(
         self,
@@ -82,7 +80,7 @@ class Ladder:
             return likeliest(distribution, decision)
 
         def rank(architecture: Architecture) -> tuple[bool, float, float]:
-            away = abs(math.log(self._cost(architecture) / aim))
+            away = abs(math.log(self.cost(architecture) / aim))
             is_seen = architecture.key in seen
             return is_seen, max(away, _NEAR), lost(self._space, distribution, architecture)
 
@@ -94,7 +92,8 @@ class Ladder:
             if rank(best) == rank(before):
                 return before
 
-    def _cost(self, architecture: Architecture) -> float:
+    def cost(self, architecture: Architecture) -> float:
+        """Of one, which is remembered."""
         key = architecture.key
         if key not in self._known:
             self._known[key] = self._of(architecture)

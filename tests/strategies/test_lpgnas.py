@@ -159,6 +159,8 @@ def test_the_widest_gap_is_aimed_at() -> None:
     assert ladder.widest_gap(front) == pytest.approx(math.sqrt(2) * 1e3)
     steep = [(1e3, 0.5), (2e3, 0.49), (32e3, 0.19)]
     assert ladder.widest_gap(steep) == pytest.approx(8e3)
+    in_vain = [*steep, (8e3, 0.6)]
+    assert ladder.widest_gap(in_vain) == pytest.approx(4e3)
     assert ladder.widest_gap([(1e3, 0.5), (1.1e3, 0.1)]) is None
     assert ladder.widest_gap([(1e3, 0.2), (2e3, 0.5)]) is None
 
