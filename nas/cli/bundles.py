@@ -1,5 +1,6 @@
 """`nas export`, `nas predict`: leaving with a bundle, and trying it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,9 +78,7 @@ def export_command(
         click.echo(row["manifest"])
         click.echo(
             f"trial {row['trial']} exported; run again, its outputs differ by at most "
-            f"{row['largest_difference']:.1e} ({row['tolerance']:.0e} is allowed"
-            + ("" if row["mean_difference"] is None else " in the mean")
-            + ")",
+            f"{row['largest_difference']:.1e}{_allowed(row)}",
             err=True,
         )
         for name, metric in manifest["training"].items():
@@ -87,6 +86,14 @@ def export_command(
             click.echo(f"{name} {reached:.6g}, before export {metric['value']:.6g}", err=True)
         for note in manifest["notes"]:
             click.echo(note, err=True)
+
+
+def _allowed(row: Mapping[str, Any]) -> str:
+    """What was judged, and its bound."""
+    bound = f"{row['tolerance']:.0e}"
+    if row["mean_difference"] is not None:
+        return f", in the mean by {row['mean_difference']:.1e} ({bound} is allowed)"
+    return f" ({bound} of the largest output is allowed, or {bound} where that is less than 1)"
 
 
 @command("predict")

@@ -139,6 +139,11 @@ def _protections(
             raise SpaceError(f'{given[0]}: there is no protection; give protection = ["degree"]')
         if protection == ("none",):
             return
+    if max(low or (0.0,)) > min(high or (0.2,)):
+        raise SpaceError(
+            f"protect_low: expected none above protect_high (least {min(high or (0.2,)):g}), got "
+            f"{max(low or (0.0,)):g}; probabilities rise with the degree"
+        )
     yield _decision("protection", protection)
     if "degree" in protection:
         for name, choices in (("protect_low", low or (0.0,)), ("protect_high", high or (0.2,))):

@@ -41,6 +41,7 @@ class Stock(Kernel):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         site.stack.keep(site.path)
+        self._reads_sparse = all(map(reads_sparse, site.modules))
         device = site.stack.device
         self._places = [
             places(own).to(device) if _is_padded(own) else slice(None) for own in site.columns
@@ -69,9 +70,9 @@ class Stock(Kernel):
 
     def _sparse(self, value: Value, runs: int) -> list[Tensor]:
         """The same of sparse features, where modules take them so; of others none."""
-        if not isinstance(value, Input) or value.features.sparse is None or value.rest is not None:
+        if not (self._reads_sparse and isinstance(value, Input)):
             return []
-        if not all(map(reads_sparse, self.modules)):
+        if value.features.sparse is None or value.rest is not None:
             return []
         matrix = value.features.sparse.head(value.rows)
         values = matrix.values[None] if value.kept is None else matrix.values * value.kept

@@ -195,6 +195,8 @@ def test_decisions_stand_where_layers_do():
     shared = extended(weight_bits=(2, 8))
     assert "quantization.weight_bits" in shared.by_name
     plain = gnn.build(TASK, operators=["gcn"])
+    with pytest.raises(SpaceError, match="protect_low: expected none above protect_high"):
+        extended(protection=("degree",), protect_low=(0.5,), protect_high=(0.1,))
     with pytest.raises(SpaceError, match="attention"):
         extended(plain, attention_bits=(8,))
     cells = plugins.load("space", "nas_bench_graph").build(TASK)
