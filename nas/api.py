@@ -267,7 +267,7 @@ class Study:
         >>> study.quantize("bundle", manner=Manner(weight_bits="4")).after  # doctest: +SKIP
 
         Raises:
-            UsageError: it was trained in few bits already, or the manner does not go.
+            UsageError: its bits are decided already, by an extension, or the manner does not go.
         """
         from nas.quantizing import Manner, quantize_trial
 

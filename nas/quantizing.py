@@ -127,7 +127,7 @@ def quantize_trial(
         storage, data_root, space, exporter: as for `nas.export.bundle.export_trial`.
 
     Raises:
-        QuantizingError: it was trained in few bits.
+        QuantizingError: its bits are decided by the extension quantization.
         ExportError: `to` is there already, or the network cannot be exported faithfully.
         UsageError: there is no such study, trial or exporter.
     """
@@ -136,9 +136,9 @@ def quantize_trial(
     chosen = candidate(name, trial, storage=storage, data_root=data_root, space=space)
     if any(decision.startswith(f"{START}.") for decision in chosen.architecture.choices):
         raise QuantizingError(
-            f'trial {chosen.trial} of study "{name}" was trained in few bits already, by the '
-            f"extension quantization; leave with it as it is: nas export {name} --trial "
-            f"{chosen.trial} --to {to}"
+            f'trial {chosen.trial} of study "{name}" has its bits decided already, 32 or fewer, by '
+            f"[extension.quantization]; leave with it as it is: nas export {name} --trial "
+            f"{chosen.trial} --to {to}, or quantize a trial of a study without that table"
         )
     network = chosen.space.network(chosen.architecture, chosen.task)
     network.load_state_dict(chosen.weights)

@@ -135,6 +135,6 @@ def test_a_trial_trained_in_few_bits_leaves_as_it_is(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/nas.db"
     api.search(spec, storage=storage, data_root=tmp_path)
     result = run("quantize", "low", "--to", str(tmp_path / "b"), "--storage", storage, code=2)
-    assert "was trained in few bits already" in result.stderr
+    assert "has its bits decided already, 32 or fewer" in result.stderr
     assert "nas export low --trial 0 --to" in result.stderr
     assert not (tmp_path / "b").exists()
