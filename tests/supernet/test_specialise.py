@@ -18,6 +18,7 @@ from evaluators import Prepared, Prepares, tensors
 from evaluators.artifacts import store_url
 from evaluators.latency.values import Timing
 from nas.cli import main
+from nas.export._weights import tensor_bytes
 from nas.export.load import load_bundle
 from nas.latency.remeasure import Measure
 from nas.latency.remeasure import measured as on_this_device
@@ -335,6 +336,8 @@ class TestLeaving:
             given = bundle.predict(study.setup.dataset.x, study.setup.dataset.edge_index)
             torch.testing.assert_close(given, logits[winner.bound_ms], atol=1e-4, rtol=1e-4)
             known = {name: m.value for name, m in bundle.manifest.metrics.items()}
+            written = (winner.bundle / "weights.safetensors").read_bytes()
+            assert known.pop("model_bytes") == tensor_bytes(written)
             assert known == pytest.approx(dict(winner.exported))
             assert known["val_accuracy"] == pytest.approx(winner.metrics["val_accuracy"])
             assert bundle.manifest.architecture == winner.architecture.key
