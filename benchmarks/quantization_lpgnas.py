@@ -47,11 +47,19 @@ CONFIRMED = 4
 
 @dataclass(frozen=True)
 class Size:
-    """How much is searched."""
+    """How much is searched.
+
+    Attributes:
+        seeds: of the sizes by the weight of the cost.
+        searches: seeds of the fronts; `lpgnas` was made on others, from 0 to 2.
+        fresh: seeds of a member of a front, for its test.
+        paired: seeds of the smaller network and its rival.
+    """
 
     graphs: tuple[str, ...]
     betas: tuple[float, ...]
-    seeds: int
+    seeds: range
+    searches: range
     relaxed: int
     epochs: int
     trials: int
@@ -79,8 +87,8 @@ def options(epochs: int) -> dict[str, float]:
     }
 
 
-FULL = Size(("Cora", "CiteSeer"), (0.0, 0.3, 3.0), 3, 30, 100, 16, 2, 10)
-QUICK = Size(("Cora",), (0.0, 3.0), 1, 2, 10, 8, 1, 2)
+FULL = Size(("Cora", "CiteSeer"), (0.0, 0.3, 3.0), range(3), range(3, 11), 30, 100, 16, 2, 10)
+QUICK = Size(("Cora",), (0.0, 3.0), range(1), range(1), 2, 10, 8, 1, 2)
 
 
 def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], str]:
@@ -102,7 +110,7 @@ def _sizes(size: Size, searcher: Searcher) -> tuple[list[Row], str]:
     """Bytes of the most probable network, by the weight of the cost."""
     made, lines, medians = list[Row](), {}, list[float]()
     for beta in size.betas:
-        each = [_most_probable_bytes(size, searcher, beta, seed) for seed in range(size.seeds)]
+        each = [_most_probable_bytes(size, searcher, beta, seed) for seed in size.seeds]
         medians.append(median(each))
         shown = ", ".join(f"{bytes_:,.0f}" for bytes_ in each)
         lines[f"{beta:g}"] = [f"{median(each):,.0f}", shown]
@@ -113,7 +121,7 @@ def _sizes(size: Size, searcher: Searcher) -> tuple[list[Row], str]:
         made.append(bounded(row(case, "median bytes, ratio", after, before), "<=", 1.0))
     ratio = row(f"{searcher.graph}, all weights", "last of first", medians[-1], medians[0])
     made.append(bounded(ratio, "<", 1.0))
-    columns = ("weight of the cost", "median bytes", f"of each of {size.seeds} seeds")
+    columns = ("weight of the cost", "median bytes", f"of each of {len(size.seeds)} seeds")
     return made, table(f"{searcher.graph}: bytes of the most probable network", columns, lines)
 
 
@@ -152,7 +160,7 @@ def _fronts(size: Size, searcher: Searcher) -> tuple[list[Row], str]:
     ends = searcher.ends()
     ways = {"lpgnas": (size.lpgnas, "searched"), **RIVALS}
     volumes = {
-        label: [volume(searcher.members(*way, seed), *ends) for seed in range(size.seeds)]
+        label: [volume(searcher.members(*way, seed), *ends) for seed in size.searches]
         for label, way in ways.items()
     }
     made, lines = list[Row](), {}
@@ -171,7 +179,7 @@ def _fronts(size: Size, searcher: Searcher) -> tuple[list[Row], str]:
         made.append(bounded(row(case, "lpgnas more than it, lower end", low), ">", 0.0))
     title = (
         f"{searcher.graph}: hypervolume of test accuracy above 0.5 and the logarithm of bytes, "
-        f"{size.trials} trials, {size.seeds} searches"
+        f"{size.trials} trials, {len(size.searches)} searches"
     )
     return made, table(title, ("", "mean", "of each", "lpgnas more, 95 % interval"), lines)
 
@@ -218,5 +226,4 @@ def _smaller(size: Size, searcher: Searcher) -> tuple[list[Row], str]:
 def _all(size: Size, searcher: Searcher, strategy: str, bits: str) -> list[Member]:
     if bits not in BITS:
         raise ValueError(f"expected bits of {', '.join(BITS)}, got {bits}")
-    seeds = range(size.seeds)
-    return [member for seed in seeds for member in searcher.members(strategy, bits, seed)]
+    return [member for seed in size.searches for member in searcher.members(strategy, bits, seed)]

@@ -129,8 +129,11 @@ class Context:
     def read(self, sources: Sequence[Source]) -> tuple[tuple[Channels, ...], Tensor]:
         """Sources side by side, some of it dropped."""
         values = [replace(s, value=self.drop(s.value)).weighed for s in sources]
-        joint = values[0] if len(values) == 1 else torch.cat([dense(v) for v in values], dim=1)
-        return tuple(s.channels for s in sources), joint
+        channels = tuple(s.channels for s in sources)
+        if len(values) == 1 and values[0].layout == torch.sparse_csr:
+            return channels, values[0]
+        # Part of the channels is copied: as a view it would keep all of them for the way back.
+        return channels, torch.cat([dense(v) for v in values], dim=1)
 
 
 def run_layer(

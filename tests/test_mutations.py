@@ -224,8 +224,8 @@ MUTATIONS = (
     ),
     Mutation(
         "messages of few bits are rounded",
-        "x = self.message_quantizer(x, index)",
-        "x = x + 0",
+        "messages = self.message_quantizer(x, index, dim)",
+        "messages = x + 0",
         ("tests/search_spaces/quantization/test_layers.py",),
     ),
     Mutation(
