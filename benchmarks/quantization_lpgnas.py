@@ -51,7 +51,7 @@ class Size:
 
     Attributes:
         seeds: of the sizes by the weight of the cost.
-        searches: seeds of the fronts; `lpgnas` was made on others, from 0 to 2.
+        searches: seeds of the fronts; `lpgnas` was made on others, from 0 to 3.
         fresh: seeds of a member of a front, for its test.
         paired: seeds of the smaller network and its rival.
     """
@@ -87,7 +87,7 @@ def options(epochs: int) -> dict[str, float]:
     }
 
 
-FULL = Size(("Cora", "CiteSeer"), (0.0, 0.3, 3.0), range(3), range(3, 11), 30, 100, 16, 2, 10)
+FULL = Size(("Cora", "CiteSeer"), (0.0, 0.3, 3.0), range(3), range(4, 12), 30, 100, 16, 2, 10)
 QUICK = Size(("Cora",), (0.0, 3.0), range(1), range(1), 2, 10, 8, 1, 2)
 
 

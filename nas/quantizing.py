@@ -11,7 +11,7 @@ from evaluators.metrics import split_metrics
 from evaluators.post_training import STEPS, flex_round, round_to_nearest
 from nas.candidate import Candidate, candidate
 from nas.export._folder import check_free
-from nas.export._manifest import Provenance
+from nas.export._manifest import PostTraining, Provenance
 from nas.export.bundle import write_bundle
 from search_spaces import Architecture, SearchSpace, UsageError, plugins
 from search_spaces.decision import Choice
@@ -144,7 +144,8 @@ def quantize_trial(
     network.load_state_dict(chosen.weights)
     quantized = quantized_network(network.eval(), chosen.dataset, manner)
     before, after = (measured(each, chosen.dataset) for each in (network, quantized))
-    return Quantized(_written(to, chosen, quantized, manner, after, exporter), before, after)
+    manifest = _written(to, chosen, quantized, manner, (before, after), exporter)
+    return Quantized(manifest, before, after)
 
 
 def quantized_network(network: "nn.Module", dataset: "Dataset", manner: Manner) -> "nn.Module":
@@ -175,10 +176,11 @@ def _written(
     chosen: Candidate,
     network: "nn.Module",
     manner: Manner,
-    metrics: Mapping[str, float],
+    measured_: tuple[Mapping[str, float], Mapping[str, float]],
     exporter: str,
 ) -> dict[str, Any]:
-    """The manifest of the bundle that was written."""
+    """The manifest of the bundle that was written; what was measured is before and after."""
+    before, after = measured_
     same = {name: chosen.metrics[name] for name in _SAME if name in chosen.metrics}
     architecture = Architecture(
         f"{chosen.architecture.space}+{START}", {**chosen.architecture.choices, **manner.choices}
@@ -196,9 +198,9 @@ def _written(
             trial=chosen.trial,
             seed=chosen.seed,
             retrained=chosen.retrained,
-            post_training=manner.method,
+            post_training=PostTraining(method=manner.method, before=dict(before)),
         ),
-        metrics={**same, **metrics},
+        metrics={**same, **after},
         dataset=chosen.dataset,
         exporter=exporter,
     )

@@ -31,6 +31,8 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "softplus": nn.Softplus,
 }
+# Those whose outputs are 0 and above.
+NEVER_NEGATIVE = ("relu", "relu6", "sigmoid", "softplus")
 NORMALIZATIONS: Mapping[str, Callable[[int], nn.Module]] = {
     "none": lambda _: nn.Identity(),
     "batch": nn.BatchNorm1d,

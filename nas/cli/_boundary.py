@@ -76,9 +76,15 @@ def _is_outcome(error: Exception) -> bool:
     )
 
 
-def _warn(message: Warning | str, *_where: object, **_named: object) -> None:
-    """A warning as one line, without the place in the source that gave it."""
-    click.echo(f"warning: {message}", err=True)
+def _warn(
+    message: Warning | str, category: type[Warning], *_where: object, **_named: object
+) -> None:
+    """A warning as one line, without the place in the source that gave it.
+
+    What libraries are going to change is for those who develop this, not for its users.
+    """
+    if not issubclass(category, DeprecationWarning | FutureWarning):
+        click.echo(f"warning: {message}", err=True)
 
 
 def _say(ctx: click.Context, line: str) -> None:

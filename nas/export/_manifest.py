@@ -67,6 +67,18 @@ class Parity(Strict):
     graphs: tuple[dict[str, int], ...]
 
 
+class PostTraining(Strict):
+    """How a network that was trained in full precision was brought to few bits.
+
+    Attributes:
+        method: flexround or nearest.
+        before: what was measured of it in full precision: metrics of validation, `model_bytes`.
+    """
+
+    method: str
+    before: dict[str, float]
+
+
 class Provenance(Strict):
     """Where a network comes from.
 
@@ -86,7 +98,7 @@ class Provenance(Strict):
     slice: bool = False
     latency_bound_ms: float | None = None
     device: str | None = None
-    post_training: str | None = None
+    post_training: PostTraining | None = None
 
 
 class Description(Strict):

@@ -11,6 +11,7 @@ that was seen; over 14 operators that was as close as, or closer than, the range
 squared error over a histogram.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,10 +103,12 @@ def quantized(
     """
     module = _with_plain_norms(program.module())
     names = [str(node.args[1].target) for node in _linear(module)]
-    prepared = prepare_pt2e(module, _LinearMaps(grids))
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # That it copies tensors in a way of which torch warns.
+        warnings.simplefilter("ignore")
+        prepared = prepare_pt2e(module, _LinearMaps(grids))
         prepared(*sample)
-    converted: fx.GraphModule = convert_pt2e(prepared)
+        converted: fx.GraphModule = convert_pt2e(prepared)
     kinds = ["dequantize_per_channel" in str(node.args[1].target) for node in _linear(converted)]
     found = [name for name, is_integer in zip(names, kinds, strict=True) if is_integer]
     _put_grids(converted, names, grids)

@@ -75,7 +75,7 @@ def _origin(description: Description) -> str:
     if origin.post_training is not None:
         text += (
             ". It was trained in full precision, and brought to few bits afterwards "
-            f"({origin.post_training})"
+            f"({origin.post_training.method})"
         )
     return text + "."
 

@@ -11,7 +11,8 @@ from nas.strategies._learned import Distribution, drawn, flattened, likeliest
 from search_spaces import Architecture, Choice, Decision, SearchSpace
 
 CostOf: TypeAlias = Callable[[Architecture], float]
-_DRAWS = 100
+LossOf: TypeAlias = Callable[[Architecture], float]
+_DRAWS = 300
 # Draws are by probabilities to the power of 1 / heat, for each of these: the last is nearly even.
 _HEATS = (1.0, 4.0, 16.0)
 # What is within this of the cost aimed at, in its logarithm, is near.
@@ -67,10 +68,11 @@ class Ladder:
         self,
         aim: float,
         distribution: Distribution,
+        loss: LossOf,
         seen: Container[str],
         rng: np.random.Generator,
     ) -> Architecture:
-        """What is near a cost, and loses least beside the most probable choices.
+        """What is near a cost, and is expected to lose least.
 
         The best of some draws, changed choice by choice for as long as that is better. Where none
         is near, that of the nearest cost; one that was not seen, where there is one.
@@ -82,7 +84,7 @@ class Ladder:
         def rank(architecture: Architecture) -> tuple[bool, float, float]:
             away = abs(math.log(self.cost(architecture) / aim))
             is_seen = architecture.key in seen
-            return is_seen, max(away, _NEAR), lost(self._space, distribution, architecture)
+            return is_seen, max(away, _NEAR), loss(architecture)
 
         flat = [flattened(distribution, heat) for heat in _HEATS]
         best = min((drawn(self._space, flat[i % len(flat)], rng) for i in range(_DRAWS)), key=rank)
@@ -107,20 +109,6 @@ def halved(number: int) -> float:
         value += step * (number % 2)
         number, step = number // 2, step / 2
     return value
-
-
-def lost(space: SearchSpace, distribution: Distribution, architecture: Architecture) -> float:
-    """How much less probable choices are than the most probable ones, in logarithms, summed.
-
-    Unlike the probability it does not count how many decisions there are.
-    """
-    total = 0.0
-    for name, choice in architecture.choices.items():
-        row = distribution.get(name)
-        if row is not None:
-            p = row[space.by_name[name].choices.index(choice)]
-            total += math.log(max(row) / p) if p else math.inf
-    return total
 
 
 def end(space: SearchSpace, cost: CostOf, sign: int) -> Architecture:

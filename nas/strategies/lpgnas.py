@@ -9,9 +9,10 @@ trained and evaluated like any others.
 With two objectives, one of the validation units and one that is known without training, proposals
 trace a front, which is ours: the second aims at the smallest cost of the space, the third at the
 largest, and each later one between two costs of the front so far, where most could still be gained.
-Of what is near the cost aimed at, and was not tried, that is proposed which loses least beside the
-most probable choices: the best of some draws, changed choice by choice for as long as that is
-better. Decisions pay nothing then, unless `cost_weight` says so: what is aimed at sees to the cost.
+Of what is near the cost aimed at, and was not tried, that is proposed which is expected to do best:
+by how probable its choices are, and by what trials have told since of those that are alike (see
+`_belief`). It is the best of some draws, changed choice by choice for as long as that is better.
+Decisions pay nothing then, unless `cost_weight` says so: what is aimed at sees to the cost.
 
 The cost is `model_bytes`, `bit_operations`, `buffer_bytes`, or `latency_ms` where the study has a
 profile. Bytes are counted; of the others some hundred architectures are computed, and all others
@@ -30,6 +31,7 @@ from annotated_types import Ge, Gt, Lt
 
 from evaluators import Preparation
 from nas.strategies._base import Objective, Problem, Proposal, StrategyError
+from nas.strategies._belief import Belief
 from nas.strategies._costs import Costs
 from nas.strategies._ladder import Ladder
 from nas.strategies._learned import Known, Learned
@@ -104,9 +106,14 @@ class Lpgnas(Learned):
     ) -> Proposal:
         if not (self._is_front and state.distribution):
             return super().another(state, ordinal, pending, rng)
+        from threadpoolctl import threadpool_limits
+
         aim = self._aim(state, ordinal, pending)
         seen = {a.key for a in pending} | {t.architecture.key for t in state.ended}
-        found = self._ladder.nearest(aim, state.distribution, seen, rng)
+        # The last bits of a solution depend on how many threads share it.
+        with threadpool_limits(limits=1):
+            belief = Belief(self.problem.space, state.distribution, self._losses(state))
+            found = self._ladder.nearest(aim, state.distribution, belief.loss, seen, rng)
         made = self.note(ordinal, found, state, "at a cost")
         return Proposal(ordinal, found, note={**made.note, "aim": float(f"{aim:.4g}")})
 
@@ -115,12 +122,7 @@ class Lpgnas(Learned):
         rung = self._ladder.rung(max(1, ordinal))
         if ordinal <= len(_ENDS):
             return rung
-        place = next(i for i, o in enumerate(self.problem.objectives) if o.metric != self._cost)
-        points = [
-            (self._ladder.cost(trial.architecture), trial.losses[place])
-            for trial in state.ended
-            if trial.losses is not None
-        ]
+        points = [(self._ladder.cost(a), loss) for a, loss in self._losses(state)]
         # Whatever is under way is taken to be as good as what is as cheap or cheaper.
         for architecture in pending:
             cost = self._ladder.cost(architecture)
@@ -129,6 +131,11 @@ class Lpgnas(Learned):
             if cheaper and dearer:
                 points.append((cost, (min(cheaper) + min(dearer)) / 2))
         return self._ladder.widest_gap(points) or rung
+
+    def _losses(self, state: Known) -> list[tuple[Architecture, float]]:
+        """Of the trials, in what is learned."""
+        place = next(i for i, o in enumerate(self.problem.objectives) if o.metric != self._cost)
+        return [(t.architecture, t.losses[place]) for t in state.ended if t.losses is not None]
 
 
 def _objectives(problem: Problem) -> tuple[Objective | None, Cost | None]:

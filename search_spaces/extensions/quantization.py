@@ -35,6 +35,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.decision import Choice, Choices, Decision
 from search_spaces.errors import SpaceError
 from search_spaces.extension import SpaceExtension
+from search_spaces.message_passing import NEVER_NEGATIVE
 from search_spaces.quantization.deciding import (
     ALL,
     COMPONENTS,
@@ -74,7 +75,7 @@ def build(
     granularity: Choices[Granularity] = ("channel",),
     observer: Choices[Observer] = ("percentile",),
     scales: Choices[Scales] = ("observed",),
-    binarization: Choices[Binarization] = ("xnor",),
+    binarization: Choices[Binarization] | None = None,
     protection: Choices[Literal["none", "degree"]] = ("none",),
     protect_low: Choices[Annotated[float, Ge(0), Le(1)]] | None = None,
     protect_high: Choices[Annotated[float, Ge(0), Le(1)]] | None = None,
@@ -88,7 +89,8 @@ def build(
 
     Raises:
         SpaceError: `per_layer` for a space whose modules are not known, bits of attention where no
-            operator has it, or probabilities without protection.
+            operator has it, a way to make binary numbers without any, binary activations of which
+            none could be negative, or probabilities without protection.
     """
     del task
     found = groups(space, per_layer=per_layer)
@@ -110,7 +112,12 @@ def build(
         "scales": scales,
     }
     if any("binary" in choices for choices in lists.values()):
-        chosen["binarization"] = binarization
+        chosen["binarization"] = binarization or ("xnor",)
+    elif binarization is not None:
+        raise SpaceError(
+            'binarization: no list of bits has "binary"; add it to one, or leave this out'
+        )
+    _check_signs(space, activation_bits)
     decisions += [_decision(name, choices) for name, choices in chosen.items()]
     decisions += _protections(protection, protect_low, protect_high)
     return SpaceExtension(
@@ -122,6 +129,18 @@ def build(
         weigh=weigh,
         alone={named("scales"): ("learned",), _PROTECTION: ("degree",)},
     )
+
+
+def _check_signs(space: SearchSpace, activation_bits: Sequence[Choice]) -> None:
+    """Behind functions that are never negative all signs are the same, and nothing is learned."""
+    functions = [d for d in space.decisions if d.name.rpartition(".")[2] == "activation"]
+    never = all(choice in NEVER_NEGATIVE for d in functions for choice in d.choices)
+    if functions and never and set(activation_bits) == {"binary"}:
+        raise SpaceError(
+            f'activation_bits: expected more than "binary" where {functions[0].name} is '
+            f"{' or '.join(map(str, functions[0].choices))}: never negative, so all signs are the "
+            'same and nothing is learned; add "tanh" to activation, or other bits'
+        )
 
 
 def _decision(

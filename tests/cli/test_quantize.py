@@ -62,7 +62,7 @@ def test_a_bundle_that_says_what_it_cost(nas: Nas, study: dict[str, Any], tmp_pa
     assert metrics["model_bytes"]["value"] == after["model_bytes"]
     assert metrics["params"]["value"] == best["metrics"]["params"]
     assert {metric["split"] for metric in metrics.values()} == {"validation", None}
-    assert manifest["provenance"]["post_training"] == "flexround"
+    assert manifest["provenance"]["post_training"] == {"method": "flexround", "before": before}
     choices = json.loads((to / "architecture.json").read_text())["choices"]
     assert choices["quantization.weight_bits"] == "4"
     assert "brought to few bits afterwards (flexround)" in (to / "README.md").read_text()

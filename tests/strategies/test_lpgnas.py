@@ -1,7 +1,7 @@
 """Proposals along a ladder of costs, near what was learned; and what is refused."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -10,9 +10,10 @@ from evaluators import Artifact, Preparation, Prepared, cost_of
 from evaluators.preparation import PreparedEpoch
 from nas.contracts import planted
 from nas.strategies import Finished, Objective, Problem, StrategyError
-from nas.strategies._ladder import Ladder, end, halved, lost
+from nas.strategies._belief import Belief, lost
+from nas.strategies._ladder import Ladder, end, halved
 from nas.strategies.lpgnas import Lpgnas, build
-from search_spaces import SearchSpace
+from search_spaces import Architecture, SearchSpace
 from search_spaces.extensions import quantization
 from search_spaces.plugins import Plugin
 
@@ -73,6 +74,61 @@ def strategy(
     return made, made.prepared(made.initial(), prepared)
 
 
+def losing(rows: Mapping[str, tuple[float, ...]]) -> Callable[[Architecture], float]:
+    """What is expected before any trial."""
+    return lambda architecture: lost(SPACE, rows, architecture)
+
+
+def test_before_any_trial_the_probable_is_expected_to_do_best() -> None:
+    """And in the same order after one, of which nothing can be learned."""
+    rows, some = leaning(0.6), [SPACE.sample(np.random.default_rng(seed)) for seed in range(20)]
+    order = np.argsort([lost(SPACE, rows, a) for a in some])
+    for trials in ([], [(some[0], 0.5)]):
+        belief = Belief(SPACE, rows, trials)
+        assert (np.argsort([belief.loss(a) for a in some]) == order).all()
+
+
+def test_trials_teach_of_what_is_alike() -> None:
+    """A choice that did badly in trials is expected to do so elsewhere; control: with losses that
+    say nothing of it."""
+    rng = np.random.default_rng(0)
+    some = [SPACE.sample(rng) for _ in range(60)]
+    deep = np.array([a.choices["depth"] == 2 for a in some])
+    told, silent = (
+        Belief(SPACE, EVEN, list(zip(some[:30], losses, strict=True)))
+        for losses in (deep[:30].astype(float), rng.permutation(deep[:30].astype(float)))
+    )
+    apart = [
+        np.mean([b.loss(a) for a, is_deep in zip(some[30:], deep[30:], strict=True) if is_deep])
+        - np.mean(
+            [b.loss(a) for a, is_deep in zip(some[30:], deep[30:], strict=True) if not is_deep]
+        )
+        for b in (told, silent)
+    ]
+    assert apart[0] > 1 > 0.5 > abs(apart[1])
+
+
+def test_trials_outvote_what_was_learned() -> None:
+    """Where the improbable did better, again and again."""
+    rows, rng = leaning(0.8), np.random.default_rng(1)
+    some = [SPACE.sample(rng) for _ in range(80)]
+    losses = [-lost(SPACE, rows, a) for a in some]
+    belief = Belief(SPACE, rows, list(zip(some[:60], losses[:60], strict=True)))
+    expected = [belief.loss(a) for a in some[60:]]
+    assert np.corrcoef(expected, losses[60:])[0, 1] > 0.7
+
+
+def test_impossible_choices_are_expected_to_do_worst() -> None:
+    """And expectations stay finite."""
+    rows = leaning(1.0)
+    trials = [(SPACE.sample(np.random.default_rng(s)), float(s)) for s in range(5)]
+    belief = Belief(SPACE, rows, trials)
+    some = [SPACE.sample(np.random.default_rng(s)) for s in range(5, 15)]
+    likely = SPACE.fill(lambda d: d.choices[-1])
+    assert all(math.isfinite(belief.loss(a)) for a in some)
+    assert all(Belief(SPACE, rows, []).loss(likely) < Belief(SPACE, rows, []).loss(a) for a in some)
+
+
 def test_a_ladder_is_between_the_smallest_and_the_largest() -> None:
     """Of all architectures; both ends, then halves of what is between."""
     costs = [cost(SPACE.sample(np.random.default_rng(seed))) for seed in range(300)]
@@ -107,7 +163,9 @@ def test_what_is_proposed_is_near_the_cost_and_the_distribution(place: float) ->
     loses = []
     for distribution in (rows, EVEN):
         found = [
-            ladder.nearest(aim, distribution, set(), np.random.default_rng(seed))
+            ladder.nearest(
+                aim, distribution, losing(distribution), set(), np.random.default_rng(seed)
+            )
             for seed in range(8)
         ]
         assert all(abs(math.log(cost(a) / aim)) < 0.15 for a in found)
@@ -120,11 +178,12 @@ def test_what_was_tried_is_not_proposed_again() -> None:
     ladder, rows, seen = Ladder(SPACE, cost), leaning(0.97), set[str]()
     aim = cost(SPACE.fill(lambda d: d.choices[-1]))
     for seed in range(12):
-        found = ladder.nearest(aim, rows, seen, np.random.default_rng(seed))
+        found = ladder.nearest(aim, rows, losing(rows), seen, np.random.default_rng(seed))
         assert found.key not in seen
         seen.add(found.key)
     again = {
-        ladder.nearest(aim, rows, set(), np.random.default_rng(seed)).key for seed in range(12)
+        ladder.nearest(aim, rows, losing(rows), set(), np.random.default_rng(seed)).key
+        for seed in range(12)
     }
     assert len(again) < 6 < len(seen)
 

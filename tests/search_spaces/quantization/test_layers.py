@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nas.contracts import graphs
 from search_spaces import Architecture, SearchSpace, SpaceError, gnn, plugins
 from search_spaces.extensions import quantization
+from search_spaces.message_passing import ACTIVATIONS, NEVER_NEGATIVE
 from search_spaces.quantization.formats import FORMATS
 from search_spaces.quantization.layers import (
     Precision,
@@ -185,6 +186,24 @@ def test_ranges_stay_in_evaluation():
     assert quantizer(x).unique().numel() <= 2**4
 
 
+def test_activations_of_one_sign_alone_are_refused():
+    """Where a function has both signs, or other bits can be chosen, the search decides."""
+    of_one_sign = gnn.build(TASK, activation=["relu", "sigmoid"])
+    with pytest.raises(SpaceError, match="never negative"):
+        extended(of_one_sign, activation_bits=("binary",))
+    extended(of_one_sign, activation_bits=("binary", 8))
+    extended(gnn.build(TASK, activation=["relu", "tanh"]), activation_bits=("binary",))
+
+
+@pytest.mark.parametrize("name", NEVER_NEGATIVE)
+def test_what_is_never_negative_is_not(name):
+    """And another function is, somewhere."""
+    x = torch.linspace(-5, 5, 101)
+    assert ACTIVATIONS[name]()(x).min() >= 0
+    others = set(ACTIVATIONS) - set(NEVER_NEGATIVE)
+    assert all(ACTIVATIONS[other]()(x).min() < 0 for other in others)
+
+
 def test_decisions_stand_where_layers_do():
     """Of each layer, where it is; what follows what, where it has no list of its own."""
     space = extended(weight_bits=(2, 8), per_layer=True)
@@ -197,6 +216,8 @@ def test_decisions_stand_where_layers_do():
     plain = gnn.build(TASK, operators=["gcn"])
     with pytest.raises(SpaceError, match="protect_low: expected none above protect_high"):
         extended(protection=("degree",), protect_low=(0.5,), protect_high=(0.1,))
+    with pytest.raises(SpaceError, match="binarization: no list of bits"):
+        extended(weight_bits=(4,), binarization=("bnn",))
     with pytest.raises(SpaceError, match="attention"):
         extended(plain, attention_bits=(8,))
     cells = plugins.load("space", "nas_bench_graph").build(TASK)
