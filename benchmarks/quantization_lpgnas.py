@@ -9,7 +9,7 @@ Three questions, on Cora and CiteSeer.
    trained again on fresh seeds, and what counts is their test.
 3. Is there a network at least 1.3 times smaller than W8A8 of the best full-precision architecture
    of random search, and not worse by more than 0.4 points? Of all that `lpgnas` has tried and that
-   is small enough, the four that are best in the search are trained on fresh seeds, and that is
+   is small enough, the sixteen that are best in the search are trained on fresh seeds, and that is
    taken which has the best validation there; W8A8 has the same seeds.
 """
 
@@ -42,7 +42,7 @@ RIVALS: Mapping[str, tuple[str, str]] = {
 }
 SMALLER, WITHIN = 1.3, 0.004
 # Of what is small enough, so many are confirmed.
-CONFIRMED = 4
+CONFIRMED = 16
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,8 @@ def _smaller(size: Size, searcher: Searcher) -> tuple[list[Row], str]:
         raise SystemExit(f"{searcher.graph}: lpgnas tried nothing {SMALLER} times smaller")
     paired = replace(searcher, fresh=size.paired)
     # As `nas confirm` does: the first few by the search, ranked by the validation of fresh seeds.
-    likely = sorted(small, key=lambda member: -member.val)[:CONFIRMED]
+    once = {str(member.choices): member for member in sorted(small, key=lambda m: m.val)}
+    likely = sorted(once.values(), key=lambda member: -member.val)[:CONFIRMED]
     each = [
         (member, *paired.confirmed("searched", member.choices, f"smaller-lpgnas-{i}"))
         for i, member in enumerate(likely)
