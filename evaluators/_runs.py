@@ -12,6 +12,7 @@ from evaluators._teaching import Lesson
 from evaluators.checkpoint import RunState
 from evaluators.inheritances.alike import Signatures, signatures
 from evaluators.values import Failure
+from search_spaces.extension import Settles
 
 
 @dataclass(eq=False)
@@ -108,10 +109,14 @@ class Run:
         self.fail(Failure("divergence", f"the {what} loss is {loss}, not finite {where}"))
 
     def complete_epoch(self, value: float, train_loss: float) -> bool:
-        """Count an epoch with its validation value; True where it is the best so far."""
+        """Count an epoch with its validation value; True where it is the best so far.
+
+        While a network is still becoming another one, the last epoch is.
+        """
         state = self.state
         state.epoch += 1
-        if value <= state.best_value:
+        settles = self.network.settles_after if isinstance(self.network, Settles) else 0
+        if value <= state.best_value and state.best_epoch > settles:
             return False
         state.best_epoch, state.best_value = state.epoch, value
         state.best_train_loss = train_loss

@@ -20,6 +20,7 @@ from evaluators._recipe import make_optimizer, seed_torch
 from evaluators._runs import Run
 from evaluators.checkpoint import Weights
 from search_spaces import ChangesInTraining
+from search_spaces.extension import HoldsWeights
 
 
 def train(run: Run, batches: Batches) -> None:
@@ -45,6 +46,7 @@ class _Loop:
         self.val_y = batches.dataset.y[fold.val]
         whole = not batches.by_graph or fold.train.numel() <= recipe.batch_size
         self.whole = batches.of(fold.train) if whole else None
+        self.holds = run.network if isinstance(run.network, HoldsWeights) else None
         self.changing = [m for m in run.network.modules() if isinstance(m, ChangesInTraining)]
         self.started = time.perf_counter()
 
@@ -73,6 +75,7 @@ class _Loop:
         with network_fault("beginning an epoch"):
             for module in self.changing:
                 module.begin_epoch(self.run.state.epoch + 1, self._first_loss)
+            self._hold()
 
     def _first_loss(self) -> Tensor:
         return self._loss(next(iter(self._training_batches())))
@@ -118,7 +121,12 @@ class _Loop:
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        self._hold()
         return value
+
+    def _hold(self) -> None:
+        if self.holds is not None and self.optimizer is not None:
+            self.holds.hold(self.optimizer)
 
     def _validate(self) -> Tensor:
         """The logits of the validation units, in evaluation mode."""

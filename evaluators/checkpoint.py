@@ -55,6 +55,8 @@ class RunState:
 
     def keep(self, weights: Weights) -> None:
         """These weights and buffers are the best so far; they are copied."""
+        for name in self.best.keys() - weights.keys():
+            del self.best[name]
         for name, tensor in weights.items():
             kept = self.best.get(name)
             if kept is None or kept.shape != tensor.shape:

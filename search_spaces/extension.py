@@ -9,6 +9,7 @@ from search_spaces.frozen import FrozenMapping
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.optim import Optimizer
 
     from search_spaces.architecture import Architecture
     from search_spaces.decision import Choice
@@ -80,6 +81,30 @@ class ChangesInTraining(Protocol):
                 several), to be differentiated; it costs a forward pass, so only who needs it calls.
         """
         ...
+
+
+@runtime_checkable
+class HoldsWeights(Protocol):
+    """A network some of whose weights are not the optimizer's to change: those that were pruned."""
+
+    def hold(self, optimizer: "Optimizer") -> None:
+        """Called after each `begin_epoch` and after each step, to set weights and moments right.
+
+        It may replace the optimizer's parameters by those that the network has now.
+        """
+        ...
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """A network that becomes another one as it is trained, and is to be judged as what it becomes.
+
+    Attributes:
+        settles_after: epochs. Up to there the last epoch counts, and from there the best.
+    """
+
+    @property
+    def settles_after(self) -> int: ...
 
 
 @runtime_checkable

@@ -1,0 +1,1 @@
+"""Sparse subnetworks: which weights, units, heads, layers and edges are left of a network."""

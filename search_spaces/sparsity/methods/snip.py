@@ -1,0 +1,31 @@
+"""Leaves what the loss depends on most, before training: SNIP.
+
+See `search_spaces.sparsity.scores`.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from search_spaces.sparsity.groups import Scores
+from search_spaces.sparsity.network import Plan, Sparse, Structure, leave_once
+from search_spaces.sparsity.scores import snip
+
+TRAINS = False
+STRUCTURES: tuple[Structure, ...] = ("units", "heads", "layers")
+
+
+def epochs(plan: Plan) -> int:
+    """It is done before the first."""
+    del plan
+    return 0
+
+
+def scores(network: Sparse, values: Mapping[str, Tensor]) -> Scores:
+    """By abs(theta dL/dtheta)."""
+    return snip(values, network.loss)
+
+
+def change(network: Sparse, epoch: int) -> None:
+    """Once."""
+    leave_once(network, scores, epoch)
