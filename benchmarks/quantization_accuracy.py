@@ -51,7 +51,7 @@ def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], st
     graphs, seeds = (("Cora",), 5) if quick else (tuple(RECIPES), 30)
     test = {name: _test(name, seeds, data_root, keep) for name in graphs}
     cells = {(name, label): _less(test[name], label) for name in graphs for label in BOUNDS}
-    levels = _levels(cells)
+    alphas = levels(cells, BOUNDS)
     found, texts = list[Row](), list[str]()
     for name in graphs:
         lines = {}
@@ -62,7 +62,7 @@ def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], st
             if label == FULL:
                 continue
             less = _less(test[name], label)
-            alpha = levels.get(cell, ALPHA / len(cells))
+            alpha = alphas.get(cell, ALPHA / len(cells))
             low, high = interval(less, alpha)
             lines[label][1:3] = [f"{fmean(less):+.4f}", f"{low:+.4f} to {high:+.4f}"]
             if label in BOUNDS:
@@ -103,14 +103,21 @@ def _less(test: Mapping[str, list[float]], label: str) -> list[float]:
     return [a - b for a, b in zip(test[label], test[FULL], strict=False)]
 
 
-def _levels(cells: Mapping[tuple[str, str], list[float]]) -> dict[tuple[str, str], float]:
-    """Of each cell the error of its interval, by Holm's steps."""
+def levels(
+    cells: Mapping[tuple[str, str], list[float]], bounds: Mapping[str, float]
+) -> dict[tuple[str, str], float]:
+    """Of each cell, of a graph and a way, the error of its interval, by Holm's steps.
+
+    Args:
+        cells: paired differences.
+        bounds: by way, that the lower ends are asked to reach.
+    """
 
     def chance(cell: tuple[str, str]) -> float:
         """Of the mean, were the difference at its bound."""
         less = cells[cell]
         error = max(stdev(less), 1e-12) / len(less) ** 0.5
-        return float(t.sf((fmean(less) - BOUNDS[cell[1]]) / error, len(less) - 1))
+        return float(t.sf((fmean(less) - bounds[cell[1]]) / error, len(less) - 1))
 
     return {cell: ALPHA / (len(cells) - i) for i, cell in enumerate(sorted(cells, key=chance))}
 

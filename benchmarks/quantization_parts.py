@@ -1,4 +1,4 @@
-"""What the sections of benchmarks/quantization.py share: networks of given bits, trained."""
+"""What sections of benchmarks share: networks of one architecture with an extension, trained."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from evaluators.datasets import Dataset, save_sealed
 from evaluators.metrics import split_metrics
 from nas.confirm import FRESH_SEEDS
 from search_spaces import Architecture, SearchSpace, gnn, plugins
-from search_spaces.extensions import quantization
 from search_spaces.plugins import Plugin
 
 # Seeds that are trained, and kept, together.
@@ -37,6 +36,7 @@ class Trainer:
         evaluator: how they are trained.
         store: URL of a folder.
         keep: where results are kept.
+        extension: whose options `test` and `network` are given.
     """
 
     name: str
@@ -46,16 +46,17 @@ class Trainer:
     evaluator: Plugin
     store: str
     keep: Path | None
+    extension: str = "quantization"
 
-    def test(self, label: str, bits: Mapping[str, Any] | None, seeds: int) -> list[float]:
+    def test(self, label: str, given: Mapping[str, Any] | None, seeds: int) -> list[float]:
         """Test accuracy of each seed, at the best epoch of validation.
 
         Args:
             label: for people.
-            bits: options of the extension, one choice each; None for full precision.
+            given: options of the extension, one choice each; None for a network without it.
             seeds: how many.
         """
-        space, found = self.network(bits)
+        space, found = self.network(given)
         values = list[float]()
         for first in range(0, seeds, BLOCK):
             chosen = [FRESH_SEEDS + seed for seed in range(first, min(first + BLOCK, seeds))]
@@ -71,11 +72,12 @@ class Trainer:
         told(f"{self.name}, {label}: test {fmean(values):.4f}")
         return values
 
-    def network(self, bits: Mapping[str, Any] | None) -> tuple[SearchSpace, Architecture]:
+    def network(self, given: Mapping[str, Any] | None) -> tuple[SearchSpace, Architecture]:
         """The space, and its only architecture."""
         space = gnn.build(self.dataset.task, **self.space)
-        if bits is not None:
-            space = space.extended(quantization.build(space, self.dataset.task, **bits))
+        if given is not None:
+            build = plugins.load("extension", self.extension).build
+            space = space.extended(build(space, self.dataset.task, **given))
         return space, space.fill(lambda decision: decision.choices[0])
 
     def networks(
