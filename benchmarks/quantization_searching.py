@@ -1,9 +1,9 @@
-"""Searches of architecture and bits, and what their fronts are on test."""
+"""Searches of architecture and of what compresses it, and what their fronts are on test."""
 
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -39,12 +39,14 @@ SPACE: Mapping[str, Any] = {
     "post_layers": [0],
     "output": ["gcn"],
 }
-# What the rivals have in place of the bits of each layer: fixed, or none.
-BITS: Mapping[str, Mapping[str, Any] | None] = {
-    "full": None,
-    "searched": {"weight_bits": [2, 4, 8], "activation_bits": [4, 8], "per_layer": True},
-    "W8A8": {"weight_bits": [8], "activation_bits": [8]},
-    "W4A8": {"weight_bits": [4], "activation_bits": [8]},
+# Extensions by what is decided: rivals have fixed bits in place of those of each layer, or none.
+BITS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "full": {},
+    "searched": {
+        "quantization": {"weight_bits": [2, 4, 8], "activation_bits": [4, 8], "per_layer": True}
+    },
+    "W8A8": {"quantization": {"weight_bits": [8], "activation_bits": [8]}},
+    "W4A8": {"quantization": {"weight_bits": [4], "activation_bits": [8]}},
 }
 # No network that is worth having is worse.
 WORST = 0.5
@@ -76,6 +78,7 @@ class Searcher:
         epochs: that each candidate is trained.
         trials: of each search, what it prepares charged as some of them.
         fresh: seeds that the members of a front are trained with again.
+        ways: extensions, by the name that `bits` has below.
     """
 
     graph: str
@@ -84,6 +87,7 @@ class Searcher:
     fresh: int
     data_root: Path
     keep: Path | None
+    ways: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=lambda: BITS)
 
     def members(self, strategy: str, bits: str, seed: int) -> list[Member]:
         """All that ended, those on the front of validation and bytes with their test."""
@@ -121,13 +125,13 @@ class Searcher:
         return found["val"], found["test"]
 
     def spec(self, bits: str) -> StudySpec:
-        data, extension = DATA[self.graph], BITS[bits]
+        data, extensions = DATA[self.graph], self.ways[bits]
         objectives = {"val_accuracy": "maximize", "model_bytes": "minimize"}
         return spec_from_mapping(
             {
                 "study": {"name": self.graph, "batch": 1, "objectives": objectives},
                 "space": {"name": "gnn", **SPACE},
-                "extension": {} if extension is None else {"quantization": dict(extension)},
+                "extension": {name: dict(given) for name, given in extensions.items()},
                 "dataset": {"name": data.name, **data.options},
                 "strategy": {"name": "random"},
                 "evaluator": {"name": "training", "epochs": self.epochs},
