@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nas.compare import Comparison, Standing
     from nas.quantizing import Manner, Quantized
     from nas.scaling import Scaling
+    from nas.sparse import SparseComparison
     from nas.supernet import Measure
     from nas.supernet.specialising import Specialisation
 
@@ -148,6 +149,40 @@ class Study:
             top=top,
             seeds=seeds,
             trials=trials,
+            space=self._space,
+        )
+
+    def compare_sparse(
+        self,
+        trial: int | Literal["best"] = "best",
+        *,
+        seeds: int = 10,
+        to: Path | str | None = None,
+    ) -> "SparseComparison":
+        """A sparse trial beside its dense parent and a random network with exactly as much left.
+
+        >>> study.compare_sparse().verdict                                  # doctest: +SKIP
+        'not better than random at this density'
+
+        Args:
+            trial: its number, or "best": the first sparse one of what is confirmed, else of the
+                front.
+            seeds: fresh ones, the same for all three.
+            to: a file that keeps each training as it ends, and from which an interrupted comparison
+                goes on.
+
+        Raises:
+            UsageError: nothing in the trial is sparse, or it is of a study of graphs.
+        """
+        from nas.sparse import compare_sparse
+
+        return compare_sparse(
+            self.name,
+            trial,
+            storage=self.storage,
+            data_root=self.data_root,
+            seeds=seeds,
+            to=None if to is None else Path(to),
             space=self._space,
         )
 

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "compare": "compare",
     "scale": "scale",
     "supernet": "supernet",
+    "sparse": "sparse",
     "export": "bundles",
     "quantize": "quantize",
     "predict": "bundles",

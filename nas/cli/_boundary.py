@@ -20,6 +20,7 @@ _OUTCOMES = (
     ("nas.driver", "StudyFailedError"),
     ("nas.retraining", "ConfirmError"),
     ("nas.compare", "ComparisonError"),
+    ("nas.sparse", "SparseTrainingError"),
     ("nas.store.failures", "StoreFailedError"),
     ("evaluators.values", "InfrastructureError"),
     ("nas.export._base", "ExportFailedError"),
