@@ -59,13 +59,8 @@ class ReadOut:
                 Failure("divergence", "what the slice makes of nodes is not finite")
             )
         train, others = x[: self._train.numel()], x[self._train.numel() :]
-        spread = train.std(0, correction=0)
-        scale = spread.clamp(min=max(float(spread.max()) * _FLATTEST, 1e-12))
-        train, others = ((part - train.mean(0)) / scale for part in (train, others))
         y = dataset.y[self._train]
-        share = torch.ones(len(y)) if dataset.class_weights is None else dataset.class_weights[y]
-        fitted = _ridge(train, F.one_hot(y, dataset.n_classes).double(), share.double())
-        return F.pad(others, (0, 1), value=1.0) @ fitted
+        return regressed(train, others, y, dataset.n_classes, dataset.class_weights)
 
     def _read(self, weights: Weights, architecture: Architecture, units: Tensor) -> Tensor:
         """[U, D] what the output reads of units, as its operator propagates it."""
@@ -88,6 +83,22 @@ class ReadOut:
         task = replace(supernet.task, n_classes=width)
         wide = Supernet(supernet.space, task, share_transforms=supernet.share_transforms)
         return Subnets(wide, self._subnets.batches)
+
+
+def regressed(
+    train: Tensor, others: Tensor, y: Tensor, n_classes: int, class_weights: Tensor | None
+) -> Tensor:
+    """[U, C] of others [U, D], by the regression of the labels y [n] of train [n, D]; all float64.
+
+    Args:
+        class_weights: [C], how much a unit of each class counts; None for alike.
+    """
+    spread = train.std(0, correction=0)
+    scale = spread.clamp(min=max(float(spread.max()) * _FLATTEST, 1e-12))
+    train, others = ((part - train.mean(0)) / scale for part in (train, others))
+    share = torch.ones(len(y)) if class_weights is None else class_weights[y]
+    coefficients = _ridge(train, F.one_hot(y, n_classes).double(), share.double())
+    return F.pad(others, (0, 1), value=1.0) @ coefficients
 
 
 def _passing(output: Place, width: int, dtype: torch.dtype) -> list[dict[str, Tensor]]:

@@ -23,8 +23,9 @@ FACTS = (
 # Those that a device's profile predicts, where it has samples of them, and the device itself gives.
 PREDICTED = ("latency_ms", "energy_mj")
 
-# End the names of metrics that foretell another: by a regression, and with its output fitted anew.
-FORESEEN, READ_OUT = "_foreseen", "_read_out"
+# End the names of metrics that foretell another: by a regression, with its output fitted anew, and
+# by a score of the untrained network, which has a unit of its own.
+FORESEEN, READ_OUT, ZERO_COST = "_foreseen", "_read_out", "_zero_cost"
 
 # The usual way to take weights over.
 ALIKE = "alike"
@@ -217,7 +218,8 @@ class Table(Protocol):
 class Proxy(Protocol):
     """What an evaluator has besides, whose metrics only foretell what training would give.
 
-    A metric whose name ends in `FORESEEN` or `READ_OUT` foretells the one without that ending.
+    A metric whose name ends in `FORESEEN`, `READ_OUT` or `ZERO_COST` foretells the one without that
+    ending.
     """
 
     @property

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from evaluators import FORESEEN, READ_OUT
+from evaluators import FORESEEN, READ_OUT, ZERO_COST
 from nas.record import Confirmation, TrialRecord
 from nas.store.read import Store
 from nas.store.rows import objectives_of
@@ -107,7 +107,7 @@ def ranked_confirmations(
 
     def rank_value(number: int) -> float:
         # What was foretold has come: of retrainings that is the metric itself.
-        came = metric.removesuffix(FORESEEN).removesuffix(READ_OUT)
+        came = metric.removesuffix(FORESEEN).removesuffix(READ_OUT).removesuffix(ZERO_COST)
         values = [row["metrics"].get(came) for row in grouped[number]]
         known = [v for v in values if v is not None]
         value = sum(known) / len(known) if known else by_number[number].metrics[metric]
