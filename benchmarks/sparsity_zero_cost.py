@@ -148,7 +148,9 @@ def _agreements(ground: Ground, size: Size) -> tuple[list[Agreement], dict[str, 
         *(agreement(score, [scored[i][score] for i in sound], mean) for score in SCORES),
         *(agreement(fact, [one[fact] for one in known], mean) for fact in SIZES),
         agreement(
-            f"{size.short_epochs} epochs of training", [short[i]["val_accuracy"] for i in sound], mean
+            f"{size.short_epochs} epochs of training",
+            [short[i]["val_accuracy"] for i in sound],
+            mean,
         ),
         agreement(CONTROL, read_out, np.random.default_rng(1).permutation(mean).tolist()),
         ceiling(accuracies),

@@ -1,7 +1,7 @@
 """What an untrained network says of itself: scores of Zero-Cost Proxies for Lightweight NAS (2021).
 
-Mohamed Abdelfattah, Abhinav Mehrotra, Lukasz Dudziak, Nicholas Lane. Of all its weights theta with
-two dimensions or more (no biases, no normalization), with g = dL/dtheta and H the second derivative:
+Mohamed Abdelfattah, Abhinav Mehrotra, Lukasz Dudziak, Nicholas Lane. Of all its weights theta of
+two dimensions or more (no biases, no normalization), by g = dL/dtheta and the second derivative H:
 
     snip           sum of abs(theta g)
     grasp          - sum of theta H g

@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "confirm": "confirm",
     "compare": "compare",
     "scale": "scale",
+    "rank": "rank",
     "supernet": "supernet",
     "sparse": "sparse",
     "export": "bundles",
