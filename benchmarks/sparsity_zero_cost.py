@@ -24,7 +24,7 @@ from evaluators import READ_OUT, Artifact, Evaluation, Job
 from evaluators.datasets import Dataset, load, save_sealed
 from evaluators.facts import facts
 from evaluators.run import run
-from nas.supernet._agreement import Agreement, agreement, ceiling
+from nas.supernet._agreement import Agreement, agreement, ceiling, tau
 from search_spaces import Architecture, SearchSpace, gnn
 from search_spaces.plugins import Plugin
 
@@ -117,6 +117,23 @@ class Ground:
         return {"metrics": [{**e.metrics, "seconds": each} if e.metrics else {} for e in found]}
 
 
+@dataclass(frozen=True)
+class Found:
+    """What was measured of one graph.
+
+    Attributes:
+        agreements: of all measures with training.
+        beyond: {score: 95 % of its tau less that of `params`}.
+        count: of architectures.
+        seconds: of the processor for an architecture, scored and trained.
+    """
+
+    agreements: Sequence[Agreement]
+    beyond: Mapping[str, tuple[float, float]]
+    count: int
+    seconds: tuple[float, float]
+
+
 def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], str]:
     """Of each dataset: rows and a table."""
     size = QUICK if quick else FULL
@@ -124,14 +141,13 @@ def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], st
     for name in size.datasets:
         with tempfile.TemporaryDirectory() as folder:
             ground = Ground.of(name, size.architectures, data_root, Path(folder).as_uri(), keep)
-            found, seconds, count = _agreements(ground, size)
-        measured += _rows(name, found, count)
-        texts.append(_table(name, size, found, seconds, count))
+            found = _found(ground, size)
+        measured += _rows(name, found)
+        texts.append(_table(name, size, found))
     return measured, "\n".join(texts)
 
 
-def _agreements(ground: Ground, size: Size) -> tuple[list[Agreement], dict[str, float], int]:
-    """Of all measures with training; seconds of the processor an architecture; how many of them."""
+def _found(ground: Ground, size: Size) -> Found:
     trains = Plugin("training", {"epochs": size.epochs})
     trained = [ground.evaluated(trains, size.epochs, seed) for seed in range(size.seeds)]
     # A seed of its own: the others' first epochs are in what it is judged by.
@@ -141,32 +157,45 @@ def _agreements(ground: Ground, size: Size) -> tuple[list[Agreement], dict[str, 
     sound = [i for i in range(len(ground.drawn)) if all(r[i] for r in (*trained, short, scored))]
     accuracies = [[run[i]["val_accuracy"] for i in sound] for run in trained]
     mean = np.mean(accuracies, axis=0).tolist()
-    task = ground.dataset.task
-    known = [facts(ground.space, ground.drawn[i], task) for i in sound]
-    read_out = [scored[i][SCORES[-1]] for i in sound]
-    found = [
-        *(agreement(score, [scored[i][score] for i in sound], mean) for score in SCORES),
-        *(agreement(fact, [one[fact] for one in known], mean) for fact in SIZES),
-        agreement(
-            f"{size.short_epochs} epochs of training",
-            [short[i]["val_accuracy"] for i in sound],
-            mean,
-        ),
-        agreement(CONTROL, read_out, np.random.default_rng(1).permutation(mean).tolist()),
-        ceiling(accuracies),
-    ]
-    spent = {
-        "trained": float(np.mean([trained[0][i]["seconds"] for i in sound])),
-        "scored": float(np.mean([scored[i]["seconds"] for i in sound])),
+    known = [facts(ground.space, ground.drawn[i], ground.dataset.task) for i in sound]
+    values = {
+        **{score: [scored[i][score] for i in sound] for score in SCORES},
+        **{fact: [one[fact] for one in known] for fact in SIZES},
+        f"{size.short_epochs} epochs of training": [short[i]["val_accuracy"] for i in sound],
     }
-    return found, spent, len(sound)
+    shuffled = np.random.default_rng(1).permutation(mean).tolist()
+    return Found(
+        [
+            *(agreement(measure, own, mean) for measure, own in values.items()),
+            agreement(CONTROL, values[SCORES[-1]], shuffled),
+            ceiling(accuracies),
+        ],
+        {score: _beyond(values[score], values["params"], mean) for score in SCORES},
+        len(sound),
+        (_mean(scored, sound), _mean(trained[0], sound)),
+    )
 
 
-def _rows(name: str, found: Sequence[Agreement], count: int) -> list[Row]:
+def _mean(found: Sequence[Mapping[str, float]], sound: Sequence[int]) -> float:
+    return float(np.mean([found[i]["seconds"] for i in sound]))
+
+
+def _beyond(
+    score: Sequence[float], size: Sequence[float], trained: Sequence[float]
+) -> tuple[float, float]:
+    """95 % of the difference between two taus, over the same architectures each time."""
+    a, b, y = (np.asarray(values, dtype=np.float64) for values in (score, size, trained))
+    drawn = np.random.default_rng(0).integers(len(y), size=(1_000, len(y)))
+    low, high = np.percentile([tau(a[i], y[i]) - tau(b[i], y[i]) for i in drawn], (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _rows(name: str, found: Found) -> list[Row]:
     """Scores have no target: they are what they are. What they are judged by has."""
-    chance = CHANCE * (2 * (2 * count + 5) / (9 * count * (count - 1))) ** 0.5
+    n = found.count
+    chance = CHANCE * (2 * (2 * n + 5) / (9 * n * (n - 1))) ** 0.5
     measured = list[Row]()
-    for one in found:
+    for one in found.agreements:
         measured.append(row(name, f"kendall: {one.measure}", one.kendall))
         if one.measure == CONTROL:
             off = row(name, f"kendall: {one.measure}: away from 0", abs(one.kendall))
@@ -177,34 +206,35 @@ def _rows(name: str, found: Sequence[Agreement], count: int) -> list[Row]:
     return measured
 
 
-def _table(
-    name: str, size: Size, found: Sequence[Agreement], seconds: Mapping[str, float], count: int
-) -> str:
-    sizes = [one for one in found if one.measure in SIZES]
-    best = max(abs(one.kendall) for one in sizes)
+def _table(name: str, size: Size, found: Found) -> str:
     lines = {
         one.measure: (
             f"{one.kendall:+.2f}",
             f"{one.interval[0]:+.2f} to {one.interval[1]:+.2f}",
             f"{one.spearman:+.2f}",
-            _verdict(one, best) if one.measure in SCORES else "",
+            *_judged(one, found.beyond.get(one.measure)),
         )
-        for one in found
+        for one in found.agreements
     }
     title = (
-        f"{name}: {count} architectures of the default space, {size.seeds} seeds of {size.epochs} "
-        f"epochs; scores are means over {size.untrained} initial weights"
+        f"{name}: {found.count} architectures of the default space, {size.seeds} seeds of "
+        f"{size.epochs} epochs; scores are means over {size.untrained} initial weights"
     )
-    text = table(title, ("ranked by", "Kendall", "95 %", "Spearman", ""), lines)
+    columns = ("ranked by", "Kendall", "95 %", "Spearman", "Kendall less that of params, 95 %", "")
+    scoring, training = found.seconds
     return (
-        f"{text}\nSeconds of one core, an architecture: {seconds['scored']:.2f} for all scores "
-        f"together, {seconds['trained']:.2f} for a training.\n"
+        f"{table(title, columns, lines)}\nSeconds of one core for an architecture: {scoring:.2f} "
+        f"for all scores together, {training:.2f} for a training.\n"
     )
 
 
-def _verdict(one: Agreement, size: float) -> str:
+def _judged(one: Agreement, beyond: tuple[float, float] | None) -> tuple[str, str]:
+    """Two cells, of scores alone."""
+    if beyond is None:
+        return "", ""
+    interval = f"{beyond[0]:+.2f} to {beyond[1]:+.2f}"
     if one.interval[1] < 0:
-        return "ranks the wrong way round"
+        return interval, "the wrong way round"
     if one.interval[0] <= 0:
-        return "does not rank"
-    return "ranks" if one.kendall > size else "ranks, no better than size does"
+        return interval, "does not rank"
+    return interval, "ranks, better than size" if beyond[0] > 0 else "ranks"
