@@ -125,13 +125,13 @@ class Found:
         agreements: of all measures with training.
         beyond: {score: 95 % of its tau less that of `params`}.
         count: of architectures.
-        seconds: of the processor for an architecture, scored and trained.
+        seconds: of the processor for an architecture: for its scores, a few epochs, and all.
     """
 
     agreements: Sequence[Agreement]
     beyond: Mapping[str, tuple[float, float]]
     count: int
-    seconds: tuple[float, float]
+    seconds: tuple[float, float, float]
 
 
 def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], str]:
@@ -172,7 +172,7 @@ def _found(ground: Ground, size: Size) -> Found:
         ],
         {score: _beyond(values[score], values["params"], mean) for score in SCORES},
         len(sound),
-        (_mean(scored, sound), _mean(trained[0], sound)),
+        (_mean(scored, sound), _mean(short, sound), _mean(trained[0], sound)),
     )
 
 
@@ -221,10 +221,11 @@ def _table(name: str, size: Size, found: Found) -> str:
         f"{size.epochs} epochs; scores are means over {size.untrained} initial weights"
     )
     columns = ("ranked by", "Kendall", "95 %", "Spearman", "Kendall less that of params, 95 %", "")
-    scoring, training = found.seconds
+    scoring, short, training = found.seconds
     return (
         f"{table(title, columns, lines)}\nSeconds of one core for an architecture: {scoring:.2f} "
-        f"for all scores together, {training:.2f} for a training.\n"
+        f"for all scores of {size.untrained} initial weights, {short:.2f} for {size.short_epochs} "
+        f"epochs of training, {training:.2f} for {size.epochs}.\n"
     )
 
 

@@ -101,7 +101,7 @@ class ZeroCost:
         self.names = {name: read_out if name == "read_out" else name for name in wanted}
         self.chosen, self.alone = f"val_{metric}{ZERO_COST}", alone
         self.metrics = (self.chosen, *self.names.values())
-        # A gradient costs about three passes forward, as a step of training does; so does its own.
+        # Forward and backward as in training: twice for the loss, for synflow, to read out.
         self.passes = 4 * seeds
         self._score, self._seeds = score, seeds
         self._outputs, self._batch_size = outputs, batch_size

@@ -28,9 +28,14 @@ SPACE = {
 EVALUATOR = {"name": "zero_cost", "alone_epochs": 3}
 
 
-def spec(**evaluator: Any) -> StudySpec:
-    study = {"objectives": {"val_accuracy_zero_cost": "maximize"}}
-    return fake_spec(3, study=study, space=SPACE, evaluator={**EVALUATOR, **evaluator})
+def spec(trials: int = 3, dataset: str = "fakes.graph", **evaluator: Any) -> StudySpec:
+    return fake_spec(
+        trials,
+        study={"objectives": {"val_accuracy_zero_cost": "maximize"}},
+        space=SPACE,
+        dataset={"name": dataset},
+        evaluator={**EVALUATOR, **evaluator},
+    )
 
 
 def ranked(storage: str, **given: Any) -> ProxyRanking:
@@ -40,9 +45,10 @@ def ranked(storage: str, **given: Any) -> ProxyRanking:
 
 def test_confirmed_trials_are_ranked_by_accuracy(storage: str) -> None:
     """After training on fresh seeds, and not by what their scores had promised."""
-    search(spec(score="gradient_norm"), storage=storage, data_root=Path())
+    asked = spec(4, "fakes.product", score="gradient_norm", alone_epochs=10)
+    search(asked, storage=storage, data_root=Path())
     assert all(trial.artifact is None for trial in Store(storage).trials("fake"))
-    found = confirm("fake", storage=storage, data_root=Path(), top=3, seeds=2)
+    found = confirm("fake", storage=storage, data_root=Path(), top=4, seeds=2)
     fresh = [one.metrics["val_accuracy"]["mean"] for one in found]
     assert fresh == sorted(fresh, reverse=True)
     assert len(set(fresh)) > 1
@@ -92,17 +98,17 @@ def test_scores_are_ranked_beside_sizes_and_a_ceiling(storage: str) -> None:
     params = agreement("params", [trials[0][key]["params"] for key in means], list(means.values()))
     assert next(a for a in ranking.agreements if a.measure == "params").kendall == params.kendall
     seconds = store.status("fake-alone-1").seconds
-    shown = invoked("--format", "json")
+    shown = invoked(storage, "--format", "json")
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.stdout) == ranking.to_json()
     assert store.status("fake-alone-1").seconds == seconds
-    table = invoked().stdout
+    table = invoked(storage).stdout
     assert "does not rank" in table
     assert "10 of 10 architectures, trained for 3 epochs with 2 seeds; by val_accuracy" in table
 
 
-def invoked(*arguments: str) -> Result:
-    few = ("--architectures", "10", "--seeds", "2")
+def invoked(storage: str, *arguments: str) -> Result:
+    few = ("--architectures", "10", "--seeds", "2", "--storage", storage)
     return CliRunner().invoke(main, ["rank", "fake", *few, *arguments])
 
 
