@@ -10,7 +10,14 @@ over several), nothing dropped, after what an extension does before the first ep
 - `val_accuracy_zero_cost`: the one of these that `score` chooses, in its own unit. It is what a
   study is to maximize: `nas confirm` then ranks by what it foretells.
 
-MEASURED
+Measured on Cora and CiteSeer (`python benchmarks/sparsity.py --data-root data --only zero_cost`) as
+Kendall's tau with accuracy after 100 epochs (mean of 2 seeds), of 60 architectures of the default
+space `gnn`: synflow 0.05 and -0.05, snip 0.34 and 0.21, grasp -0.21 and -0.06, gradient_norm 0.32
+and 0.17, read-out 0.62 and 0.43; the number of parameters 0.34 and 0.38, 10 epochs of training 0.49
+and 0.56. So only the read-out says more than how large a network is, on one of both graphs; and a
+few epochs of training cost less there than the scores. On your own graph: `nas rank NAME`.
+
+What is chosen is trained for real (`alone_epochs`, `alone_lr`) by `nas confirm` and `nas export`.
 
 Limits: what training changes is not seen: recipe decisions, what is pruned while it is trained.
 Weights that a strategy would inherit are not used. Operations have to be differentiable twice and,
