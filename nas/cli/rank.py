@@ -53,7 +53,7 @@ def rank_command(
     data_root: Path,
     fmt: str,
 ) -> None:
-    """Measure whether scores of untrained networks rank as training does.
+    """Measure how well scores of untrained networks rank.
 
     The study NAME has the evaluator `zero_cost`. Architectures of its space are drawn and trained
     with several seeds: each seed is a study, NAME-alone-1 and so on, which goes on where it was

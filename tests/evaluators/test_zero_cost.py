@@ -62,9 +62,8 @@ def test_scores_of_a_loss_are_their_definitions(scored: MakeJob) -> None:
     for a, value in weights.items():
         snip += (value * slopes[a]).detach().abs().sum().item()
         for b, slope in slopes.items():
-            grasp -= float(
-                (value.flatten() @ second[a][b].flatten(2).flatten(0, 1)) @ slope.flatten()
-            )
+            curved = value.flatten() @ second[a][b].flatten(2).flatten(0, 1)
+            grasp -= (curved @ slope.flatten()).item()
     norms = sum(float(slope.square().sum().sqrt()) for slope in slopes.values())
     found = numbers(job)
     assert found["snip"] == pytest.approx(snip, rel=1e-4)
