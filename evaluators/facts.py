@@ -24,7 +24,9 @@ Of networks with few bits (`search_spaces.extensions.quantization`; in others al
 * `buffer_bytes`: the largest operand of what is counted there, weights apart, in its bits: what has
   to be kept between two operations at least.
 
-The extensions of a space bring facts of their own, computed from the network as they made it.
+The extensions of a space bring facts of their own, computed from the network as they made it. Where
+a network trains more than it leaves (`search_spaces.extensions.sparsity`), all are of what it will
+leave: of the smaller network, without what remembers which weights and edges are left.
 """
 
 import math
@@ -66,7 +68,7 @@ def facts(
 
     def count(device: torch.device) -> dict[str, float]:
         # Moved too: the old constructor `torch.Tensor(n)` (ChebConv) ignores the default device.
-        network = space.network(architecture, task).to(device).eval()
+        network = space.counted(space.network(architecture, task), architecture).to(device).eval()
         inputs = network_inputs(task, load)
         if in_degrees is not None:
             _keep_edges(network, task, in_degrees)

@@ -46,6 +46,7 @@ def set_up(
     dataset = _sealed_dataset(spec, data_root, where)
     task, evaluator = _evaluator(spec, dataset, where)
     space = space_of(spec, task, evaluator, space, where)
+    _check_epochs(space, evaluator, where)
     constraints = constraints_of(spec)
     latency = opened_latency(spec, task, dataset, where) if with_latency else None
     known = latency.metrics if latency is not None else () if with_latency else PREDICTED
@@ -126,6 +127,19 @@ def _levels(spec: StudySpec, evaluator: Evaluator, where: str) -> tuple[int, ...
             f"[evaluator], got {list(rung_epochs)}; lower them, or leave [halving] out"
         )
     return rungs.levels(rung_epochs, evaluator.epochs)
+
+
+def _check_epochs(space: SearchSpace, evaluator: Evaluator, where: str) -> None:
+    """Networks that become others as they are trained have to be trained for longer than that."""
+    for extension in space.extensions:
+        if evaluator.epochs <= extension.least_epochs:
+            shorter = " or ".join(extension.lasting) or "its schedule"
+            raise SpecError(
+                f"{where}: [evaluator] epochs: expected more than {extension.least_epochs:,}, "
+                f"before which networks of [extension.{extension.name}] are not what they become, "
+                f"got {evaluator.epochs:,}; raise it, or lower {shorter} in "
+                f"[extension.{extension.name}]"
+            )
 
 
 def constraints_of(spec: StudySpec) -> tuple[Constraint, ...]:

@@ -30,10 +30,10 @@ class SpaceExtension:
     Attributes:
         name: joined to the space's name with a `+`.
         decisions: added behind the space's own; they may need those.
-        transform: a module-level function, called with the built network; it may change it, and
-            returns it or another one. What a network then does must be seen in its modules: a
-            parametrization, a module in place of another, a wrapper; see `ChangesInTraining` for
-            what changes as it is trained.
+        transform: a module-level function, or a value that is called as one, with the built
+            network; it may change it, and returns it or another one. What a network then does must
+            be seen in its modules: a parametrization, a module in place of another, a wrapper; see
+            `ChangesInTraining` for what changes as it is trained.
         version: raise it when the same choices make another network.
         deploy: what a trained network becomes when it leaves, with the same outputs: masked units
             taken out, weights rounded for good; a module-level function that may change it.
@@ -48,6 +48,12 @@ class SpaceExtension:
             and has no state that counts.
         alone: {decision: choices of it} with which a network has weights, or ways to train them,
             that no other could share.
+        counted: where a network trains more than it leaves: what of it its facts are of, a
+            module-level function that may change it; values do not matter.
+        least_epochs: of training, before its networks are what they become. A study has to train
+            for more.
+        lasting: the options that say how many these are.
+        is_last: whether no other extension may change its networks after it.
     """
 
     name: str
@@ -58,6 +64,10 @@ class SpaceExtension:
     facts: Mapping[str, Fact] = field(default_factory=FrozenMapping)
     weigh: "Weigh | None" = None
     alone: "Mapping[str, tuple[Choice, ...]]" = field(default_factory=FrozenMapping)
+    counted: "Deploy | None" = None
+    least_epochs: int = 0
+    lasting: tuple[str, ...] = ()
+    is_last: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decisions", tuple(self.decisions))

@@ -128,12 +128,27 @@ class SearchSpace(Choosing):
             network = deploy(network, architecture)
         return network
 
+    def counted(self, network: "nn.Module", architecture: Architecture) -> "nn.Module":
+        """What of a network its facts are of; the network, which may be changed, or another one."""
+        for extension in self.extensions:
+            if extension.counted is not None:
+                network = extension.counted(network, architecture)
+        return network
+
     def extended(self, extension: SpaceExtension) -> "SearchSpace":
         """This space with an extension's decisions; its transform runs on each network built.
 
         Raises:
-            SpaceError: it has a decision, or a fact, of a name that is taken.
+            SpaceError: it has a decision, or a fact, of a name that is taken; or the one before has
+                to be the last.
         """
+        if self.extensions and self.extensions[-1].is_last:
+            last = self.extensions[-1].name
+            raise SpaceError(
+                f'space "{self.name}": the extension "{last}" has to be the last, for it changes '
+                f"networks as the others have made them; put [extension.{last}] behind "
+                f"[extension.{extension.name}]"
+            )
         if twice := sorted({*self.facts} & {*extension.facts}):
             raise SpaceError(
                 f'space "{self.name}": the extension "{extension.name}" brings the fact '

@@ -21,8 +21,7 @@ space `gnn`. Binary weights have no 0, so they go with structures alone.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeAlias
 
 from annotated_types import Ge, Gt, Le
@@ -34,9 +33,18 @@ from search_spaces.errors import SpaceError
 from search_spaces.extension import SpaceExtension
 from search_spaces.space import SearchSpace
 from search_spaces.sparsity.edges import Edges, Scored, Ticket
-from search_spaces.sparsity.groups import Scope
-from search_spaces.sparsity.network import Plan, Structure, loaded, made_dense, made_sparse
-from search_spaces.sparsity.structure import Source
+from search_spaces.sparsity.groups import Scope, entries_left
+from search_spaces.sparsity.network import (
+    Plan,
+    Structure,
+    loaded,
+    made_countable,
+    made_dense,
+    made_sparse,
+    prunable,
+    scope_of,
+)
+from search_spaces.sparsity.structure import Source, without_skips
 from search_spaces.task import Task
 
 VERSION = 1
@@ -83,22 +91,40 @@ def build(
             by methods that choose single entries; edges of many graphs as a ticket; binary weights.
     """
     _check(space, task, method, weight_density, edge_density, structure, edge_mode)
-    structured = tuple(m for m in method if loaded(m).STRUCTURES)
+    of_method = {name: loaded(name) for name in method}
+
+    def using(option: str) -> tuple[str, ...]:
+        return tuple(name for name, module in of_method.items() if option in module.OPTIONS)
+
     decisions = [
         _decision("method", method),
         _decision("weight_density", [float(d) for d in weight_density], ordered=True),
         _decision("edge_density", [float(d) for d in edge_density], ordered=True),
-        _decision("scope", scope),
-        _decision("over_epochs", over_epochs),
-        _decision("every", every),
     ]
-    if "lottery" in method:
-        decisions.append(_decision("rounds", rounds, {_named("method"): ("lottery",)}))
-    once = tuple(m for m in structured if m != "layer_ticket")
-    if structure != ("none",) and once:
-        decisions.append(_decision("structure", structure, {_named("method"): once}))
-    transform = partial(sparse, space, edge_mode)
-    return SpaceExtension(_START, tuple(decisions), transform, VERSION, deployed)
+    optional: dict[str, Sequence[Choice]] = {
+        "structure": structure,
+        "scope": scope,
+        "over_epochs": over_epochs,
+        "every": every,
+        "rounds": rounds,
+    }
+    for name, choices in optional.items():
+        methods = using(name)
+        if methods and not (name == "structure" and set(choices) == {"none"}):
+            decisions.append(_decision(name, choices, {_named("method"): methods}))
+    longest = Plan(over_epochs=max(over_epochs), rounds=max(rounds))
+    return SpaceExtension(
+        _START,
+        tuple(decisions),
+        Pruned(space, edge_mode),
+        VERSION,
+        deployed,
+        facts={"nonzero_params": nonzero_params},
+        counted=counted,
+        least_epochs=max(module.epochs(longest) for module in of_method.values()),
+        lasting=tuple(name for name in ("over_epochs", "rounds") if using(name)),
+        is_last=True,
+    )
 
 
 def _named(name: str) -> str:
@@ -124,17 +150,28 @@ def plan_of(choices: Mapping[str, Choice], edge_mode: str) -> Plan:
     return replace(plan, structure="layers") if layers else plan
 
 
-def sparse(
-    space: SearchSpace, edge_mode: str, network: nn.Module, architecture: Architecture, task: Task
-) -> nn.Module:
-    """The network, of which something will be pruned; as it is where nothing is."""
-    plan = plan_of(architecture.choices, edge_mode)
-    if plan.weight_density == plan.edge_density == 1:
-        return network
-    own = {n: c for n, c in architecture.choices.items() if not n.startswith(f"{_START}.")}
-    base = Architecture(space.name, own)
-    source = Source(space, base, task, plan.weight_density, plan.structure)
-    return made_sparse(network, plan, source, _edges(plan, task))
+@dataclass(frozen=True)
+class Pruned:
+    """Gives a network what prunes it; leaves it as it is where nothing is pruned.
+
+    Attributes:
+        space: that the extension is of.
+        edge_mode: of the extension.
+    """
+
+    space: SearchSpace
+    edge_mode: str
+
+    def __call__(self, network: nn.Module, architecture: Architecture, task: Task) -> nn.Module:
+        plan = plan_of(architecture.choices, self.edge_mode)
+        if plan.weight_density == plan.edge_density == 1:
+            return network
+        own = {n: c for n, c in architecture.choices.items() if not n.startswith(f"{_START}.")}
+        if plan.structure != "none":
+            own = without_skips(own)
+        base = Architecture(self.space.name, own)
+        source = Source(self.space, base, task, plan.weight_density, plan.structure)
+        return made_sparse(network, plan, source, _edges(plan, task))
 
 
 def _edges(plan: Plan, task: Task) -> Edges | None:
@@ -149,6 +186,22 @@ def deployed(network: nn.Module, architecture: Architecture) -> nn.Module:
     """The network as it leaves: what is left, and nothing that remembers how."""
     del architecture
     return made_dense(network)
+
+
+def counted(network: nn.Module, architecture: Architecture) -> nn.Module:
+    """As large as what leaves, whatever is left."""
+    del architecture
+    return made_countable(network)
+
+
+def nonzero_params(network: nn.Module, architecture: Architecture) -> float:
+    """Of the network that `counted` gives: its parameters without the weights that are not left."""
+    total = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    plan = plan_of(architecture.choices, "ticket")
+    if plan.weight_density == 1 or plan.structure != "none":
+        return float(total)
+    sizes = [weight.numel() for _, weight in prunable(network)]
+    return float(total - sum(sizes) + entries_left(sizes, plan.weight_density, scope_of(plan)))
 
 
 def _check(

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from search_spaces.errors import SpaceError
+
 # Added to weights of edges that begin alike, so that there is an order.
 _NOISE = 1e-5
 _HASH = 0x9E3779B97F4A7C15 - 2**64
@@ -39,8 +41,25 @@ class Edges(nn.Module):
         raise NotImplementedError
 
 
-class Ticket(Edges):
-    """Of the first graph with so many edges that it is called with in training, and of that alone.
+class Share(Edges):
+    """A share of any graph, of which is known how many it are and not which: it leaves all."""
+
+    def __init__(self, density: float) -> None:
+        super().__init__()
+        self.density = density
+
+    def choose(
+        self, x: Tensor, edge_index: Tensor, graph_ids: Tensor | None = None, graphs: int = 1
+    ) -> tuple[Tensor, Tensor | None]:
+        del x, graph_ids, graphs
+        return edge_index, None
+
+    def edges_kept(self, in_degrees: Tensor) -> int:
+        return round(self.density * int(in_degrees.sum()) / 2) * 2
+
+
+class Ticket(Share):
+    """Of one graph, which it is shown, and of that alone.
 
     Any other graph keeps all its edges.
 
@@ -62,8 +81,7 @@ class Ticket(Edges):
     first: Tensor | None
 
     def __init__(self, edges: int, density: float) -> None:
-        super().__init__()
-        self.density = density
+        super().__init__(density)
         self.weights = nn.Parameter(1 + _NOISE * torch.randn(edges))
         self.register_buffer("mask", torch.ones(edges, dtype=torch.bool))
         self.register_buffer("graph", torch.zeros((), dtype=torch.int64))
@@ -94,16 +112,25 @@ class Ticket(Edges):
         """[2, e], the edges that are left of its graph; all of another one."""
         return self.choose(edge_index, edge_index)[0]
 
-    def edges_kept(self, in_degrees: Tensor) -> int:
-        return round(self.density * int(in_degrees.sum()) / 2) * 2
+    def see(self, edge_index: Tensor) -> None:
+        """Be of this graph, from the first time on.
+
+        Raises:
+            SpaceError: it has another number of edges than was said.
+        """
+        if edge_index.size(1) != self.mask.numel():
+            raise SpaceError(
+                f"edge_density: expected a graph of {self.mask.numel():,} edges, got "
+                f"{edge_index.size(1):,}: a ticket is of the graph that it was made for"
+            )
+        if not bool(self.graph):
+            self.graph.fill_(_number(edge_index))
+        self._is_of(edge_index)
 
     def _is_of(self, edge_index: Tensor) -> bool:
         if edge_index.is_meta or edge_index.size(1) != self.mask.numel():
             return False
-        number = _number(edge_index)
-        if self.training and not bool(self.graph):
-            self.graph.fill_(number)
-        if int(self.graph) != number:
+        if int(self.graph) != _number(edge_index):
             return False
         if self.first is None:
             self.first = first_directions(edge_index)

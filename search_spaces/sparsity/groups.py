@@ -135,6 +135,13 @@ def _top(scores: Tensor, count: int) -> Tensor:
     return torch.zeros_like(scores, dtype=torch.bool).index_fill(0, order, True)
 
 
+def entries_left(sizes: Sequence[int], density: float, scope: Scope) -> int:
+    """How many entries of tensors of these sizes are left."""
+    if scope == "global":
+        return max(1, round(density * sum(sizes)))
+    return sum(max(1, round(density * size)) for size in sizes)
+
+
 def erdos_renyi(sizes: Sequence[torch.Size], density: float) -> list[int]:
     """How many entries of each matrix are left, so that small ones keep a larger share.
 

@@ -18,7 +18,7 @@ from torch_geometric.nn import Linear as PygLinear
 from torch_geometric.nn import MessagePassing
 
 from search_spaces.sparsity import scores
-from search_spaces.sparsity.edges import Edges, Scored, Ticket, weighted
+from search_spaces.sparsity.edges import Edges, Scored, Share, Ticket, weighted
 from search_spaces.sparsity.groups import Group, Scope, Scores
 from search_spaces.sparsity.structure import LAYERS, Source
 
@@ -61,12 +61,13 @@ class Method(Protocol):
     """A way to choose what is left; a module of `search_spaces.sparsity.methods`.
 
     Besides `change` and `epochs` it says `TRAINS`: whether it chooses by what training makes of a
-    network, so that edges have weights that are trained; and `STRUCTURES`: what it can take out as
-    a whole.
+    network, so that edges have weights that are trained; `STRUCTURES`: what it can take out as a
+    whole; and `OPTIONS`: which of a plan's fields it looks at, besides the densities.
     """
 
     TRAINS: bool
     STRUCTURES: tuple[Structure, ...]
+    OPTIONS: tuple[str, ...]
 
     @staticmethod
     def epochs(plan: Plan) -> int:
@@ -127,9 +128,9 @@ class Pruning(nn.Module):
         return found
 
     def remember(self, network: nn.Module) -> None:
-        """Keep all parameters as they are now, to be set back to."""
-        for name, parameter in network.named_parameters():
-            self.begun.register_buffer(_flat(name), parameter.detach().clone())
+        """Keep all parameters and statistics as they are now, to be set back to."""
+        for name, tensor in list(_trained(network)):
+            self.begun.register_buffer(_flat(name), tensor.detach().clone())
 
 
 class Sparse(nn.Module):
@@ -146,16 +147,21 @@ class Sparse(nn.Module):
     sparsity: Pruning
     # The class without all this.
     dense: type[nn.Module]
-    # By what logits are divided, and what inputs the last call had; of calls for scores alone.
+    # By what logits are divided, of calls for scores alone; and whether a call is to tell its
+    # inputs and nothing else.
     _temperature: float = 1.0
+    _tells: bool = False
+    _inputs: tuple[Tensor, ...] = ()
     _restarted: bool = False
     _loss: "Callable[[], Tensor] | None" = None
     # Features that were seen last, and the same as a sparse matrix, if they are read so.
     _features: "tuple[weakref.ref[Tensor] | None, Tensor | None]" = (None, None)
 
     def forward(self, x: Tensor, edge_index: Tensor, *rest: Tensor) -> Tensor:
+        if self._tells:
+            self._inputs = (x, edge_index, *rest)
+            return x.new_zeros(rest[1].size(0) if rest else x.size(0), self.source.task.n_classes)
         edges, weights = self.sparsity.edges, None
-        self._inputs = (x, edge_index, *rest)
         if edges is not None:
             ids, graphs = (rest[0], rest[1].size(0)) if rest else (None, 1)
             edge_index, weights = edges.choose(x, edges(edge_index), ids, graphs)
@@ -199,6 +205,11 @@ class Sparse(nn.Module):
         """After so many epochs what is left stays as it is."""
         return self.method.epochs(self.plan)
 
+    @property
+    def is_smaller(self) -> bool:
+        """Whether what goes as a whole has gone."""
+        return bool(self.sparsity.is_smaller)
+
     def begin_epoch(self, epoch: int, loss: Callable[[], Tensor]) -> None:
         """Change what is left, as the method does."""
         lasts, edges = self.settles_after, self.sparsity.edges
@@ -210,9 +221,7 @@ class Sparse(nn.Module):
             if isinstance(edges, Ticket):
                 edges.is_soft.fill_(True)
                 if edges.first is None:
-                    # Its graph is that of the first call.
-                    with torch.no_grad():
-                        loss()
+                    edges.see(self.inputs()[1])
             if self.plan.structure != "none" and epoch == lasts + 1:
                 self._take_out()
             self.method.change(self, epoch)
@@ -244,7 +253,7 @@ class Sparse(nn.Module):
         """Of a network from which something has gone, too, or which remembers more."""
         start = f"{NAME}.kept."
         is_smaller = state_dict.get(f"{NAME}.is_smaller")
-        if is_smaller is not None and bool(is_smaller) and not bool(self.sparsity.is_smaller):
+        if is_smaller is not None and bool(is_smaller) and not self.is_smaller:
             kept = {n.removeprefix(start): t for n, t in state_dict.items() if n.startswith(start)}
             self._become_smaller(kept)
         begun = f"{NAME}.begun."
@@ -319,24 +328,35 @@ class Sparse(nn.Module):
         return {name: value for group in self.groups() for name, value in group.values.items()}
 
     def inputs(self) -> tuple[Tensor, ...]:
-        """What it is called with in training."""
-        with torch.no_grad():
-            self.loss()
-        return self._inputs
+        """What it is called with in training; nothing is computed, and no random number drawn."""
+        self._tells = True
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                self.loss()
+            return self._inputs
+        finally:
+            self._tells, self._inputs = False, ()
 
     def remember(self) -> None:
-        """Keep all weights as they are."""
+        """Keep all weights and statistics as they are."""
         self.sparsity.remember(self)
 
     def rewind(self) -> None:
         """Set what is left back to what was remembered, and begin training anew."""
         with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                parameter.copy_(self.sparsity.begun.get_buffer(_flat(name)))
+            for name, tensor in _trained(self):
+                tensor.copy_(self.sparsity.begun.get_buffer(_flat(name)))
             for group in self.groups():
                 for name, value in group.values.items():
                     value.mul_(group.masks[name])
         self._restarted = True
+
+
+def _trained(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """What training changes: parameters, and buffers but for those that say what is left."""
+    yield from network.named_parameters()
+    own = f"{NAME}."
+    yield from ((n, buffer) for n, buffer in network.named_buffers() if not n.startswith(own))
 
 
 def prunable(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
@@ -351,6 +371,11 @@ def prunable(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
             if (is_map or is_own) and parameter.dim() > 1 and id(parameter) not in seen:
                 seen.add(id(parameter))
                 yield f"{path}.{name}" if path else name, parameter
+
+
+def scope_of(plan: Plan) -> Scope:
+    """Who competes in the end; methods that do not look at it treat each matrix alike."""
+    return plan.scope if "scope" in loaded(plan.method).OPTIONS else "layer"
 
 
 def leave_once(
@@ -371,7 +396,9 @@ def cosine(fraction: float, epoch: int, last: int) -> float:
 _MADE: dict[type[Any], type[Any]] = {}
 
 
-def made_sparse(network: nn.Module, plan: Plan, source: Source, edges: Edges | None) -> nn.Module:
+def made_sparse(
+    network: nn.Module, plan: Plan, source: Source, edges: Edges | None = None
+) -> nn.Module:
     """Give a network the class and the module of a sparse one; it is changed, and returned."""
     own = type(network)
     if own not in _MADE:
@@ -395,14 +422,35 @@ def made_dense(network: nn.Module) -> nn.Module:
     if not isinstance(network, Sparse):
         return network
     edges = network.sparsity.edges
-    if isinstance(edges, Scored):
-        network.sparsity = Pruning({}, {}, edges)
-        for name in list(network.sparsity._buffers):
-            delattr(network.sparsity, name)
-    else:
-        del network._modules[NAME]
-        made: Any = network
-        made.__class__ = network.dense
+    return _with_edges(network, edges if isinstance(edges, Scored) else None)
+
+
+def made_countable(network: nn.Module) -> nn.Module:
+    """As large as what leaves, whatever is left; it may be changed.
+
+    What a ticket leaves of edges is told by their number alone.
+    """
+    if not isinstance(network, Sparse):
+        return network
+    edges, plan, source = network.sparsity.edges, network.plan, network.source
+    if isinstance(edges, Ticket):
+        edges = Share(edges.density)
+    if plan.weight_density < 1 and plan.structure != "none":
+        small = source.built(source.smaller())
+        return small if edges is None else _with_edges(made_sparse(small, plan, source), edges)
+    return _with_edges(network, edges)
+
+
+def _with_edges(network: nn.Module, edges: Edges | None) -> nn.Module:
+    """A sparse network with nothing of that but a rule for its edges; a dense one without."""
+    made: Any = network
+    if edges is None:
+        del made._modules[NAME]
+        made.__class__ = made.dense
+        return network
+    made.sparsity = Pruning({}, {}, edges)
+    for name in list(made.sparsity._buffers):
+        delattr(made.sparsity, name)
     return network
 
 

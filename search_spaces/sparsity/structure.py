@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from search_spaces import axes
 from search_spaces.architecture import Architecture
+from search_spaces.decision import Choice
 from search_spaces.elastic import Channels, Place
-from search_spaces.message_passing import SKIP
+from search_spaces.message_passing import SKIP, Matching
 from search_spaces.space import SearchSpace
 from search_spaces.sparsity.groups import Scores
 from search_spaces.task import Task
@@ -43,7 +44,8 @@ class Source:
 
     Attributes:
         space: with what was decided about its modules besides.
-        architecture, task: of the network.
+        architecture: of the network, without layers left out (see `without_skips`).
+        task: of the network.
         density: of units, heads or layers.
         structure: which of these.
     """
@@ -86,8 +88,8 @@ class Source:
         """
         choices = dict(self.architecture.choices)
         if self.structure == "layers":
-            left = list(layers) if layers is not None else self._stand_in
-            return Architecture(self.architecture.space, self._renumbered(left))
+            left = layers if layers is not None else self._stand_in
+            return Architecture(self.architecture.space, _renumbered(choices, left))
         for source, size in self.sizes.items():
             if self.structure == "heads":
                 heads = int(choices[f"{source}.heads"])
@@ -98,7 +100,21 @@ class Source:
 
     def built(self, architecture: Architecture) -> nn.Module:
         """A network of these choices, with its other extensions."""
-        return self.space.network(architecture, self.task)
+        network = self.space.build(architecture, self.task)
+        if self.structure != "layers":
+            self._keep_maps(network)
+        for extension in self.space.extensions:
+            network = extension.transform(network, architecture, self.task)
+        return network
+
+    def _keep_maps(self, network: nn.Module) -> None:
+        """Maps between layers stay where widths that differed do not any more."""
+        for place in self.places:
+            is_joining = place.path.startswith(("body.shortcuts.", "body.maps."))
+            if is_joining and isinstance(network.get_submodule(place.path), nn.Identity):
+                reads = sum(self.sizes.get(read.source, read.width) for read in place.reads)
+                writes = self.sizes.get(place.writes.source, place.writes.width)
+                network.set_submodule(place.path, Matching(reads, writes, bias=False))
 
     # What is left.
 
@@ -259,11 +275,8 @@ class Source:
     # Layers.
 
     @cached_property
-    def _layers(self) -> list[int]:
-        """Those that are there, by their number in the architecture."""
-        choices = self.architecture.choices
-        depth = int(choices["depth"])
-        return [i for i in range(depth) if choices[f"layer{i}.operator"] != SKIP]
+    def _layers(self) -> range:
+        return range(int(self.architecture.choices["depth"]))
 
     @cached_property
     def _removable(self) -> list[int]:
@@ -294,19 +307,6 @@ class Source:
         gone = {self._removable[i] for i in order}
         return torch.tensor([i for i in range(len(self._layers)) if i not in gone])
 
-    def _renumbered(self, left: Sequence[int]) -> dict[str, Any]:
-        """The choices with these layers alone, by their places in the network."""
-        numbers = {self._layers[old]: new for new, old in enumerate(left)}
-        found: dict[str, Any] = {}
-        for name, choice in self.architecture.choices.items():
-            match = _LAYER.search(name)
-            if match is None:
-                found[name] = choice
-            elif int(match[2]) in numbers:
-                at = f"{match[1]}layer{numbers[int(match[2])]}."
-                found[name[: match.start()] + at + name[match.end() :]] = choice
-        return found | {"depth": len(left)}
-
     @staticmethod
     def renamed(name: str, left: Sequence[int] | None) -> str:
         """The name of something in the smaller network, "" where it has gone.
@@ -320,6 +320,31 @@ class Source:
         if int(parts[2]) not in left:
             return ""
         return ".".join([*parts[:2], str(left.index(int(parts[2]))), *parts[3:]])
+
+
+def without_skips(choices: Mapping[str, Choice]) -> dict[str, Choice]:
+    """The choices of the same network of the space `gnn` that has no layers left out."""
+    depth = int(choices["depth"])
+    layers = [i for i in range(depth) if choices[f"layer{i}.operator"] != SKIP]
+    found = _renumbered(choices, layers)
+    if not layers:
+        # Nothing is connected.
+        return {n: c for n, c in found.items() if n not in ("connectivity", "jk.mode")}
+    return found
+
+
+def _renumbered(choices: Mapping[str, Choice], left: Sequence[int]) -> dict[str, Choice]:
+    """With these layers alone, one after another."""
+    numbers = {old: new for new, old in enumerate(left)}
+    found: dict[str, Choice] = {}
+    for name, choice in choices.items():
+        match = _LAYER.search(name)
+        if match is None:
+            found[name] = choice
+        elif int(match[2]) in numbers:
+            at = f"{match[1]}layer{numbers[int(match[2])]}."
+            found[name[: match.start()] + at + name[match.end() :]] = choice
+    return found | {"depth": len(left)}
 
 
 def _axes(place: Place) -> Mapping[str, axes.Tensor]:

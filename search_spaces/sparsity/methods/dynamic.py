@@ -9,6 +9,7 @@ from search_spaces.sparsity.network import Plan, Sparse, Structure, cosine
 
 TRAINS = True
 STRUCTURES: tuple[Structure, ...] = ()
+OPTIONS = ("over_epochs", "every")
 FRACTION = 0.5
 
 

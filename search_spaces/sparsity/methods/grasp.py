@@ -13,6 +13,7 @@ from search_spaces.sparsity.scores import grasp
 
 TRAINS = False
 STRUCTURES: tuple[Structure, ...] = ("units", "heads", "layers")
+OPTIONS = ("structure", "scope")
 
 
 def epochs(plan: Plan) -> int:

@@ -9,7 +9,8 @@ Play the Lottery, all Tickets Win at Initialization (2023).
 from search_spaces.sparsity.methods.grasp import change, epochs, scores
 from search_spaces.sparsity.network import Structure
 
-__all__ = ["STRUCTURES", "TRAINS", "change", "epochs", "scores"]
+__all__ = ["OPTIONS", "STRUCTURES", "TRAINS", "change", "epochs", "scores"]
 
 TRAINS = False
 STRUCTURES: tuple[Structure, ...] = ("layers",)
+OPTIONS: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from search_spaces.sparsity.network import Plan, Sparse, Structure
 
 TRAINS = True
 STRUCTURES: tuple[Structure, ...] = ()
+OPTIONS = ("scope", "over_epochs", "rounds")
 
 
 def epochs(plan: Plan) -> int:

@@ -13,6 +13,7 @@ from search_spaces.sparsity.network import Plan, Sparse, Structure, leave_once
 
 TRAINS = True
 STRUCTURES: tuple[Structure, ...] = ("units", "heads", "layers")
+OPTIONS = ("structure", "scope", "over_epochs")
 
 
 def epochs(plan: Plan) -> int:

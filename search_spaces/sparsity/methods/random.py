@@ -15,6 +15,7 @@ from search_spaces.sparsity.network import Plan, Sparse, Structure, leave_once
 
 TRAINS = False
 STRUCTURES: tuple[Structure, ...] = ("units", "heads", "layers")
+OPTIONS = ("structure", "scope")
 
 
 def epochs(plan: Plan) -> int:

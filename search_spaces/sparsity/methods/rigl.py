@@ -11,6 +11,7 @@ from search_spaces.sparsity.network import Plan, Sparse, Structure, cosine
 
 TRAINS = True
 STRUCTURES: tuple[Structure, ...] = ()
+OPTIONS = ("scope", "over_epochs", "every")
 FRACTION = 0.3
 
 

@@ -16,6 +16,7 @@ from search_spaces.sparsity.scores import synflow
 
 TRAINS = False
 STRUCTURES: tuple[Structure, ...] = ("units", "heads", "layers")
+OPTIONS = ("structure", "scope")
 STEPS = 100
 
 
