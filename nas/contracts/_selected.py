@@ -16,6 +16,28 @@ _OPTIONS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("evaluator", "training"): {"epochs": 6},
     ("evaluator", "inherited"): {"epochs": 4, "steps": 2, "samples": 10},
     ("evaluator", "transfer"): {"epochs": 6, "teacher_epochs": 20},
+    # All methods, with schedules that end within the few epochs of its contract.
+    ("extension", "sparsity"): {
+        "method": (
+            "granet",
+            "random",
+            "magnitude",
+            "lottery",
+            "snip",
+            "grasp",
+            "synflow",
+            "layer_ticket",
+            "rigl",
+            "dynamic",
+        ),
+        "weight_density": (0.5, 0.3, 1.0),
+        "edge_density": (0.8, 0.5),
+        "structure": ("none", "units", "layers"),
+        "scope": ("global", "layer"),
+        "over_epochs": (3, 4),
+        "every": (1, 2),
+        "rounds": (1,),
+    },
     ("preparation", "tas"): {"epochs": 4, "steps": 2},
     ("preparation", "supernet"): {"epochs": 4, "steps": 2, "samples": 10},
 }

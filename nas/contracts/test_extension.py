@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluators import FACTS, Evaluation, Job
+from evaluators.checkpoint import best_weights
 from evaluators.datasets import Preprocessing, save_sealed
 from evaluators.facts import facts
 from evaluators.run import run
@@ -69,6 +70,16 @@ def logits(network: nn.Module) -> Tensor:
     return out
 
 
+def learned(space: SearchSpace, architecture: Architecture, store: str) -> nn.Module:
+    """The network with its best weights."""
+    (evaluation,) = run([job(space, architecture, store)])
+    assert evaluation.failure is None, evaluation.failure
+    assert evaluation.artifact is not None
+    network = built(space, architecture)
+    network.load_state_dict(best_weights(evaluation.artifact))
+    return network
+
+
 def job(space: SearchSpace, architecture: Architecture, store: str, **fields: Any) -> Job:
     dataset = save_sealed(DATASET.seal(), store)
     evaluator = Plugin("training", {"epochs": 6})
@@ -105,11 +116,30 @@ def test_the_space_with_it_is_a_space(
     assert networks.small_space(TASK).extended(other).digest == space.digest
 
 
-def test_every_choice_makes_a_difference(space: SearchSpace, extension: SpaceExtension) -> None:
-    """In what the network computes, or in a fact of it; else it would be asked for nothing."""
-    of_each = [(logits(built(space, a)), facts(space, a, TASK)) for a in variants(space, extension)]
-    for (one, known), (other, theirs) in itertools.combinations(of_each, 2):
-        assert not torch.equal(one, other) or known != theirs
+def test_every_choice_makes_a_difference(
+    space: SearchSpace, extension: SpaceExtension, store: str
+) -> None:
+    """In what the network computes, or in a fact of it; else it would be asked for nothing.
+
+    Where a choice is about training, in what the trained network computes.
+    """
+    architectures = variants(space, extension)
+    of_each = [(logits(built(space, a)), facts(space, a, TASK)) for a in architectures]
+    alike = [
+        pair
+        for pair in itertools.combinations(range(len(architectures)), 2)
+        if all(torch.equal(of_each[i][0], of_each[pair[0]][0]) for i in pair)
+        and of_each[pair[0]][1] == of_each[pair[1]][1]
+    ]
+    trained = {
+        i: logits(learned(space, architectures[i], store))
+        for i in {i for pair in alike for i in pair}
+    }
+    for one, other in alike:
+        assert not torch.equal(trained[one], trained[other]), (
+            architectures[one].choices,
+            architectures[other].choices,
+        )
 
 
 def test_networks_are_sound(space: SearchSpace, extension: SpaceExtension) -> None:

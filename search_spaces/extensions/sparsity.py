@@ -49,6 +49,8 @@ from search_spaces.task import Task
 
 VERSION = 1
 _START = "sparsity"
+# Options that edges have no use for.
+_OF_WEIGHTS = ("structure", "scope")
 MethodName: TypeAlias = Literal[
     "granet",
     "random",
@@ -108,10 +110,13 @@ def build(
         "every": every,
         "rounds": rounds,
     }
+    pruned = tuple(float(density) for density in weight_density if density < 1)
     for name, choices in optional.items():
-        methods = using(name)
-        if methods and not (name == "structure" and set(choices) == {"none"}):
-            decisions.append(_decision(name, choices, {_named("method"): methods}))
+        needs: dict[str, tuple[Choice, ...]] = {_named("method"): using(name)}
+        if name in _OF_WEIGHTS:
+            needs[_named("weight_density")] = pruned
+        if all(needs.values()) and not (name == "structure" and set(choices) == {"none"}):
+            decisions.append(_decision(name, choices, needs))
     longest = Plan(over_epochs=max(over_epochs), rounds=max(rounds))
     return SpaceExtension(
         _START,
@@ -224,10 +229,24 @@ def _check(
             '"inductive"'
         )
     structures = {*structure} - {"none"} | ({"layers"} if "layer_ticket" in method else set())
+    if min(weight_density) == 1:
+        structures = set()
     if structures and space.elastic is None:
         raise SpaceError(
             f'structure: the space "{space.name}" does not say which modules its networks have; '
             'use name = "gnn", or single entries (structure = ["none"], without layer_ticket)'
+        )
+    connected = {c for d in space.decisions if d.name == "connectivity" for c in d.choices}
+    if "layers" in structures and "residual" not in connected:
+        raise SpaceError(
+            "structure: layers go where the network around them stays as it is, which no network "
+            f'of the space "{space.name}" does; add connectivity = ["residual"] and a depth of 2, '
+            "or leave layers out"
+        )
+    if "heads" in structures and not any(d.name.endswith(".heads") for d in space.decisions):
+        raise SpaceError(
+            f'structure: no operator of the space "{space.name}" has heads; add one that has '
+            '(gat, gatv2, transformer), or leave "heads" out'
         )
     for wanted in sorted(structures):
         if not any(wanted in loaded(name).STRUCTURES for name in method):

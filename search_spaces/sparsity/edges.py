@@ -168,41 +168,45 @@ class Scored(Edges):
             graph, count = torch.zeros_like(edge_index[0]), 1
         else:
             graph, count = graph_ids[edge_index[0]], graphs
-        kept = highest(scores.detach(), edge_index, graph, count, self.density)
+        kept = highest(scores.detach(), edge_index, graph, (x.size(0), count), self.density)
         chosen = edge_index.index_select(1, kept)
         if not self.training:
             return chosen, None
         soft = scores.index_select(0, kept).sigmoid()
-        return chosen, 1 + soft - soft.detach()
+        # 1 exactly, with the gradient of `soft`.
+        return chosen, 1 + (soft - soft.detach())
 
     def edges_kept(self, in_degrees: Tensor) -> int:
         return round(self.density * int(in_degrees.sum()))
 
 
 def highest(
-    scores: Tensor, edge_index: Tensor, graph: Tensor, graphs: int, density: float
+    scores: Tensor, edge_index: Tensor, graph: Tensor, sizes: tuple[int, int], density: float
 ) -> Tensor:
     """Which edges are left, ascending [e]: of each graph those with the highest scores.
 
-    Self-loops stay besides. Both directions of an edge have one score, and of equal scores those
-    between the smaller nodes come first, so that both are left or neither.
+    Self-loops stay besides. All edges between the same two nodes have the score of the first of
+    them, and of equal scores those between the smaller nodes come first, so that both directions
+    are left or neither.
 
     Args:
         scores: [E].
         edge_index: [2, E].
         graph: [E], of which graph each is.
-        graphs: how many there are.
+        sizes: how many nodes there are, and how many graphs.
         density: share of the edges of each graph.
     """
+    nodes, graphs = sizes
     counted = (edge_index[0] != edge_index[1]).to(torch.int64)
-    order = torch.arange(scores.size(0), device=scores.device)
-    keys = (edge_index.amax(0), edge_index.amin(0), -scores, 1 - counted, graph)
-    for key in keys:  # the last one counts most
+    pairs, order = torch.sort(edge_index.amin(0) * nodes + edge_index.amax(0), stable=True)
+    # Products of equal rows may differ in their last bits.
+    tied = scores.scatter(0, order, scores[order][torch.searchsorted(pairs, pairs)])
+    for key in (-tied, 1 - counted, graph):  # the last one counts most
         order = order[torch.argsort(key[order], stable=True)]
-    sizes = torch.zeros(graphs, dtype=torch.int64, device=scores.device)
-    all_, own = sizes.scatter_add(0, graph, torch.ones_like(counted)), graph[order]
+    none = torch.zeros(graphs, dtype=torch.int64, device=scores.device)
+    all_, own = none.scatter_add(0, graph, torch.ones_like(counted)), graph[order]
     rank = torch.arange(scores.size(0), device=scores.device) - (all_.cumsum(0) - all_)[own]
-    wanted = 2 * (density * sizes.scatter_add(0, graph, counted) / 2).round()
+    wanted = 2 * (density * none.scatter_add(0, graph, counted) / 2).round()
     kept = (rank < wanted[own]) | (counted[order] == 0)
     return order[kept].sort().values
 

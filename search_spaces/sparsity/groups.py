@@ -166,7 +166,8 @@ def erdos_renyi(sizes: Sequence[torch.Size], density: float) -> list[int]:
             break
         full |= share > 1
     counts = [max(1, int(n)) for n in (share * numbers).round()]
-    # What rounding has left over or taken goes to the largest.
-    largest = max(range(len(counts)), key=lambda i: counts[i])
-    counts[largest] = min(sizes[largest].numel(), counts[largest] + total - sum(counts))
+    # What rounding has left over or taken goes to the largest; each keeps one.
+    for i in sorted(range(len(counts)), key=lambda i: -counts[i]):
+        over = total - sum(counts)
+        counts[i] += max(1 - counts[i], min(sizes[i].numel() - counts[i], over))
     return counts

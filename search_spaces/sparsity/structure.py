@@ -91,10 +91,8 @@ class Source:
             left = layers if layers is not None else self._stand_in
             return Architecture(self.architecture.space, _renumbered(choices, left))
         for source, size in self.sizes.items():
-            if self.structure == "heads":
-                heads = int(choices[f"{source}.heads"])
-                before = int(choices[f"{source}.width"])
-                choices[f"{source}.heads"] = heads * size // before
+            if self.structure == "heads" and self._heads(source) > 1:
+                choices[f"{source}.heads"] = self._chunks(source)[1]
             choices[f"{source}.width"] = size
         return Architecture(self.architecture.space, choices)
 
@@ -191,19 +189,17 @@ class Source:
     def _groups(self, source: str) -> int:
         """Each of so many parts of the channels keeps as many: the heads of who is aligned."""
         together = self._together(source)
-        named = self.architecture.choices
-        others = [n.removesuffix(".width") for n in named if n.endswith(".width")]
-        return math.lcm(*(self._heads(o) for o in others if self._together(o) == together))
+        others = [name for name in self._all_sources if self._together(name) == together]
+        return math.lcm(*(self._heads(name) for name in others))
 
     def _chunks(self, source: str) -> tuple[int, int]:
         """How many there are to choose from, and how many are left."""
         if self.structure == "heads":
-            alike = {
-                self._heads(name)
-                for name in self._all_sources
-                if self._together(name) == self._together(source)
-            }
-            count = self._heads(source) if len(alike) == 1 else 1
+            # Where one has no heads, or one, the channels go that are added to those of others.
+            together = self._together(source)
+            many = {self._heads(n) for n in self._all_sources if self._together(n) == together}
+            many -= {1}
+            count = many.pop() if len(many) == 1 else 1
         else:
             width = int(self.architecture.choices[f"{source}.width"])
             count = width // self._groups(source)
