@@ -31,6 +31,7 @@ leave: of the smaller network, without what remembers which weights and edges ar
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -45,6 +46,7 @@ from search_spaces import Architecture, SearchSpace, Task
 from search_spaces.extension import ChoosesEdges
 from search_spaces.quantization.quantizers import ActivationQuantizer, WeightQuantizer
 from search_spaces.quantization.storage import stored_bytes
+from search_spaces.sparsity.edges import Share
 
 __all__ = ["CandidateError", "facts"]
 
@@ -69,7 +71,7 @@ def facts(
     def count(device: torch.device) -> dict[str, float]:
         # Moved too: the old constructor `torch.Tensor(n)` (ChebConv) ignores the default device.
         network = space.counted(space.network(architecture, task), architecture).to(device).eval()
-        inputs = network_inputs(task, load)
+        inputs = network_inputs(task, _load(network, load, in_degrees))
         if in_degrees is not None:
             _keep_edges(network, task, in_degrees)
         params = sum(p.numel() for p in network.parameters() if p.requires_grad)
@@ -89,6 +91,14 @@ def facts(
         }
 
     return without_values(count, "counting the network")
+
+
+def _load(network: nn.Module, load: Workload, in_degrees: Tensor | None) -> Workload:
+    """A graph that leaves with the network has no edge but those that are left of it."""
+    shares = [module for module in network.modules() if isinstance(module, Share)]
+    if in_degrees is None or not shares:
+        return load
+    return replace(load, edges=min(share.edges_kept(in_degrees) for share in shares))
 
 
 def _keep_edges(network: nn.Module, task: Task, in_degrees: Tensor) -> None:

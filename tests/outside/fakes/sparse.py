@@ -1,4 +1,4 @@
-"""Sparse networks of small spaces, and a loop that trains them as the evaluators do, step by step."""
+"""Sparse networks of small spaces, and a loop that trains them as the evaluators do."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeAlias

@@ -242,7 +242,7 @@ def quantized(**options: Any) -> SearchSpace:
         sparse.DATASET.task, **{**sparse.PLAIN, **given("gat", "residual") | {"pre_layers": [0]}}
     )
     few = quantization.build(
-        base, sparse.DATASET.task, weight_bits=["4"], activation_bits=["8"], scales=["learned"]
+        base, sparse.DATASET.task, weight_bits=[4], activation_bits=[8], scales=["learned"]
     )
     return sparse.pruned(base.extended(few), **options)
 
