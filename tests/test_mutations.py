@@ -240,6 +240,33 @@ MUTATIONS = (
         "if True:\n            self._observe(",
         ("tests/search_spaces/quantization/test_layers.py::test_ranges_stay_in_evaluation",),
     ),
+    Mutation(
+        "what was pruned has no momentum either",
+        "moment.mul_(mask)",
+        "moment.mul_(1)",
+        ("tests/search_spaces/sparsity/test_tickets.py::test_what_was_pruned_stays_zero",),
+    ),
+    Mutation(
+        "a lottery ticket begins where it began",
+        "tensor.copy_(self.sparsity.begun.get_buffer(_flat(name)))",
+        "pass",
+        (
+            "tests/search_spaces/sparsity/test_tickets.py"
+            "::test_after_each_round_survivors_are_as_they_began",
+        ),
+    ),
+    Mutation(
+        "both directions of an edge are left, or neither",
+        "edge_index[:, self.mask[self.first.clamp(min=0)] | is_loop]",
+        "edge_index[:, self.mask | is_loop]",
+        ("tests/search_spaces/sparsity/test_edges.py::test_directions_are_tied_and_loops_stay",),
+    ),
+    Mutation(
+        "a sparse network is judged as what it becomes, not as what it was",
+        "and state.best_epoch > settles",
+        "",
+        ("tests/evaluators/test_sparse_training.py::test_it_is_judged_as_what_it_becomes",),
+    ),
 )
 
 

@@ -2,8 +2,8 @@
 
 The score of a layer is the sum of the GraSP scores of its weights. Of residual networks alone, and
 of these the layers whose input is as wide as their output: the rest of the network is as it was
-without them. Artur Jordao, George de Araujo, Helena de Almeida Maia, Helio Pedrini: When Layers
-Play the Lottery, all Tickets Win at Initialization (2023).
+without them. Edges go as with `grasp`. Artur Jordao, George de Araujo, Helena de Almeida Maia,
+Helio Pedrini: When Layers Play the Lottery, all Tickets Win at Initialization (2023).
 """
 
 from search_spaces.sparsity.methods.grasp import change, epochs, scores
