@@ -47,6 +47,7 @@ from search_spaces.extension import ChoosesEdges
 from search_spaces.quantization.quantizers import ActivationQuantizer, WeightQuantizer
 from search_spaces.quantization.storage import stored_bytes
 from search_spaces.sparsity.edges import Share
+from search_spaces.sparsity.storage import saved_bytes
 
 __all__ = ["CandidateError", "facts"]
 
@@ -70,12 +71,14 @@ def facts(
 
     def count(device: torch.device) -> dict[str, float]:
         # Moved too: the old constructor `torch.Tensor(n)` (ChebConv) ignores the default device.
-        network = space.counted(space.network(architecture, task), architecture).to(device).eval()
+        made = space.network(architecture, task)
+        saved = saved_bytes(made)
+        network = space.counted(made, architecture).to(device).eval()
         inputs = network_inputs(task, _load(network, load, in_degrees))
         if in_degrees is not None:
             _keep_edges(network, task, in_degrees)
         params = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        stored = stored_bytes(network)
+        stored = stored_bytes(network) - saved
         with _Counter(network) as counter:
             network(*inputs)
         peak = held_bytes(network, inputs) + counter.peak_bytes

@@ -27,11 +27,13 @@ class Predictions:
         unit: node or graph.
         probabilities: [N, C] or [B, C], each row sums to 1.
         class_names: [C], what the classes are called; without, they are called 0, 1, 2, ...
+        note: where edges were pruned with the network, which edges these are of; else empty.
     """
 
     unit: Literal["node", "graph"]
     probabilities: Tensor
     class_names: tuple[str, ...] | None = None
+    note: str = ""
 
     @property
     def classes(self) -> tuple[str | int, ...]:
@@ -83,7 +85,9 @@ def predict(
     """Run a bundle on a graph.
 
     The bundle prepares the features itself. Where its network was trained on undirected graphs, the
-    missing directions of edges are added here and repeated edges become one.
+    missing directions of edges are added here and repeated edges become one. Where edges were
+    pruned with the network, what is left of them is used for the graph that they were pruned of,
+    and for any other graph all its edges; `note` says which.
 
     Args:
         folder: of the bundle.
@@ -109,10 +113,24 @@ def predict(
     edge_index = graph.edge_index
     if contract.undirected:
         edge_index = to_undirected(edge_index, num_nodes=graph.x.size(0))
+    given, edge_index = edge_index, bundle.edges(edge_index, graph.x.size(0))
     graph_ids = graph.graph_ids if contract.is_graph_task else None
     probabilities = bundle.probabilities(graph.x, edge_index, graph_ids, graphs=graph.graphs)
     unit: Literal["graph", "node"] = "graph" if contract.is_graph_task else "node"
-    return Predictions(unit, probabilities, contract.class_names)
+    note = _note(bundle, is_own=edge_index is not given, edges=given.size(1))
+    return Predictions(unit, probabilities, contract.class_names, note)
+
+
+def _note(bundle: Bundle, *, is_own: bool, edges: int) -> str:
+    if bundle.graph is None:
+        return ""
+    if is_own:
+        left = bundle.graph.edge_index.size(1)
+        return f"on the {left:,} of {edges:,} edges that are left of the bundle's graph"
+    return (
+        f"warning: this is not the graph that the bundle's edges were pruned of: all {edges:,} "
+        "edges are used, and what the bundle says of accuracy and speed does not hold here"
+    )
 
 
 def _of_dataset(bundle: Bundle, dataset: Plugin, data_root: Path) -> _Graph:

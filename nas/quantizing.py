@@ -21,7 +21,7 @@ from search_spaces.quantization.formats import FORMATS
 from search_spaces.quantization.layers import settled
 from search_spaces.quantization.quantizers import Granularity, Scheme
 from search_spaces.quantization.ranges import Observer
-from search_spaces.quantization.storage import packed
+from search_spaces.sparsity.storage import leaving_bytes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -164,10 +164,9 @@ def quantized_network(network: "nn.Module", dataset: "Dataset", manner: Manner) 
 def measured(network: "nn.Module", dataset: "Dataset") -> dict[str, float]:
     """Of the validation split, by name of the metric, and what the weights take."""
     values = split_metrics(network, dataset, "val")
-    tensors = packed(network).values()
     return {
         **{f"val_{name}": value for name, value in values.items()},
-        "model_bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+        "model_bytes": leaving_bytes(network),
     }
 
 

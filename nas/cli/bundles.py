@@ -147,9 +147,12 @@ def predict_command(
     plugin = None if dataset is None else _dataset(dataset)
     from nas.predict import predict
 
-    rows = predict(
+    predictions = predict(
         bundle, input=input_file, dataset=plugin, data_root=data_root, exporter=exporter
-    ).rows()
+    )
+    rows = predictions.rows()
+    if predictions.note:
+        click.echo(predictions.note, err=True)
     if out is None:
         write_rows(rows, fmt, list(rows[0]) if rows else ())
         return

@@ -4,9 +4,9 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
 
 from nas.export._base import BundleError, Contract, Strict, TensorSpec
 
@@ -16,6 +16,7 @@ NAME = "manifest.json"
 WEIGHTS = "weights.safetensors"
 ARCHITECTURE = "architecture.json"
 README = "README.md"
+GRAPH: Final = "graph.safetensors"
 REQUIRED = (WEIGHTS, ARCHITECTURE, README)
 _MOST_BYTES = 2**20
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
@@ -101,6 +102,23 @@ class Provenance(Strict):
     post_training: PostTraining | None = None
 
 
+class GraphEntry(Strict):
+    """What is left of the graph that a network with an edge ticket was found on.
+
+    Attributes:
+        file: has `edge_index` [2, edges], int64.
+        n_nodes: of the graph.
+        edges, edges_before: how many are left, and were there, both directions counted.
+        digest_before: of the graph before (see docs/bundles.md).
+    """
+
+    file: Literal["graph.safetensors"] = GRAPH
+    n_nodes: PositiveInt
+    edges: Annotated[int, Field(ge=0)]
+    edges_before: Annotated[int, Field(ge=0)]
+    digest_before: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Description(Strict):
     """All that is said about a bundle but the list of its files.
 
@@ -108,6 +126,8 @@ class Description(Strict):
         exporter: the plug-in that wrote the program; older bundles do not say, theirs is pt2.
         metrics: of the program; `training`: what training measured of what the program measured.
         notes: sentences for whoever deploys it.
+        graph: where edges were pruned, the graph that it is for; a manifest without one has no such
+            key.
     """
 
     format: Literal["gnn-nas bundle"] = "gnn-nas bundle"
@@ -123,6 +143,7 @@ class Description(Strict):
     confirmed: dict[str, Confirmed]
     parity: Parity
     notes: tuple[str, ...] = ()
+    graph: GraphEntry | None = None
     versions: dict[str, str]
 
     @model_validator(mode="after")
@@ -142,7 +163,16 @@ class Manifest(Description):
         missing = [name for name in REQUIRED if name not in self.files]
         if missing:
             raise ValueError(f"files does not list {', '.join(missing)}")
+        if (self.graph is not None) != (GRAPH in self.files):
+            raise ValueError(f"graph and files do not agree whether there is a {GRAPH}")
         return self
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is written."""
+        value = self.model_dump(mode="json")
+        if self.graph is None:
+            del value["graph"]
+        return value
 
 
 def split_of(metric: str) -> Split | None:

@@ -32,6 +32,7 @@ def readme(description: Description, exporter: Exporter) -> str:
             *_table(description),
             "",
             *_rules(description),
+            *_graph(description),
             "",
             "## How good it is",
             "",
@@ -46,6 +47,7 @@ def readme(description: Description, exporter: Exporter) -> str:
             f"- `{exporter.file}`: the program (exporter `{description.exporter}`)",
             "- `weights.safetensors`: the same weights by name, for other tools",
             "- `architecture.json`: the decisions that the network was built from",
+            *_graph_file(description),
             "- `manifest.json`: all of the above for programs, with the SHA-256 of each file",
             "",
         ]
@@ -128,6 +130,30 @@ def _rules(description: Description) -> list[str]:
         names = ", ".join(f"`{name}`" for name in contract.class_names)
         rules.append(f"- The classes, in the order of the columns of `logits`: {names}.")
     return rules
+
+
+def _graph(description: Description) -> list[str]:
+    graph = description.graph
+    if graph is None:
+        return []
+    return [
+        "",
+        "## Its graph",
+        "",
+        f"Edges were pruned with the network, of the graph that it was trained on: {graph.edges:,} "
+        f"of {graph.edges_before:,} are left, between {graph.n_nodes:,} nodes. Give it these with "
+        f'the features of that graph: `load_file("{graph.file}")["edge_index"]`, with `load_file` '
+        "of `safetensors.torch`.",
+        "",
+        "What was measured, and how fast it is said to be, is on this graph alone. Another graph "
+        "is computed with all its edges, of which nothing is known here.",
+    ]
+
+
+def _graph_file(description: Description) -> list[str]:
+    if description.graph is None:
+        return []
+    return [f"- `{description.graph.file}`: the edges that are left of its graph"]
 
 
 def _metrics(description: Description) -> list[str]:

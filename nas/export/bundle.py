@@ -3,7 +3,6 @@
 import hashlib
 import json
 import platform
-from collections import Counter
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +12,11 @@ from torch import Tensor, nn
 
 from evaluators.datasets._base import Dataset, Preprocessing
 from nas import __version__
-from nas.export._base import Contract, Exporter, Runnable, Written
+from nas.export._base import Contract, Exporter, Runnable
+from nas.export._compared import graphs_of, on_whole_graph, parity_of
 from nas.export._deployed import deployed
 from nas.export._folder import check_free, new_folder
+from nas.export._graph import graph_left, with_graph
 from nas.export._manifest import (
     ARCHITECTURE,
     NAME,
@@ -26,18 +27,16 @@ from nas.export._manifest import (
     FileEntry,
     Manifest,
     Metric,
-    Parity,
     Provenance,
     split_of,
 )
-from nas.export._measured import measured, sample_of
-from nas.export._parity import compare
+from nas.export._measured import measured
+from nas.export._products import Rounds, timed_products
 from nas.export._readme import readme
-from nas.export._sample import SIZES, like_task, made_up
-from nas.export._weights import content, stored, tensor_bytes
+from nas.export._weights import content, notes, stored, tensor_bytes, without_zeros
 from search_spaces import Architecture, SearchSpace, Task, plugins
 from search_spaces.canonical import canonical_json
-from search_spaces.quantization.storage import Stored
+from search_spaces.sparsity.leaving import check_settled
 
 
 def export_trial(
@@ -108,10 +107,12 @@ def write_bundle(
     dataset: Dataset | None = None,
     sample: tuple[Tensor, ...] | None = None,
     exporter: str = "pt2",
+    rounds: Rounds | None = None,
 ) -> dict[str, Any]:
     """Export a trained network, run it again from the file, and return the manifest.
 
-    The folder appears whole or not at all.
+    The folder appears whole or not at all. A network with an edge ticket is written with what is
+    left of its dataset's graph, and compared and measured on that.
 
     Args:
         to: the folder to make; an empty one may be there.
@@ -130,23 +131,34 @@ def write_bundle(
             by; without it those of the dataset, without that a graph as large as the task's is made
             up.
         exporter: the plug-in that writes the program.
+        rounds: times products with pruned weights (see `nas.export._products`).
 
     Raises:
         ExportError: `to` is there already; the network cannot be exported for all sizes of graph;
-            or the exported program differs from it by more than its exporter allows.
+            the exported program differs from it by more than its exporter allows; or it has an edge
+            ticket, and `dataset` is missing or another one.
     """
     contract = Contract.of(task, preprocessing, class_names)
     module = deployed(network, preprocessing, contract)
     leaves = module if leaving is None else deployed(leaving, preprocessing, contract)
     writer: Exporter = plugins.load("exporter", exporter).build()
-    graphs = _graphs(contract, task, dataset, sample)
+    check_settled(module)
+    graph = graph_left(module, dataset)
+    searched: Runnable = module
+    if graph is not None and dataset is not None:
+        searched = on_whole_graph(module, dataset.edge_index, graph)
+        dataset, sample = with_graph(dataset, graph), None
+    graphs = graphs_of(contract, task, dataset, sample)
+    products = timed_products(module, leaves, exporter, graphs[0][0].size(0), rounds)
     with new_folder(to) as folder:
-        written = writer.write(leaves, contract, folder, graphs[0])
+        written = writer.write(products.executed(leaves), contract, folder, graphs[0])
         program = writer.open(folder)
-        parity = _parity(program, module, contract, graphs, written, writer)
+        parity = parity_of(program, searched, contract, graphs, written, writer)
         tensors, how = stored(module, leaves, written.codes)
-        weights = content(tensors, how)
+        tensors, left = without_zeros(module, tensors, how)
+        weights = content(tensors, how, left)
         (folder / WEIGHTS).write_bytes(weights)
+        files = [*written.files, *([] if graph is None else [graph.write(folder)])]
         (folder / ARCHITECTURE).write_text(_text(architecture.to_json()), "utf-8")
         reached = {} if dataset is None else measured(program, dataset)
         given = {**(metrics or {}), "model_bytes": tensor_bytes(weights)}
@@ -161,57 +173,24 @@ def write_bundle(
             training=_metrics({n: given[n] for n in reached if n in given}, "training"),
             confirmed=_confirmed(confirmed or {}),
             parity=parity,
-            notes=(*written.notes, *_notes(how, written)),
+            notes=(
+                *written.notes,
+                *notes(how, left, written.codes),
+                *products.notes,
+                *([] if graph is None else [graph.note]),
+            ),
+            graph=None if graph is None else graph.entry,
             versions=_versions(),
         )
         (folder / README).write_text(readme(description, writer), "utf-8")
-        return _completed(folder, [*written.files], description)
-
-
-def _graphs(
-    contract: Contract, task: Task, dataset: Dataset | None, sample: tuple[Tensor, ...] | None
-) -> list[tuple[Tensor, ...]]:
-    """What program and network are compared on: a real graph, and some of all sizes like it."""
-    if sample is None and dataset is not None:
-        sample = sample_of(dataset)
-    if sample is not None:
-        return [sample, *(made_up(contract, size, sample[0]) for size in SIZES)]
-    size = like_task(task.n_features, task.n_nodes, task.n_edges, task.n_graphs)
-    return [made_up(contract, each) for each in (size, *SIZES)]
-
-
-def _parity(
-    program: Runnable,
-    network: nn.Module,
-    contract: Contract,
-    graphs: list[tuple[Tensor, ...]],
-    written: Written,
-    writer: Exporter,
-) -> Parity:
-    if written.sample_only:
-        graphs = graphs[:1]
-    if written.mean_tolerance is None:
-        return compare(program, network, contract, graphs, writer.tolerance)
-    return compare(program, network, contract, graphs, written.mean_tolerance, in_mean=True)
-
-
-def _notes(how: Mapping[str, Stored], written: Written) -> tuple[str, ...]:
-    """What is said of weights of few bits."""
-    counts = Counter((each.bits, name in written.codes) for name, each in how.items())
-    return tuple(
-        f"{count} of its weight tensors {'is' if count == 1 else 'are'} stored in {bits} "
-        f"bit{'s' * (bits > 1)}, which makes {WEIGHTS} smaller and nothing else: the program "
-        f"computes with {'8-bit integers' if by_integers else 'float32'}."
-        for (bits, by_integers), count in sorted(counts.items())
-        if bits < 8 or not by_integers
-    )
+        return _completed(folder, files, description)
 
 
 def _completed(folder: Path, files: list[Path], description: Description) -> dict[str, Any]:
     """Write the manifest, of all that is there by now, and return it."""
     names = [*(file.name for file in files), WEIGHTS, ARCHITECTURE, README]
     entries = {name: _entry(folder / name) for name in names}
-    manifest = Manifest(**dict(description), files=entries).model_dump(mode="json")
+    manifest = Manifest(**dict(description), files=entries).to_json()
     (folder / NAME).write_text(_text(manifest), "utf-8")
     return manifest
 

@@ -1,8 +1,9 @@
 """Reading a bundle back: `load_bundle(folder).predict(x, edge_index)`.
 
 What is read: `manifest.json`, the bytes of the files that it lists, and of those only the program
-is opened. Each file is compared with its size and hash first; nothing is unpickled. The hashes show
-damage, not authorship: a program from a stranger stays a stranger's program.
+is opened, and the graph where there is one. Each file is compared with its size and hash first;
+nothing is unpickled. The hashes show damage, not authorship: a program from a stranger stays a
+stranger's program.
 """
 
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from evaluators.artifacts import sha256_of
 from nas.export._base import BundleError, Exporter, Runnable
+from nas.export._graph import PrunedGraph, read_graph
 from nas.export._inputs import check_inputs
 from nas.export._manifest import NAME, WEIGHTS, FileEntry, Manifest, read_manifest
 from nas.export._weights import numbers
@@ -21,11 +23,19 @@ from search_spaces import plugins
 
 @dataclass(frozen=True)
 class Bundle:
-    """An exported network; make one with `load_bundle`."""
+    """An exported network; make one with `load_bundle`.
+
+    Attributes:
+        folder: where it is.
+        manifest: what it holds, takes and gives.
+        program: what computes.
+        graph: of a network whose edges were pruned, what is left of its graph; else None.
+    """
 
     folder: Path
     manifest: Manifest
     program: Runnable = field(repr=False)
+    graph: PrunedGraph | None = None
 
     def predict(
         self,
@@ -35,7 +45,9 @@ class Bundle:
         *,
         graphs: int | None = None,
     ) -> Tensor:
-        """Logits [N, C], or [B, C] for a graph task.
+        """Logits [N, C], or [B, C] for a graph task, on the edges that are given.
+
+        A network whose edges were pruned is to be given those of `graph`, or what `edges` gives.
 
         Args:
             x: [N, F] float32, raw features.
@@ -65,6 +77,17 @@ class Bundle:
         """The softmax of `predict`: [N, C] or [B, C], each row sums to 1."""
         return self.predict(x, edge_index, graph_ids, graphs=graphs).softmax(dim=-1)
 
+    def edges(self, edge_index: Tensor, n_nodes: int) -> Tensor:
+        """What is left [2, e] of the graph that edges were pruned of; any other graph as it is.
+
+        Args:
+            edge_index: [2, E], in any order.
+            n_nodes: N.
+        """
+        if self.graph is None or not self.graph.is_of(edge_index, n_nodes):
+            return edge_index
+        return self.graph.edge_index
+
 
 def load_bundle(folder: Path | str, exporter: str | None = None) -> Bundle:
     """Read a bundle that `nas export` wrote.
@@ -87,7 +110,8 @@ def load_bundle(folder: Path | str, exporter: str | None = None) -> Bundle:
         raise BundleError(
             f"{folder / NAME}: files does not list {reader.file}, the program; export it again"
         )
-    return Bundle(folder, manifest, reader.open(folder))
+    graph = None if manifest.graph is None else read_graph(folder, manifest.graph)
+    return Bundle(folder, manifest, reader.open(folder), graph)
 
 
 def load_weights(folder: Path | str) -> dict[str, Tensor]:

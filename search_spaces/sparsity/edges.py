@@ -33,7 +33,7 @@ class Edges(nn.Module):
         raise NotImplementedError
 
     def forward(self, edge_index: Tensor) -> Tensor:
-        """Which edges are left; called with the graph, so that its costs can be told."""
+        """What `choose` has left, as it is: called with it, so that its costs can be told."""
         return edge_index
 
     def edges_kept(self, in_degrees: Tensor) -> int:

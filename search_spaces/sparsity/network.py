@@ -164,7 +164,8 @@ class Sparse(nn.Module):
         edges, weights = self.sparsity.edges, None
         if edges is not None:
             ids, graphs = (rest[0], rest[1].size(0)) if rest else (None, 1)
-            edge_index, weights = edges.choose(x, edges(edge_index), ids, graphs)
+            edge_index, weights = edges.choose(x, edge_index, ids, graphs)
+            edge_index = edges(edge_index)
         with weighted(self, edge_index, weights):
             out: Tensor = super().forward(self._read(x, edge_index, *rest), edge_index, *rest)
         return out / self._temperature if self._temperature != 1 else out
