@@ -2,7 +2,9 @@
 
 A space that tells the parts of its networks (`search_spaces.parts`) has few of them. Each is traced
 once for a size of graph; of parts that differ in their width alone two are, and from these the
-others are computed. Networks of other spaces are traced whole.
+others are computed. Networks of other spaces are traced whole. Sparse ones are traced as small as
+they will be, and with an edge ticket on as many edges as it will leave; a rule for edges, which is
+run with the network, is taken to leave all.
 """
 
 from dataclasses import dataclass, field, replace
@@ -19,6 +21,8 @@ from evaluators.latency.tracing import Recording, Trace, Work, record, total, tr
 from evaluators.latency.values import Workload
 from search_spaces import Architecture, SearchSpace, Task
 from search_spaces.parts import Part
+from search_spaces.sparsity.leaving import edges_left, foreseen
+from search_spaces.sparsity.network import made_dense
 
 __all__ = ["CandidateError", "trace_of", "work_of"]
 
@@ -76,8 +80,10 @@ class _Network:
 def _trace_of(asked: _Network) -> Trace:
     def run(device: torch.device) -> Trace:
         # Moved too: some constructors ignore the default device.
-        network = asked.space.network(asked.architecture, asked.task).to(device).eval()
-        inputs = network_inputs(asked.task, asked.load)
+        network = foreseen(asked.space.network(asked.architecture, asked.task).to(device)).eval()
+        edges = edges_left(network, asked.load.edges)
+        inputs = network_inputs(asked.task, replace(asked.load, edges=edges))
+        network = made_dense(network)
         return trace(lambda: network(*inputs))
 
     return without_values(run, "tracing the network")

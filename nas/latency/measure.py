@@ -23,6 +23,7 @@ from nas.setup import Setup
 from nas.spec import StudySpec
 from nas.store import Store
 from search_spaces import SearchSpace
+from search_spaces.sparsity.leaving import foreseen, some_left
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -130,7 +131,9 @@ def measure_trial(
     """Time the network of a trial's architecture, a row for each runtime.
 
     It is not trained: its weights take the same time whatever they are. On the graph of a node task
-    itself, or, where sizes are given or graphs are classified, on one made up like it.
+    itself, or, where sizes are given or graphs are classified, on one made up like it. With an edge
+    ticket as many of the graph's edges are left as it leaves; edges that are given are taken as
+    those that are left.
 
     Raises:
         UsageError: no such study or trial, or it cannot be measured as asked.
@@ -141,13 +144,16 @@ def measure_trial(
     setup = set_up(StudySpec.from_json(store.spec(name)), data_root, space, with_latency=False)
     with store.reading() as connection:
         refuse_change(store.row(connection, name), setup)
-    edges = None if setup.dataset is None else setup.dataset.edge_index
-    workload = sizes.workload(Workload.of(setup.task, edges))
-    if setup.dataset is None or setup.task.is_graph_task or sizes.is_given:
+    network, edges = _leaving(setup, record)
+    own = Workload.of(setup.task, edges)
+    if edges is not None and not setup.task.is_graph_task:
+        own = replace(own, edges=edges.size(1))
+    workload = sizes.workload(own)
+    if setup.dataset is None or edges is None or setup.task.is_graph_task or sizes.is_given:
         graph = inputs(setup.task, workload)
     else:
-        graph = setup.dataset.x, setup.dataset.edge_index
-    return _measured(_network(setup, record), graph, workload, device, manner)
+        graph = setup.dataset.x, edges
+    return _measured(network, graph, workload, device, manner)
 
 
 def measure_bundle(folder: Path, *, sizes: Sizes = _OWN, manner: Manner = _USUAL) -> list[Measured]:
@@ -173,7 +179,8 @@ def measure_bundle(folder: Path, *, sizes: Sizes = _OWN, manner: Manner = _USUAL
     return _measured(program, inputs(task, workload), workload, device, manner)
 
 
-def _network(setup: Setup, record: TrialRecord) -> "nn.Module":
+def _leaving(setup: Setup, record: TrialRecord) -> "tuple[nn.Module, Tensor | None]":
+    """The network as it leaves, and the edges of its graph, where there is a dataset."""
     if record.architecture is None:
         raise LatencyError(
             f'trial {record.number} of study "{setup.spec.study.name}" has no architecture yet; '
@@ -181,8 +188,11 @@ def _network(setup: Setup, record: TrialRecord) -> "nn.Module":
         )
     try:
         with network_fault("building the network"), torch.random.fork_rng(devices=[]):
-            built = setup.space.network(record.architecture, setup.task).eval()
-            return setup.space.deployed(built, record.architecture)
+            built = foreseen(setup.space.network(record.architecture, setup.task)).eval()
+            edges = None
+            if setup.dataset is not None:
+                edges = some_left(built, setup.dataset.edge_index)
+            return setup.space.deployed(built, record.architecture), edges
     except CandidateError as error:
         raise LatencyError(f"trial {record.number}: {error}") from error
 

@@ -1,6 +1,7 @@
 """A study's front on the device itself: predictions chose it, measurements have the last word."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
@@ -18,6 +19,7 @@ from nas.setup import Setup
 from nas.store import Store
 from nas.store.latencies import store_latencies
 from search_spaces import Architecture
+from search_spaces.sparsity.leaving import edges_left, foreseen
 
 # Measured side by side, and recorded together: no more than these is lost when all is killed.
 TOGETHER = 16
@@ -139,6 +141,8 @@ def _networks(number: int) -> str:
 def measured(setup: Setup, architectures: Sequence[Architecture]) -> Sequence[Timing | str]:
     """Time untrained networks in turns on the study's workload, by the runtime of its profile.
 
+    Each as it will leave: sparse ones are as small as they will be, and have as many edges.
+
     Raises:
         LatencyError: nothing can be measured here.
     """
@@ -146,7 +150,6 @@ def measured(setup: Setup, architectures: Sequence[Architecture]) -> Sequence[Ti
     if latency is None:
         raise LatencyError("a study without [latency] has no device to measure on")
     device, runtime = latency.profile.device, latency.profile.runtime
-    graph = tuple(tensor.to(device.kind) for tensor in inputs(setup.task, latency.workload))
     runs: list[Callable[[], object]] = []
     reasons: list[str] = []
     with TemporaryDirectory(prefix="nas-latency-") as folder:
@@ -154,7 +157,10 @@ def measured(setup: Setup, architectures: Sequence[Architecture]) -> Sequence[Ti
             try:
                 with network_fault("preparing the network"), torch.random.fork_rng(devices=[]):
                     torch.manual_seed(setup.spec.study.seed)
-                    built = setup.space.network(architecture, setup.task)
+                    built = foreseen(setup.space.network(architecture, setup.task))
+                    load = latency.workload
+                    load = replace(load, edges=edges_left(built, load.edges))
+                    graph = tuple(each.to(device.kind) for each in inputs(setup.task, load))
                     network = setup.space.deployed(built, architecture)
                     network = network.to(device.kind).eval()
                     runs.append(
