@@ -21,7 +21,7 @@ from evaluators.latency.tracing import Recording, Trace, Work, record, total, tr
 from evaluators.latency.values import Workload
 from search_spaces import Architecture, SearchSpace, Task
 from search_spaces.parts import Part
-from search_spaces.sparsity.leaving import edges_left, foreseen
+from search_spaces.sparsity.leaving import edges_left
 from search_spaces.sparsity.network import made_dense
 
 __all__ = ["CandidateError", "trace_of", "work_of"]
@@ -80,7 +80,8 @@ class _Network:
 def _trace_of(asked: _Network) -> Trace:
     def run(device: torch.device) -> Trace:
         # Moved too: some constructors ignore the default device.
-        network = foreseen(asked.space.network(asked.architecture, asked.task).to(device)).eval()
+        network = asked.space.network(asked.architecture, asked.task)
+        network = asked.space.counted(network, asked.architecture).to(device).eval()
         edges = edges_left(network, asked.load.edges)
         inputs = network_inputs(asked.task, replace(asked.load, edges=edges))
         network = made_dense(network)

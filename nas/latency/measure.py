@@ -23,7 +23,7 @@ from nas.setup import Setup
 from nas.spec import StudySpec
 from nas.store import Store
 from search_spaces import SearchSpace
-from search_spaces.sparsity.leaving import foreseen, some_left
+from search_spaces.sparsity.leaving import some_left
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -188,7 +188,8 @@ def _leaving(setup: Setup, record: TrialRecord) -> "tuple[nn.Module, Tensor | No
         )
     try:
         with network_fault("building the network"), torch.random.fork_rng(devices=[]):
-            built = foreseen(setup.space.network(record.architecture, setup.task)).eval()
+            built = setup.space.network(record.architecture, setup.task)
+            built = setup.space.counted(built, record.architecture).eval()
             edges = None
             if setup.dataset is not None:
                 edges = some_left(built, setup.dataset.edge_index)

@@ -19,7 +19,7 @@ from nas.setup import Setup
 from nas.store import Store
 from nas.store.latencies import store_latencies
 from search_spaces import Architecture
-from search_spaces.sparsity.leaving import edges_left, foreseen
+from search_spaces.sparsity.leaving import edges_left
 
 # Measured side by side, and recorded together: no more than these is lost when all is killed.
 TOGETHER = 16
@@ -157,7 +157,8 @@ def measured(setup: Setup, architectures: Sequence[Architecture]) -> Sequence[Ti
             try:
                 with network_fault("preparing the network"), torch.random.fork_rng(devices=[]):
                     torch.manual_seed(setup.spec.study.seed)
-                    built = foreseen(setup.space.network(architecture, setup.task))
+                    built = setup.space.network(architecture, setup.task)
+                    built = setup.space.counted(built, architecture)
                     load = latency.workload
                     load = replace(load, edges=edges_left(built, load.edges))
                     graph = tuple(each.to(device.kind) for each in inputs(setup.task, load))
