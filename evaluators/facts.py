@@ -18,7 +18,8 @@ by operations take at one time. What a kernel allocates for itself is not in it.
 
 Of networks with few bits (`search_spaces.extensions.quantization`; in others all numbers have 32):
 
-* `model_bytes`: what weights and buffers take in the file of a bundle, without its header;
+* `model_bytes`: what weights and buffers take in the file of a bundle, without its header; of
+  weights with single entries pruned, what is left (`search_spaces.sparsity.storage`);
 * `bit_operations`: as `macs`, where a product of numbers of a and b bits counts a * b, and the sum
   of a number of b bits counts b;
 * `buffer_bytes`: the largest operand of what is counted there, weights apart, in its bits: what has

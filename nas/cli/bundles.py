@@ -129,7 +129,9 @@ def predict_command(
 ) -> None:
     """Predict with a bundle.
 
-    With the bundle in DIR, for a dataset or a graph of your own; without --out, on stdout.
+    With the bundle in DIR, for a dataset or a graph of your own; without --out, on stdout. Where
+    edges were pruned with the network, those that are left are used for the graph that they were
+    pruned of, and all edges of any other one; stderr says which.
 
     \b
     Examples:
