@@ -102,6 +102,8 @@ class Pruning(nn.Module):
         epoch: [], the last that has begun.
     """
 
+    # No network takes these over from another one (`evaluators.inheritances.alike`).
+    signature = ""
     epoch: Tensor
     is_smaller: Tensor
     edges: Edges | None

@@ -72,20 +72,31 @@ def synflow(
         network: it is left as it was.
         values: of its parameters.
         inputs: what it is called with; of the features only their shape counts.
+
+    Raises:
+        OverflowError: more flows through it than double precision has numbers for.
     """
     x, *rest = inputs
-    with _absolute(network):
-        flows = network(torch.ones_like(x), *rest).sum()
-        found = gradients(values, flows)
-        return {name: (found[name] * value).detach() for name, value in values.items()}
+    for dtype in (x.dtype, torch.float64):
+        with _absolute(network, dtype):
+            flows = network(torch.ones_like(x, dtype=dtype), *rest).sum()
+            found = gradients(values, flows)
+            scored = {name: (found[name] * value).detach() for name, value in values.items()}
+        if all(bool(score.isfinite().all()) for score in scored.values()):
+            return scored
+    raise OverflowError(
+        "SynFlow's scores are not finite: of so many and so wide layers the flow is above 1e308; "
+        "use another method"
+    )
 
 
 @contextmanager
-def _absolute(network: nn.Module) -> Iterator[None]:
-    """Have absolute weights, no biases, and all in evaluation mode."""
+def _absolute(network: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """Have absolute weights of a type, no biases, and all in evaluation mode."""
     kept = {name: p.detach().clone() for name, p in network.named_parameters()}
     training = {module: module.training for module in network.modules()}
-    network.eval()
+    before = next((tensor.dtype for tensor in kept.values()), dtype)
+    network.eval().to(dtype)
     try:
         with torch.no_grad():
             for name, parameter in network.named_parameters():
@@ -93,6 +104,7 @@ def _absolute(network: nn.Module) -> Iterator[None]:
                 parameter.copy_(torch.zeros_like(parameter) if is_bias else parameter.abs())
         yield
     finally:
+        network.to(before)
         with torch.no_grad():
             for name, parameter in network.named_parameters():
                 parameter.copy_(kept[name])

@@ -9,10 +9,12 @@ from fakes import sparse
 from torch import Tensor
 
 from evaluators import Evaluation, Job
-from evaluators.checkpoint import best_weights, resume, run_weights
+from evaluators.checkpoint import best_weights, parents, resume, run_weights
 from evaluators.datasets import Dataset, save_sealed
+from evaluators.inheritances import alike
 from evaluators.run import run
 from evaluators.training import build
+from evaluators.values import Inheritance
 from nas.contracts import graphs
 from search_spaces import SearchSpace, gnn
 from search_spaces.plugins import Plugin
@@ -103,6 +105,31 @@ def test_it_goes_on_exactly_wherever_it_was_stopped(
     one, other = weights(part), weights(whole)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_weights_are_inherited_and_masks_are_not(store: str) -> None:
+    """What is left is chosen anew, of a network that begins with the parent's weights."""
+    sought = space("random")
+    parent = job(sought, store)
+    (evaluation,) = run([parent])
+    assert evaluation.artifact is not None
+    inherit = Inheritance(evaluation.artifact, parent.architecture)
+    torch.manual_seed(5)
+    child = sought.network(parent.architecture, sparse.DATASET.task)
+    assert isinstance(child, Sparse)
+    before = {name: tensor.clone() for name, tensor in child.state_dict().items()}
+    (from_,) = parents(evaluation.artifact, parent.architecture)
+    alike.inherit(child, parent.architecture, from_)
+    after = child.state_dict()
+    for name, tensor in after.items():
+        if name.startswith("sparsity."):
+            assert torch.equal(tensor, before[name])
+    name = "body.layers.1.operator.lin.weight"
+    assert torch.equal(after[name], from_.weights[name])
+    assert not torch.equal(after[name], before[name])
+    heir = done(replace(parent, seed=4, inherit=inherit))
+    mask = "sparsity.masks.body:layers:1:operator:lin:weight"
+    assert not torch.equal(weights(heir)[mask], from_.weights[mask])
 
 
 def test_another_seed_goes_another_way(store: str) -> None:

@@ -55,6 +55,24 @@ def test_another_activation_conserves_nothing() -> None:
     assert sums.max() / sums.min() > 1.1
 
 
+def test_what_is_too_much_for_single_precision_is_not_for_double() -> None:
+    """Sixty layers; what the network is, is put back. The control: single precision alone."""
+    deep = LINEAR | {"depth": [60], "width": [128]}
+    network = sparse.network(deep, method="synflow", weight_density=0.5)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    inputs = (sparse.DATASET.x, sparse.DATASET.edge_index)
+    sums = [s.sum() for s in scores.synflow(network, network.weights(), inputs).values()]
+    assert sums[0] > torch.finfo(torch.float32).max
+    torch.testing.assert_close(torch.stack(sums), sums[0].expand(61), rtol=1e-9, atol=0)
+    after = network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    with torch.no_grad():
+        for weight in network.weights().values():
+            weight.fill_(1e37)
+    with pytest.raises(OverflowError, match="use another method"):
+        scores.synflow(network, network.weights(), inputs)
+
+
 def chosen(method: str, dataset: Dataset, given: dict[str, object], **options: object) -> Sparse:
     network = sparse.network(given, dataset, method=method, **options)
     sparse.begin(network, network.settles_after + 1, dataset)
