@@ -71,8 +71,9 @@ def logits(network: nn.Module) -> Tensor:
 
 
 def learned(space: SearchSpace, architecture: Architecture, store: str) -> nn.Module:
-    """The network with its best weights."""
-    (evaluation,) = run([job(space, architecture, store)])
+    """The network with its best weights, of training in which the architecture draws nothing."""
+    evaluator = Plugin("training", {"epochs": 6, "dropout": 0.0})
+    (evaluation,) = run([job(space, architecture, store, evaluator=evaluator)])
     assert evaluation.failure is None, evaluation.failure
     assert evaluation.artifact is not None
     network = built(space, architecture)
@@ -82,9 +83,8 @@ def learned(space: SearchSpace, architecture: Architecture, store: str) -> nn.Mo
 
 def job(space: SearchSpace, architecture: Architecture, store: str, **fields: Any) -> Job:
     dataset = save_sealed(DATASET.seal(), store)
-    evaluator = Plugin("training", {"epochs": 6})
-    given = {"seed": 3, "until_epoch": 6, **fields}
-    return Job(architecture, space, evaluator, dataset, store, **given)
+    given = {"seed": 3, "until_epoch": 6, "evaluator": Plugin("training", {"epochs": 6}), **fields}
+    return Job(architecture, space, dataset=dataset, store=store, **given)
 
 
 def numbers(evaluation: Evaluation) -> Mapping[str, float]:
