@@ -60,7 +60,7 @@ class Group:
     def keep_top(
         self, scores: Scores, density: float, *, scope: Scope | None = None, nested: bool = False
     ) -> None:
-        """Leave the entries of the highest scores, of equal ones the first.
+        """Leave the entries of the highest scores, of equal ones some by chance.
 
         Args:
             scores: of each entry.
@@ -130,9 +130,14 @@ class Group:
 
 
 def _top(scores: Tensor, count: int) -> Tensor:
-    """[n], where the `count` highest are, of equal ones the first."""
-    order = torch.sort(scores, descending=True, stable=True).indices[:count]
-    return torch.zeros_like(scores, dtype=torch.bool).index_fill(0, order, True)
+    """[n], where the `count` highest are, of equal ones some by torch's random numbers.
+
+    Many are equal: what no training unit sees has the gradient 0. The order of entries is not by
+    chance: public graphs have their test nodes last.
+    """
+    order = torch.randperm(scores.numel()).to(scores.device)
+    highest = torch.sort(scores[order], descending=True, stable=True).indices[:count]
+    return torch.zeros_like(scores, dtype=torch.bool).index_fill(0, order[highest], True)
 
 
 def entries_left(sizes: Sequence[int], density: float, scope: Scope) -> int:
