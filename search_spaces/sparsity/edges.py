@@ -112,6 +112,23 @@ class Ticket(Share):
         """[2, e], the edges that are left of its graph; all of another one."""
         return self.choose(edge_index, edge_index)[0]
 
+    @staticmethod
+    def spared(edge_index: Tensor) -> Tensor:
+        """Scores [E] by which edges are left by chance, without one being drawn twice:
+
+            log(u) d^2,  u uniform in (0, 1),  d the lesser number of neighbors of the two ends
+
+        Those with the highest are a sample with weights 1 / d^2 (Pavlos Efraimidis, Paul Spirakis:
+        Weighted random sampling with a reservoir, 2006). Edges of effective resistance are kept so,
+        which 1/d bounds (Daniel Spielman, Nikhil Srivastava: Graph Sparsification by Effective
+        Resistances, 2011); there by 1/d.
+        """
+        edges = edge_index[:, edge_index[0] != edge_index[1]]
+        nodes = int(edge_index.max()) + 1 if edge_index.numel() else 0
+        degrees = torch.bincount(edges[1], minlength=nodes).clamp(min=1)
+        lesser = torch.minimum(degrees[edge_index[0]], degrees[edge_index[1]])
+        return torch.rand(edge_index.size(1)).clamp(min=1e-12).log() * lesser**2
+
     def see(self, edge_index: Tensor) -> None:
         """Be of this graph, from the first time on.
 

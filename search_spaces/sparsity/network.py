@@ -60,12 +60,12 @@ class Plan:
 class Method(Protocol):
     """A way to choose what is left; a module of `search_spaces.sparsity.methods`.
 
-    Besides `change` and `epochs` it says `TRAINS`: whether it chooses by what training makes of a
-    network, so that edges have weights that are trained; `STRUCTURES`: what it can take out as a
-    whole; and `OPTIONS`: which of a plan's fields it looks at, besides the densities.
+    Besides `change` and `epochs` it says `TRAINS_EDGES`: whether it chooses edges by weights of
+    messages, which are trained; `STRUCTURES`: what it can take out as a whole; and `OPTIONS`: which
+    of a plan's fields it looks at, besides the densities.
     """
 
-    TRAINS: bool
+    TRAINS_EDGES: bool
     STRUCTURES: tuple[Structure, ...]
     OPTIONS: tuple[str, ...]
 
@@ -223,15 +223,16 @@ class Sparse(nn.Module):
         try:
             if isinstance(edges, Ticket):
                 edges.is_soft.fill_(True)
+                edges.weights.requires_grad_(True)
                 if edges.first is None:
                     edges.see(self.inputs()[1])
             if self.plan.structure != "none" and epoch == lasts + 1:
                 self._take_out()
             self.method.change(self, epoch)
             if isinstance(edges, Ticket):
-                edges.is_soft.fill_(epoch <= lasts)
-                if epoch > lasts:
-                    edges.weights.requires_grad_(False)
+                trains = epoch <= lasts and self.method.TRAINS_EDGES
+                edges.is_soft.fill_(trains)
+                edges.weights.requires_grad_(trains)
         finally:
             self._loss = None
 
@@ -307,23 +308,34 @@ class Sparse(nn.Module):
 
     def groups(self) -> Iterator[Group]:
         """Weights, and edges of a ticket, where not all are to be left."""
-        plan, weights = self.plan, self.weights()
-        if plan.weight_density < 1 and plan.structure == "none":
-            masks = {name: self.sparsity.mask(name) for name in weights}
-            yield Group(plan.weight_density, plan.scope, weights, masks, dict.fromkeys(weights))
+        yield from self.weight_groups()
         edges = self.sparsity.edges
         if isinstance(edges, Ticket):
             eligible = {"edges": edges.eligible}
             values, masks = {"edges": edges.weights}, {"edges": edges.mask}
             yield Group(edges.density, "global", values, masks, eligible)
 
+    def weight_groups(self) -> Iterator[Group]:
+        """Weights, where not all are to be left; one group, or none."""
+        plan, weights = self.plan, self.weights()
+        if plan.weight_density < 1 and plan.structure == "none":
+            masks = {name: self.sparsity.mask(name) for name in weights}
+            yield Group(plan.weight_density, plan.scope, weights, masks, dict.fromkeys(weights))
+
+    def spare_edges(self) -> None:
+        """Leave edges by chance, those of nodes with few neighbors more likely than others."""
+        edges = self.sparsity.edges
+        for group in self.groups():
+            if isinstance(edges, Ticket) and "edges" in group.values:
+                group.keep_top({"edges": edges.spared(self.inputs()[1])}, group.density)
+
     def weights(self) -> dict[str, nn.Parameter]:
         """Of linear maps, embeddings and message passing: matrices, by name."""
         return dict(prunable(self))
 
-    def gradients(self) -> dict[str, Tensor]:
-        """Of the loss by all that is pruned, what is not left included."""
-        values = self.values()
+    def gradients(self, values: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Of the loss by all that is pruned, or by some of it, what is not left included."""
+        values = self.values() if values is None else values
         return {n: g.detach() for n, g in scores.gradients(values, self.loss()).items()}
 
     def values(self) -> dict[str, Tensor]:

@@ -15,9 +15,9 @@ from search_spaces.sparsity.groups import Scores
 from search_spaces.sparsity.methods.random import epochs
 from search_spaces.sparsity.network import Sparse, Structure
 
-__all__ = ["STRUCTURES", "TRAINS", "change", "epochs", "scores"]
+__all__ = ["STRUCTURES", "TRAINS_EDGES", "change", "epochs", "scores"]
 
-TRAINS = False
+TRAINS_EDGES = False
 STRUCTURES: tuple[Structure, ...] = ("units", "heads", "layers")
 
 

@@ -7,7 +7,7 @@ Paradigm for Efficient Recommendation (2024).
 
 from search_spaces.sparsity.network import Plan, Sparse, Structure, cosine
 
-TRAINS = True
+TRAINS_EDGES = True
 STRUCTURES: tuple[Structure, ...] = ()
 OPTIONS = ("over_epochs", "every")
 FRACTION = 0.5

@@ -11,7 +11,7 @@ from search_spaces.sparsity.groups import Scores
 from search_spaces.sparsity.network import Plan, Sparse, Structure, leave_once
 from search_spaces.sparsity.scores import grasp
 
-TRAINS = False
+TRAINS_EDGES = False
 STRUCTURES: tuple[Structure, ...] = ("units", "heads", "layers")
 OPTIONS = ("structure", "scope")
 

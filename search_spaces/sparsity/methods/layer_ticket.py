@@ -9,8 +9,8 @@ Helio Pedrini: When Layers Play the Lottery, all Tickets Win at Initialization (
 from search_spaces.sparsity.methods.grasp import change, epochs, scores
 from search_spaces.sparsity.network import Structure
 
-__all__ = ["OPTIONS", "STRUCTURES", "TRAINS", "change", "epochs", "scores"]
+__all__ = ["OPTIONS", "STRUCTURES", "TRAINS_EDGES", "change", "epochs", "scores"]
 
-TRAINS = False
+TRAINS_EDGES = False
 STRUCTURES: tuple[Structure, ...] = ("layers",)
 OPTIONS: tuple[str, ...] = ()

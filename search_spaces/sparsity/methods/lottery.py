@@ -13,7 +13,7 @@ Limits: 1 + rounds trainings, so the most expensive of all.
 
 from search_spaces.sparsity.network import Plan, Sparse, Structure
 
-TRAINS = True
+TRAINS_EDGES = True
 STRUCTURES: tuple[Structure, ...] = ()
 OPTIONS = ("scope", "over_epochs", "rounds")
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from search_spaces.sparsity.groups import Scores
 from search_spaces.sparsity.network import Plan, Sparse, Structure, leave_once
 
-TRAINS = True
+TRAINS_EDGES = True
 STRUCTURES: tuple[Structure, ...] = ("units", "heads", "layers")
 OPTIONS = ("structure", "scope", "over_epochs")
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from search_spaces.sparsity.groups import Scores
 from search_spaces.sparsity.network import Plan, Sparse, Structure, leave_once
 
-TRAINS = False
+TRAINS_EDGES = False
 STRUCTURES: tuple[Structure, ...] = ("units", "heads", "layers")
 OPTIONS = ("structure", "scope")
 

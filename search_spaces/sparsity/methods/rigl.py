@@ -9,7 +9,7 @@ Tickets Winners (2020).
 from search_spaces.sparsity.groups import erdos_renyi
 from search_spaces.sparsity.network import Plan, Sparse, Structure, cosine
 
-TRAINS = True
+TRAINS_EDGES = True
 STRUCTURES: tuple[Structure, ...] = ()
 OPTIONS = ("scope", "over_epochs", "every")
 FRACTION = 0.3

@@ -14,7 +14,7 @@ from search_spaces.sparsity.groups import Scores
 from search_spaces.sparsity.network import Plan, Sparse, Structure
 from search_spaces.sparsity.scores import synflow
 
-TRAINS = False
+TRAINS_EDGES = False
 STRUCTURES: tuple[Structure, ...] = ("units", "heads", "layers")
 OPTIONS = ("structure", "scope")
 STEPS = 100

@@ -179,6 +179,43 @@ def test_a_graph_without_edges_has_none_left() -> None:
         assert left_of(network, lone.edge_index).shape == (2, 0)
 
 
+def test_granet_chooses_edges_before_training() -> None:
+    """And these stay, while weights go."""
+    network = sparse.network(
+        method="granet", edge_density=0.5, weight_density=0.5, over_epochs=4, every=1
+    )
+    masks, left = [], set()
+    for what, _ in sparse.training(network, 6):
+        if what == "trained":
+            masks.append(network.sparsity.edges.mask.clone())
+            left.add(sum(g.left()[n] for g in network.weight_groups() for n in g.values))
+    assert all(torch.equal(mask, masks[0]) for mask in masks)
+    assert len(left) > 3
+    assert not network.sparsity.edges.is_soft
+
+
+def test_edges_of_nodes_with_few_neighbors_are_spared() -> None:
+    """Of a ring of which one node is joined to all; control: by chance all alike."""
+    ring = torch.arange(1, 41)
+    pairs = torch.cat(
+        [torch.stack([ring, ring.roll(1)]), torch.stack([torch.zeros_like(ring), ring])], dim=1
+    )
+    # And one node that hangs on the hub alone.
+    pairs = torch.cat([pairs, torch.tensor([[0], [41]])], dim=1)
+    edges = torch.cat([pairs, pairs.flip(0)], dim=1)
+    torch.manual_seed(0)
+    half = edges.size(1) // 2
+
+    def left(scores: Tensor) -> bool:
+        """Whether the last edge is, which is that of the one that hangs."""
+        return bool(scores[-1] >= scores.topk(half).values[-1])
+
+    spared = sum(left(Ticket.spared(edges)) for _ in range(200))
+    by_chance = sum(left(torch.rand(edges.size(1))) for _ in range(200))
+    assert spared > 170
+    assert 60 < by_chance < 140
+
+
 def test_a_directed_graph_keeps_its_directions() -> None:
     """Both of a pair of nodes count as one edge, whichever there are."""
     ends = LOOPS.edge_index[:, (LOOPS.edge_index[0] < LOOPS.edge_index[1])]
