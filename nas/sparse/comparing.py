@@ -19,7 +19,6 @@ from nas.sparse.training import Bench, Training
 from nas.store import Store
 from nas.store.confirmations import confirmations
 from search_spaces import Architecture, SearchSpace, UsageError
-from search_spaces.extension import Settles
 from search_spaces.plugins import Plugin
 
 _START = "sparsity."
@@ -74,7 +73,6 @@ def compare_sparse(
     )  # fmt: skip
     setup = study.setup.alone
     _refuse_graphs(name, setup)
-    _refuse_unsettled(record, setup, searched)
     metric, is_minimized = _metric(setup)
     first = setup.spec.study.seed + FRESH_SEEDS
     numbers = range(first, first + seeds)
@@ -145,17 +143,6 @@ def _refuse_graphs(name: str, setup: Setup) -> None:
         raise UsageError(
             f'study "{name}" classifies graphs; nas sparse compare counts the edges of one graph, '
             "so it takes studies of nodes"
-        )
-
-
-def _refuse_unsettled(record: TrialRecord, setup: Setup, architecture: Architecture) -> None:
-    """What has not reached its density has nothing to be compared at."""
-    network, epochs = setup.space.network(architecture, setup.task), setup.evaluator.epochs
-    if isinstance(network, Settles) and network.settles_after >= epochs:
-        raise UsageError(
-            f"trial {record.number}: its schedule reaches the density after epoch "
-            f"{network.settles_after}, and it is trained for {epochs}; give the evaluator more "
-            "epochs, or [extension.sparsity] fewer over_epochs (of lottery: in each of its rounds)"
         )
 
 

@@ -6,14 +6,14 @@ baseline for sparse neural network architecture search", 2024).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from search_spaces.architecture import Architecture
-from search_spaces.extension import SpaceExtension
+from search_spaces.extension import Transform
 from search_spaces.frozen import FrozenMapping
 from search_spaces.space import SearchSpace
 from search_spaces.sparsity.edges import Scored, Ticket, first_directions
@@ -63,14 +63,21 @@ def counted(space: SearchSpace, counts: Mapping[str, int]) -> SearchSpace:
         space: with the extension `sparsity`.
         counts: of each tensor that has a mask, by its name.
     """
-    transform = partial(_counted, FrozenMapping(counts))
-    return space.extended(SpaceExtension(NAME, (), transform))
+    # It has to be the last, so nothing extends it.
+    *others, sparsity = space.extensions
+    transform = partial(_counted, FrozenMapping(counts), sparsity.transform)
+    extensions = (*others, replace(sparsity, transform=transform))
+    return replace(space, name=f"{space.name}+{NAME}", extensions=extensions)
 
 
 def _counted(
-    counts: Mapping[str, int], network: nn.Module, architecture: Architecture, task: Task
+    counts: Mapping[str, int],
+    sparse: Transform,
+    network: nn.Module,
+    architecture: Architecture,
+    task: Task,
 ) -> nn.Module:
-    del architecture
+    network = sparse(network, architecture, task)
     if isinstance(network, Sparse):
         known = {**vars(network.plan), "method": NAME, "edge_mode": "ticket"}
         network.plan = CountedPlan(**known, counts=counts)

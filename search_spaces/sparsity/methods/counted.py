@@ -15,10 +15,11 @@ from search_spaces.sparsity.groups import Scores
 from search_spaces.sparsity.methods.random import epochs
 from search_spaces.sparsity.network import Sparse, Structure
 
-__all__ = ["STRUCTURES", "TRAINS_EDGES", "change", "epochs", "scores"]
+__all__ = ["OPTIONS", "STRUCTURES", "TRAINS_EDGES", "change", "epochs", "scores"]
 
 TRAINS_EDGES = False
 STRUCTURES: tuple[Structure, ...] = ("units", "heads", "layers")
+OPTIONS = ("structure",)
 
 
 def scores(network: Sparse, values: Mapping[str, Tensor]) -> Scores:
