@@ -76,8 +76,8 @@ def build(
     edge_density: Choices[Density] = (1.0,),
     structure: Choices[Structure] = ("none",),
     scope: Choices[Scope] = ("global",),
-    over_epochs: Choices[Count] = (60,),
-    every: Choices[Count] = (5,),
+    over_epochs: Choices[Count] = (20,),
+    every: Choices[Count] = (2,),
     rounds: Choices[Count] = (5,),
     edge_mode: Literal["ticket", "inductive"] = "ticket",
 ) -> SpaceExtension:

@@ -52,8 +52,8 @@ class Plan:
     structure: Structure = "none"
     scope: Scope = "global"
     edge_mode: Literal["ticket", "inductive"] = "ticket"
-    over_epochs: int = 60
-    every: int = 5
+    over_epochs: int = 20
+    every: int = 2
     rounds: int = 5
 
 
