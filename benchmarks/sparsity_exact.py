@@ -35,7 +35,8 @@ from search_spaces.plugins import Plugin
 from search_spaces.sparsity.groups import Group
 from search_spaces.sparsity.methods import granet
 from search_spaces.sparsity.methods.synflow import STEPS
-from search_spaces.sparsity.network import Sparse, prunable
+from search_spaces.sparsity.network import Sparse
+from search_spaces.sparsity.pruning import prunable
 from search_spaces.sparsity.scores import gradients, synflow
 
 NODES, EDGES, GIB = 20_000, 100_000, 1.0

@@ -22,7 +22,7 @@ from evaluators.latency.values import Workload
 from search_spaces import Architecture, SearchSpace, Task
 from search_spaces.parts import Part
 from search_spaces.sparsity.leaving import edges_left
-from search_spaces.sparsity.network import made_dense
+from search_spaces.sparsity.making import made_dense
 
 __all__ = ["CandidateError", "trace_of", "work_of"]
 

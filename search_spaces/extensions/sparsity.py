@@ -34,16 +34,9 @@ from search_spaces.extension import SpaceExtension
 from search_spaces.space import SearchSpace
 from search_spaces.sparsity.edges import Edges, Scored, Ticket
 from search_spaces.sparsity.groups import Scope, entries_left
-from search_spaces.sparsity.network import (
-    Plan,
-    Structure,
-    loaded,
-    made_countable,
-    made_dense,
-    made_sparse,
-    prunable,
-    scope_of,
-)
+from search_spaces.sparsity.making import made_countable, made_dense, made_sparse
+from search_spaces.sparsity.planning import Plan, Structure, loaded, scope_of
+from search_spaces.sparsity.pruning import prunable
 from search_spaces.sparsity.structure import Source, without_skips
 from search_spaces.task import Task
 

@@ -18,7 +18,9 @@ from search_spaces.frozen import FrozenMapping
 from search_spaces.space import SearchSpace
 from search_spaces.sparsity.edges import Scored, Ticket, first_directions
 from search_spaces.sparsity.groups import Group
-from search_spaces.sparsity.network import Plan, Sparse, prunable
+from search_spaces.sparsity.network import Sparse
+from search_spaces.sparsity.planning import Plan
+from search_spaces.sparsity.pruning import prunable
 from search_spaces.task import Task
 
 # Joined to the name of a space.

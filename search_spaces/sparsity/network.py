@@ -5,134 +5,19 @@ reads it computes with it; the optimizer's moments are 0 there, too. All that ha
 is in the buffers of `Pruning`, so a checkpoint has it. What an architecture decides is a `Plan`.
 """
 
-import math
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Literal, Protocol, TypeAlias, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import Linear as PygLinear
-from torch_geometric.nn import MessagePassing
 
 from search_spaces.sparsity import scores
-from search_spaces.sparsity.edges import Edges, Scored, Share, Ticket, weighted
-from search_spaces.sparsity.groups import Group, Scope, Scores
+from search_spaces.sparsity.edges import Ticket, weighted
+from search_spaces.sparsity.groups import Group
+from search_spaces.sparsity.planning import Method, Plan, loaded
+from search_spaces.sparsity.pruning import NAME, Pruning, flat, prunable, trained
 from search_spaces.sparsity.structure import LAYERS, Source
-
-Structure: TypeAlias = Literal["none", "units", "heads", "layers"]
-# The name of the module that remembers, in a network.
-NAME = "sparsity"
-_WEIGHTED = (nn.Linear, PygLinear, nn.Embedding)
-# How parameters begin that attention reads: vectors, whatever their shape.
-_ATTENTION = "att"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be left, and when.
-
-    Attributes:
-        method: by its name.
-        weight_density: of entries of weights; with a structure, of units, heads or layers.
-        edge_density: of undirected edges.
-        structure: what goes as a whole.
-        scope: who competes: see `Group`.
-        edge_mode: of one graph, or by a rule for all.
-        over_epochs: epochs of a method's schedule, or of each of its rounds.
-        every: epochs between two changes of a schedule.
-        rounds: of a method that has them.
-    """
-
-    method: str = "granet"
-    weight_density: float = 1.0
-    edge_density: float = 1.0
-    structure: Structure = "none"
-    scope: Scope = "global"
-    edge_mode: Literal["ticket", "inductive"] = "ticket"
-    over_epochs: int = 20
-    every: int = 2
-    rounds: int = 5
-
-
-class Method(Protocol):
-    """A way to choose what is left; a module of `search_spaces.sparsity.methods`.
-
-    Besides `change` and `epochs` it says `TRAINS_EDGES`: whether it chooses edges by weights of
-    messages, which are trained; `STRUCTURES`: what it can take out as a whole; and `OPTIONS`: which
-    of a plan's fields it looks at, besides the densities.
-    """
-
-    TRAINS_EDGES: bool
-    STRUCTURES: tuple[Structure, ...]
-    OPTIONS: tuple[str, ...]
-
-    @staticmethod
-    def epochs(plan: Plan) -> int:
-        """After so many epochs the density is reached, and what is left stays."""
-        ...
-
-    @staticmethod
-    def change(network: "Sparse", epoch: int) -> None:
-        """Called before each epoch, from 1, until it stays."""
-        ...
-
-    @staticmethod
-    def scores(network: "Sparse", values: Mapping[str, Tensor]) -> Scores:
-        """Of each entry of these tensors of the network; of methods with `STRUCTURES` alone."""
-        ...
-
-
-def loaded(name: str) -> Method:
-    """A method by its name."""
-    return cast(Method, import_module(f"search_spaces.sparsity.methods.{name}"))
-
-
-class Pruning(nn.Module):
-    """What a sparse network remembers.
-
-    Attributes:
-        masks: which entries of each weight are left, by its name, a buffer each.
-        begun: what parameters are set back to, where a method does that.
-        kept: which channels of each source, or which layers, where they go as a whole.
-        is_smaller: [], whether they have gone.
-        edges: which edges are left; None where all are.
-        epoch: [], the last that has begun.
-    """
-
-    # No network takes these over from another one (`evaluators.inheritances.alike`).
-    signature = ""
-    epoch: Tensor
-    is_smaller: Tensor
-    edges: Edges | None
-
-    def __init__(
-        self, weights: Mapping[str, Tensor], sizes: Mapping[str, int], edges: Edges | None
-    ) -> None:
-        super().__init__()
-        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
-        self.masks = nn.Module()
-        for name, weight in weights.items():
-            mask = torch.ones(weight.shape, dtype=torch.bool, device=weight.device)
-            self.masks.register_buffer(_flat(name), mask)
-        self.begun = nn.Module()
-        self.kept = nn.Module()
-        for name, size in sizes.items():
-            self.kept.register_buffer(name, torch.zeros(size, dtype=torch.int64))
-        self.register_buffer("is_smaller", torch.zeros((), dtype=torch.bool))
-        self.edges = edges
-
-    def mask(self, name: str) -> Tensor:
-        """Of the weight of a name."""
-        found: Tensor = self.masks.get_buffer(_flat(name))
-        return found
-
-    def remember(self, network: nn.Module) -> None:
-        """Keep all parameters and statistics as they are now, to be set back to."""
-        for name, tensor in list(_trained(network)):
-            self.begun.register_buffer(_flat(name), tensor.detach().clone())
 
 
 class Sparse(nn.Module):
@@ -241,8 +126,8 @@ class Sparse(nn.Module):
         if self._restarted:
             optimizer.state.clear()
             # Parameters of what has gone are others.
-            trained = [p for p in self.parameters() if p.requires_grad]
-            optimizer.param_groups[0]["params"] = trained
+            present = [p for p in self.parameters() if p.requires_grad]
+            optimizer.param_groups[0]["params"] = present
             self._restarted = False
         with torch.no_grad():
             for group in self.groups():
@@ -359,116 +244,9 @@ class Sparse(nn.Module):
     def rewind(self) -> None:
         """Set what is left back to what was remembered, and begin training anew."""
         with torch.no_grad():
-            for name, tensor in _trained(self):
-                tensor.copy_(self.sparsity.begun.get_buffer(_flat(name)))
+            for name, tensor in trained(self):
+                tensor.copy_(self.sparsity.begun.get_buffer(flat(name)))
             for group in self.groups():
                 for name, value in group.values.items():
                     value.mul_(group.masks[name])
         self._restarted = True
-
-
-def _trained(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """What training changes: parameters, and buffers but for those that say what is left."""
-    yield from network.named_parameters()
-    own = f"{NAME}."
-    yield from ((n, buffer) for n, buffer in network.named_buffers() if not n.startswith(own))
-
-
-def prunable(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Weights by name, each once: matrices that are no attention vectors."""
-    seen = set[int]()
-    for path, module in network.named_modules():
-        if path == NAME or path.startswith(f"{NAME}."):
-            continue
-        for name, parameter in module.named_parameters(recurse=False):
-            is_map = isinstance(module, _WEIGHTED) and name == "weight"
-            is_own = isinstance(module, MessagePassing) and not name.startswith(_ATTENTION)
-            if (is_map or is_own) and parameter.dim() > 1 and id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield f"{path}.{name}" if path else name, parameter
-
-
-def scope_of(plan: Plan) -> Scope:
-    """Who competes in the end; methods that do not look at it treat each matrix alike."""
-    return plan.scope if "scope" in loaded(plan.method).OPTIONS else "layer"
-
-
-def leave_once(
-    network: Sparse, scores_of: Callable[[Sparse, Mapping[str, Tensor]], Scores], epoch: int
-) -> None:
-    """Leave what has the highest scores, before the first epoch in which all stays."""
-    if epoch == network.settles_after + 1 and network.values():
-        found = scores_of(network, network.values())
-        for group in network.groups():
-            group.keep_top(found, group.density)
-
-
-def cosine(fraction: float, epoch: int, last: int) -> float:
-    """A share that falls from `fraction` to 0 as an epoch comes to the last one."""
-    return fraction / 2 * (1 + math.cos(math.pi * min(1.0, epoch / last)))
-
-
-_MADE: dict[type[Any], type[Any]] = {}
-
-
-def made_sparse(
-    network: nn.Module, plan: Plan, source: Source, edges: Edges | None = None
-) -> nn.Module:
-    """Give a network the class and the module of a sparse one; it is changed, and returned."""
-    own = type(network)
-    if own not in _MADE:
-        attributes = {"__module__": __name__, "dense": own}
-        _MADE[own] = type(f"Sparse{own.__name__}", (Sparse, own), attributes)
-    is_masked = plan.weight_density < 1 and plan.structure == "none"
-    weights = dict(prunable(network)) if is_masked else {}
-    sizes = source.sizes if plan.weight_density < 1 and plan.structure != "none" else {}
-    made: Any = network
-    made.__class__ = _MADE[own]
-    made.add_module(NAME, Pruning(weights, sizes, edges))
-    made.plan, made.source = plan, source
-    return network
-
-
-def made_dense(network: nn.Module) -> nn.Module:
-    """Without what remembers, as it computes now; it is changed, and returned.
-
-    A rule for edges stays, and so do all edges of a graph that are part of no rule.
-    """
-    if not isinstance(network, Sparse):
-        return network
-    edges = network.sparsity.edges
-    return _with_edges(network, edges if isinstance(edges, Scored) else None)
-
-
-def made_countable(network: nn.Module) -> nn.Module:
-    """As large as what leaves, whatever is left; it may be changed.
-
-    What a ticket leaves of edges is told by their number alone.
-    """
-    if not isinstance(network, Sparse):
-        return network
-    edges, plan, source = network.sparsity.edges, network.plan, network.source
-    if isinstance(edges, Ticket):
-        edges = Share(edges.density)
-    if plan.weight_density < 1 and plan.structure != "none":
-        small = source.built(source.smaller())
-        return small if edges is None else _with_edges(made_sparse(small, plan, source), edges)
-    return _with_edges(network, edges)
-
-
-def _with_edges(network: nn.Module, edges: Edges | None) -> nn.Module:
-    """A sparse network with nothing of that but a rule for its edges; a dense one without."""
-    made: Any = network
-    if edges is None:
-        del made._modules[NAME]
-        made.__class__ = made.dense
-        return network
-    made.sparsity = Pruning({}, {}, edges)
-    for name in list(made.sparsity._buffers):
-        delattr(made.sparsity, name)
-    return network
-
-
-def _flat(name: str) -> str:
-    """As a name of a buffer, in which dots are not allowed."""
-    return name.replace(".", ":")

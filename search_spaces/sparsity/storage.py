@@ -21,7 +21,9 @@ from search_spaces.quantization.bits import pack, packed_bytes, unpack
 from search_spaces.quantization.layers import quantized_weights
 from search_spaces.quantization.storage import Stored, stored_bytes
 from search_spaces.sparsity.edges import Scored
-from search_spaces.sparsity.network import Sparse, prunable, scope_of
+from search_spaces.sparsity.network import Sparse
+from search_spaces.sparsity.planning import scope_of
+from search_spaces.sparsity.pruning import prunable
 
 MASK = ".mask"
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from search_spaces.sparsity.counted import CountedPlan
 from search_spaces.sparsity.groups import Scores
 from search_spaces.sparsity.methods.random import epochs
-from search_spaces.sparsity.network import Sparse, Structure
+from search_spaces.sparsity.network import Sparse
+from search_spaces.sparsity.planning import Structure
 
 __all__ = ["OPTIONS", "STRUCTURES", "TRAINS_EDGES", "change", "epochs", "scores"]
 

@@ -5,7 +5,8 @@ first. Shuyao Wang, Yongduo Sui, Jiancan Wu, Zhi Zheng, Hui Xiong: Dynamic Spars
 Paradigm for Efficient Recommendation (2024).
 """
 
-from search_spaces.sparsity.network import Plan, Sparse, Structure, cosine
+from search_spaces.sparsity.network import Sparse
+from search_spaces.sparsity.planning import Plan, Structure, cosine
 
 TRAINS_EDGES = True
 STRUCTURES: tuple[Structure, ...] = ()

@@ -13,7 +13,8 @@ by the edges, agreement of predictions, similarity of features, degrees - nothin
 accuracy: what is lost is lost where a node has no neighbor any more.
 """
 
-from search_spaces.sparsity.network import Plan, Sparse, Structure, cosine
+from search_spaces.sparsity.network import Sparse
+from search_spaces.sparsity.planning import Plan, Structure, cosine
 
 TRAINS_EDGES = False
 STRUCTURES: tuple[Structure, ...] = ()

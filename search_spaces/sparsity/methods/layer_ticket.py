@@ -7,7 +7,7 @@ Helio Pedrini: When Layers Play the Lottery, all Tickets Win at Initialization (
 """
 
 from search_spaces.sparsity.methods.grasp import change, epochs, scores
-from search_spaces.sparsity.network import Structure
+from search_spaces.sparsity.planning import Structure
 
 __all__ = ["OPTIONS", "STRUCTURES", "TRAINS_EDGES", "change", "epochs", "scores"]
 

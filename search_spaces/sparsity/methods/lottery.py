@@ -11,7 +11,8 @@ their messages, which pay by weight decay.
 Limits: 1 + rounds trainings, so the most expensive of all.
 """
 
-from search_spaces.sparsity.network import Plan, Sparse, Structure
+from search_spaces.sparsity.network import Sparse
+from search_spaces.sparsity.planning import Plan, Structure
 
 TRAINS_EDGES = True
 STRUCTURES: tuple[Structure, ...] = ()

@@ -7,7 +7,8 @@ Tickets Winners (2020).
 """
 
 from search_spaces.sparsity.groups import erdos_renyi
-from search_spaces.sparsity.network import Plan, Sparse, Structure, cosine
+from search_spaces.sparsity.network import Sparse
+from search_spaces.sparsity.planning import Plan, Structure, cosine
 
 TRAINS_EDGES = True
 STRUCTURES: tuple[Structure, ...] = ()

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from search_spaces.sparsity.groups import Scores
-from search_spaces.sparsity.network import Plan, Sparse, Structure, leave_once
+from search_spaces.sparsity.network import Sparse
+from search_spaces.sparsity.planning import Plan, Structure, leave_once
 from search_spaces.sparsity.scores import snip
 
 TRAINS_EDGES = False

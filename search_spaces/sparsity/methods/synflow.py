@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from search_spaces.sparsity.groups import Scores
-from search_spaces.sparsity.network import Plan, Sparse, Structure
+from search_spaces.sparsity.network import Sparse
+from search_spaces.sparsity.planning import Plan, Structure
 from search_spaces.sparsity.scores import synflow
 
 TRAINS_EDGES = False

@@ -11,7 +11,8 @@ from torch import Tensor
 from evaluators.datasets import Dataset
 from search_spaces import SpaceError
 from search_spaces.sparsity.edges import Scored, Ticket, first_directions, weighted
-from search_spaces.sparsity.network import Sparse, made_dense
+from search_spaces.sparsity.making import made_dense
+from search_spaces.sparsity.network import Sparse
 
 
 def with_loops() -> Dataset:
