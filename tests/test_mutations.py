@@ -248,7 +248,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a lottery ticket begins where it began",
-        "tensor.copy_(self.sparsity.begun.get_buffer(_flat(name)))",
+        "tensor.copy_(self.sparsity.begun.get_buffer(flat(name)))",
         "pass",
         (
             "tests/search_spaces/sparsity/test_tickets.py"

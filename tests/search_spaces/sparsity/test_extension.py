@@ -125,8 +125,8 @@ def study(epochs: int, *extensions: tuple[str, dict[str, Any]]) -> Any:
 @pytest.mark.parametrize(
     ("options", "least", "shorter"),
     [
-        ({}, 60, "over_epochs"),
-        ({"over_epochs": [10, 20]}, 20, "over_epochs"),
+        ({}, 20, "over_epochs"),
+        ({"over_epochs": [10, 30]}, 30, "over_epochs"),
         (
             {"method": ["snip", "lottery"], "over_epochs": [10], "rounds": [2, 3]},
             30,
