@@ -84,7 +84,7 @@ def _test(
     found = dict[str, list[float]]()
     with tempfile.TemporaryDirectory() as folder:
         for label, given in ways(epochs).items():
-            if label in OTHERS[1:] and quick or label in (*OTHERS, CONTROL) and name == LARGEST:
+            if (label in OTHERS[1:] and quick) or (label in (*OTHERS, CONTROL) and name == LARGEST):
                 continue
             total = 6 * epochs if label == "lottery" else epochs
             trainer = Trainer(
