@@ -10,7 +10,7 @@ import copy
 import importlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +29,10 @@ from search_spaces.quantization.mixins import Reads
 
 MOST_BITS = 8
 LOW, HIGH = -128, 127
+# Codes that a map reads are unsigned. Where the processor adds products of eight bits to 32 bits
+# (VNNI) they may have all eight; elsewhere two products are added in 16 bits, cut off at MOST_SUM.
+MOST_CODE = 255
+MOST_SUM = 2**15 - 1
 # How far from a grid point a weight may lie that lies on the grid, in steps.
 _ON_GRID = 1e-3
 _MOVED = "The weights of {} of its {} linear maps were trained in more than 8 bits, and have 8."
@@ -103,20 +107,52 @@ def integer_maps(network: nn.Module) -> Maps:
     return Maps(made.eval(), codes, tuple(moved), rounds_activations(network))
 
 
-def taken_grids(network: nn.Module) -> dict[str, Codes]:
+def most_code() -> int:
+    """The largest code that a map may read, so that no weight makes its sum too large here."""
+    return MOST_CODE if torch.cpu._is_vnni_supported() else MOST_SUM // (2 * -LOW)
+
+
+def too_large(maps: Maps) -> list[str]:
+    """The names of the weights whose products with what is read would be cut off here.
+
+    What maps read that was trained in eight bits has codes up to 255, and no other ones can be
+    chosen any more; of all others `most_code` is the largest.
+    """
+    if torch.cpu._is_vnni_supported():
+        return []
+    large = []
+    for name, module in linear_maps(maps.network):
+        grid = _grid_read(module)
+        if grid is not None:
+            most = (grid.high - min(grid.low, 0)) * int(maps.codes[name].values.abs().max())
+            if 2 * most > MOST_SUM:
+                large.append(name)
+    return large
+
+
+def _grid_read(module: nn.Module) -> Codes | None:
+    """How a linear map rounds what it reads, if to 8 bits or fewer over a range that was seen."""
+    if not isinstance(module, Reads) or module.input_quantizer.format.bits > MOST_BITS:
+        return None
+    return module.input_quantizer.grid()
+
+
+def taken_grids(network: nn.Module, but: Collection[str] = ()) -> dict[str, Codes]:
     """How linear maps round what they read, by the names of their weights; all that to 8 bits or
     fewer over a range that was seen. They are changed: what integers do, no quantizer does twice.
+
+    Args:
+        but: names of weights whose maps stay as they are.
     """
     grids: dict[str, Codes] = {}
     for name, module in linear_maps(network):
-        if not isinstance(module, Reads):
+        if not isinstance(module, Reads) or name in but:
             continue
-        quantizer = module.input_quantizer
-        grid = quantizer.grid() if quantizer.format.bits <= MOST_BITS else None
+        grid = _grid_read(module)
         if grid is not None:
             grids[name] = grid
             # Signs are no nearest multiples of their scale, so they are taken first.
-            if quantizer.format.is_uniform:
+            if module.input_quantizer.format.is_uniform:
                 module.input_quantizer = nn.Identity()
     return grids
 

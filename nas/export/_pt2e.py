@@ -12,7 +12,7 @@ squared error over a histogram.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -26,13 +26,12 @@ from torchao.quantization.pt2e.quantizer.quantizer import (
     Quantizer,
 )
 
-from nas.export._int8 import HIGH, LOW, scales
+from nas.export._int8 import HIGH, LOW, MOST_CODE, most_code, scales
 from search_spaces.quantization.codes import Codes
 
 _LINEAR = torch.ops.aten.linear.default
 _DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
 _FINEST = torch.finfo(torch.float32).tiny
-_MOST_CODE = 255
 
 
 class _OnGrid(PerChannelMinMaxObserver):  # type: ignore[misc]
@@ -47,14 +46,6 @@ class _OnGrid(PerChannelMinMaxObserver):  # type: ignore[misc]
         return self.scale, torch.zeros_like(self.scale, dtype=torch.int64)
 
 
-_READ = QuantizationSpec(
-    dtype=torch.uint8,
-    quant_min=0,
-    quant_max=_MOST_CODE,
-    qscheme=torch.per_tensor_affine,
-    is_dynamic=False,
-    observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=_FINEST),
-)
 _WEIGHT = QuantizationSpec(
     dtype=torch.int8,
     quant_min=LOW,
@@ -66,21 +57,37 @@ _WEIGHT = QuantizationSpec(
 )
 
 
+def _read() -> QuantizationSpec:
+    """What maps read, where the range is to be chosen."""
+    return QuantizationSpec(
+        dtype=torch.uint8,
+        quant_min=0,
+        quant_max=most_code(),
+        qscheme=torch.per_tensor_affine,
+        is_dynamic=False,
+        observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=_FINEST),
+    )
+
+
 class _LinearMaps(Quantizer):  # type: ignore[misc]
     """Asks for integers wherever a program has a linear map.
 
     Args:
         grids: of what maps read, by the names of their weights; that is left to `_put_grids`.
+        but: names of weights whose maps are left as they are.
     """
 
-    def __init__(self, grids: Mapping[str, Codes]) -> None:
+    def __init__(self, grids: Mapping[str, Codes], but: Collection[str]) -> None:
         super().__init__()
         self._grids = grids
+        self._but = but
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in _linear(model):
             read, weight = node.args[:2]
-            asked = {} if weight.target in self._grids else {read: _READ}
+            if weight.target in self._but:
+                continue
+            asked = {} if weight.target in self._grids else {read: _read()}
             node.meta["quantization_annotation"] = QuantizationAnnotation(
                 input_qspec_map={**asked, weight: _WEIGHT}, _annotated=True
             )
@@ -91,13 +98,17 @@ class _LinearMaps(Quantizer):  # type: ignore[misc]
 
 
 def quantized(
-    program: ExportedProgram, sample: tuple[Tensor, ...], grids: Mapping[str, Codes]
+    program: ExportedProgram,
+    sample: tuple[Tensor, ...],
+    grids: Mapping[str, Codes],
+    but: Collection[str] = (),
 ) -> tuple[fx.GraphModule, list[str]]:
     """A module that reads its linear maps' inputs as 8-bit integers, and whose weights are.
 
     Args:
         sample: inputs by which the ranges are chosen of what other maps read.
         grids: of what maps read, by the names of their weights.
+        but: names of weights whose maps are left as they are.
 
     Returns: the module, and the names of the weights that were converted.
     """
@@ -106,7 +117,7 @@ def quantized(
     with torch.no_grad(), warnings.catch_warnings():
         # That it copies tensors in a way of which torch warns.
         warnings.simplefilter("ignore")
-        prepared = prepare_pt2e(module, _LinearMaps(grids))
+        prepared = prepare_pt2e(module, _LinearMaps(grids, but))
         prepared(*sample)
         converted: fx.GraphModule = convert_pt2e(prepared)
     kinds = ["dequantize_per_channel" in str(node.args[1].target) for node in _linear(converted)]
@@ -129,7 +140,7 @@ def _put_grids(module: fx.GraphModule, names: list[str], grids: Mapping[str, Cod
         with module.graph.inserting_before(node):
             own = (node.args[0], scale, zero, grid.low, grid.high)
             codes = module.graph.call_function(_codes, (*own, moved))
-            given = (codes, scale, zero - moved, 0, _MOST_CODE, torch.uint8)
+            given = (codes, scale, zero - moved, 0, MOST_CODE, torch.uint8)
             node.replace_input_with(node.args[0], module.graph.call_function(_DEQUANTIZE, given))
     module.recompile()
 

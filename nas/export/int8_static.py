@@ -18,13 +18,18 @@ from torch import Tensor, nn
 
 from nas.export._base import Contract, Exporter, ExportError, Written
 from nas.export._compiled import Compiled, check_compiler, put
-from nas.export._int8 import integer_maps, no_maps, taken_grids, torchao
+from nas.export._int8 import integer_maps, no_maps, taken_grids, too_large, torchao
 from nas.export._traced import with_origin
 
 _OBSERVED = (
     "What {} of its {} linear maps read was trained in more than 8 bits; it is read in 8, of the "
     "range that it had on the sample."
 )
+_TOO_LARGE = (
+    "{} of its {} linear maps stay in float32: this processor adds products of two 8-bit integers "
+    "in 16 bits, which are too few for what they were trained with. A processor with VNNI has more."
+)
+_ELSE = "Export with int8_weight_only or aoti, or search with activation_bits or weight_bits of 6."
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,11 @@ class Int8Static(Compiled):
         from nas.export._pt2e import in_plain_operations, quantized
 
         maps = integer_maps(network)
-        grids = taken_grids(maps.network)
-        module, names = quantized(with_origin(maps.network, contract), sample, grids)
+        large = too_large(maps)
+        if len(large) == len(maps.codes):
+            raise ExportError(f"{_TOO_LARGE.format(*[len(large)] * 2)} {_ELSE}")
+        grids = taken_grids(maps.network, large)
+        module, names = quantized(with_origin(maps.network, contract), sample, grids, large)
         if not names:
             raise ExportError(no_maps(network))
         program = with_origin(module, contract)
@@ -57,6 +65,8 @@ class Int8Static(Compiled):
         files = put(self, folder, program, reference, contract, rounds=rounds, freezing=True)
         observed = [name for name in names if name not in grids]
         notes = [_OBSERVED.format(len(observed), len(names))] if observed else []
+        if large:
+            notes.append(_TOO_LARGE.format(len(large), len(maps.codes)))
         return maps.written(files, names, notes, sample_only=bool(observed))
 
 
