@@ -8,7 +8,7 @@ trained to round it rounds as well.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,10 @@ from nas.export._int8 import (
 from nas.export._traced import with_origin
 from search_spaces.quantization.mixins import Reads
 
+_SLOW = (
+    "This processor has no VNNI, and multiplies 8-bit integers whose ranges are found on the way one "
+    "by one: many times slower than float32. Export with aoti or int8_static, or for another machine."
+)
 _NOTE = "What its linear maps read is rounded as it was trained to be, then to 8 bits row by row."
 
 
@@ -66,7 +70,9 @@ class Int8Dynamic(Compiled):
         if not names:
             raise ExportError(no_maps(network))
         files = put(self, folder, program, reference, contract, rounds=maps.rounds)
-        return maps.written(files, names, [_NOTE])
+        written = maps.written(files, names, [_NOTE])
+        slow = () if torch.cpu._is_vnni_supported() else (_SLOW,)
+        return replace(written, notes=(*written.notes, *slow))
 
 
 def _by_row(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:

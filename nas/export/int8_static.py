@@ -11,7 +11,7 @@ attention and normalization stay in float32.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -65,9 +65,9 @@ class Int8Static(Compiled):
         files = put(self, folder, program, reference, contract, rounds=rounds, freezing=True)
         observed = [name for name in names if name not in grids]
         notes = [_OBSERVED.format(len(observed), len(names))] if observed else []
-        if large:
-            notes.append(_TOO_LARGE.format(len(large), len(maps.codes)))
-        return maps.written(files, names, notes, sample_only=bool(observed))
+        written = maps.written(files, names, notes, sample_only=bool(observed))
+        kept = (_TOO_LARGE.format(len(large), len(maps.codes)),) if large else ()
+        return replace(written, notes=(*written.notes, *kept))
 
 
 def build() -> Exporter:
