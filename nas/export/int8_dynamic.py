@@ -31,8 +31,8 @@ from nas.export._traced import with_origin
 from search_spaces.quantization.mixins import Reads
 
 _SLOW = (
-    "This processor has no VNNI, and multiplies 8-bit integers whose ranges are found on the way one "
-    "by one: many times slower than float32. Export with aoti or int8_static, or for another machine."
+    "This processor has no VNNI, and multiplies 8-bit integers whose ranges are found on the way "
+    "many times slower than float32: export with aoti or int8_static, or for another machine."
 )
 _NOTE = "What its linear maps read is rounded as it was trained to be, then to 8 bits row by row."
 
