@@ -230,7 +230,7 @@ class Study:
         measure: bool = True,
         out: Path | str | None = None,
         retrain: bool = False,
-        exporter: str = "pt2",
+        formats: Sequence[str] = (),
         write_study: Path | str | None = None,
     ) -> "Specialisation":
         """The best slice of the study's supernet within each bound on latency.
@@ -243,7 +243,7 @@ class Study:
             device, strategy, evaluations, rank_by, fine_tune_epochs, confidence, accept_device: see
                 `nas.supernet.specialising.Request`.
             measure: whether winners are measured, where this is the device.
-            out, retrain, exporter, write_study: where winners go, see `Leaving` there.
+            out, retrain, formats, write_study: where winners go, see `Leaving` there.
 
         Raises:
             UsageError: the study has no trained supernet, nothing keeps a bound, or no such device.
@@ -268,16 +268,28 @@ class Study:
             leaving=Leaving(
                 None if out is None else Path(out),
                 retrain,
-                exporter,
+                tuple(formats),
                 None if write_study is None else Path(write_study),
             ),
             space=self._space,
         )
 
     def export(
-        self, to: Path | str, trial: int | Literal["best"] = "best", *, exporter: str = "pt2"
+        self,
+        to: Path | str,
+        trial: int | Literal["best"] = "best",
+        *,
+        formats: Sequence[str] = (),
+        gives_both: bool = False,
     ) -> dict[str, Any]:
-        """Write a trial as a bundle that runs without this program; returns its manifest."""
+        """Write a trial as a bundle that runs without this program; returns its manifest.
+
+        Args:
+            to: the folder to make.
+            trial: its number, or the best.
+            formats: of the programs, as pt2, aoti, onnx; pt2 is always among them.
+            gives_both: whether callers give each edge of an undirected graph in both directions.
+        """
         return export_trial(
             self.name,
             trial,
@@ -285,7 +297,8 @@ class Study:
             storage=self.storage,
             data_root=self.data_root,
             space=self._space,
-            exporter=exporter,
+            formats=formats,
+            gives_both=gives_both,
         )
 
     def quantize(
@@ -294,7 +307,7 @@ class Study:
         trial: int | Literal["best"] = "best",
         *,
         manner: "Manner | None" = None,
-        exporter: str = "pt2",
+        formats: Sequence[str] = (),
     ) -> "Quantized":
         """Write a trained trial as a bundle of few bits, without training it again.
 
@@ -314,7 +327,7 @@ class Study:
             storage=self.storage,
             data_root=self.data_root,
             space=self._space,
-            exporter=exporter,
+            formats=formats,
         )
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
 """A trial with its weights: what is exported."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +13,9 @@ from evaluators.artifacts import intact
 from evaluators.checkpoint import best_metrics, best_run, best_weights
 from evaluators.executors import inline
 from evaluators.training import Training
+from nas.background import background
 from nas.executing import executed
+from nas.export._background import Background
 from nas.opening import opened
 from nas.record import TrialRecord
 from nas.retraining import ConfirmError
@@ -23,7 +25,7 @@ from nas.store.confirmations import confirmations
 from search_spaces import Architecture, SearchSpace, Task
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from evaluators.datasets._base import Dataset
 
@@ -41,6 +43,7 @@ class Candidate:
         metrics: of these very weights, measured by the search; no mean over seeds or folds.
         confirmed: {metric: {"mean", "stderr", "n"}} over fresh seeds.
         retrained: whether there was no checkpoint, and it was trained for this.
+        background: its study's front, its data, how to train it again.
     """
 
     study: str
@@ -54,6 +57,13 @@ class Candidate:
     metrics: Mapping[str, float]
     confirmed: Mapping[str, Mapping[str, float | None]] | None
     retrained: bool
+    background: Background = field(default_factory=Background)
+
+    def network(self) -> "nn.Module":
+        """With its weights, for inference."""
+        network = self.space.network(self.architecture, self.task)
+        network.load_state_dict(self.weights)
+        return network.eval()
 
 
 def candidate(
@@ -93,15 +103,16 @@ def candidate(
         space=setup.space,
         architecture=record.architecture,
         task=setup.task,
-        dataset=_as_validated(setup, setup.dataset, artifact),
+        dataset=as_validated(setup, setup.dataset, artifact),
         weights=best_weights(artifact),
         metrics={**facts, **best_metrics(artifact)},
         confirmed=confirmed[0] if confirmed else None,
         retrained=retrained,
+        background=background(store, setup, record),
     )
 
 
-def _as_validated(setup: Setup, dataset: "Dataset", artifact: Artifact) -> "Dataset":
+def as_validated(setup: Setup, dataset: "Dataset", artifact: Artifact) -> "Dataset":
     """The dataset with the split that the run was trained and validated on."""
     evaluator = setup.alone.evaluator if isinstance(setup.evaluator, Proxy) else setup.evaluator
     if not isinstance(evaluator, Training) or not evaluator.folds:

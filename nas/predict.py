@@ -84,8 +84,8 @@ def predict(
 ) -> Predictions:
     """Run a bundle on a graph.
 
-    The bundle prepares the features itself. Where its network was trained on undirected graphs, the
-    missing directions of edges are added here and repeated edges become one. Where edges were
+    The bundle prepares features and edges itself; where it was exported to be given both directions
+    of each edge, the missing ones are added here. Where edges were
     pruned with the network, what is left of them is used for the graph that they were pruned of,
     and for any other graph all its edges; `note` says which.
 
@@ -111,7 +111,7 @@ def predict(
         raise PredictionError("expected either a dataset or an input file, and not both")
     contract = bundle.manifest.contract
     edge_index = graph.edge_index
-    if contract.undirected:
+    if contract.edges == "both_directions":
         edge_index = to_undirected(edge_index, num_nodes=graph.x.size(0))
     given, edge_index = edge_index, bundle.edges(edge_index, graph.x.size(0))
     graph_ids = graph.graph_ids if contract.is_graph_task else None

@@ -1,8 +1,8 @@
 """A trained trial in few bits, without training it again: what `nas quantize` does."""
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -10,10 +10,12 @@ from evaluators._batches import Batches
 from evaluators.metrics import split_metrics
 from evaluators.post_training import STEPS, flex_round, round_to_nearest
 from nas.candidate import Candidate, candidate
+from nas.export._background import Background
 from nas.export._folder import check_free
 from nas.export._manifest import PostTraining, Provenance
+from nas.export._programs import planned
 from nas.export.bundle import write_bundle
-from search_spaces import Architecture, SearchSpace, UsageError, plugins
+from search_spaces import Architecture, SearchSpace, UsageError
 from search_spaces.decision import Choice
 from search_spaces.errors import did_you_mean
 from search_spaces.quantization.deciding import ALL, START, named, options, precision
@@ -112,7 +114,7 @@ def quantize_trial(
     storage: str,
     data_root: Path,
     space: SearchSpace | None = None,
-    exporter: str = "pt2",
+    formats: Sequence[str] = (),
 ) -> Quantized:
     """Quantize a trained trial on its dataset's graph, and write the bundle.
 
@@ -124,7 +126,7 @@ def quantize_trial(
         trial: its number, or "best".
         to: the folder to make.
         manner: how.
-        storage, data_root, space, exporter: as for `nas.export.bundle.export_trial`.
+        storage, data_root, space, formats: as for `nas.export.bundle.export_trial`.
 
     Raises:
         QuantizingError: its bits are decided by the extension quantization.
@@ -132,7 +134,7 @@ def quantize_trial(
         UsageError: there is no such study, trial or exporter.
     """
     check_free(to)
-    plugins.load("exporter", exporter)
+    planned(formats)
     chosen = candidate(name, trial, storage=storage, data_root=data_root, space=space)
     if any(decision.startswith(f"{START}.") for decision in chosen.architecture.choices):
         raise QuantizingError(
@@ -140,11 +142,17 @@ def quantize_trial(
             f"[extension.quantization]; leave with it as it is: nas export {name} --trial "
             f"{chosen.trial} --to {to}, or quantize a trial of a study without that table"
         )
-    network = chosen.space.network(chosen.architecture, chosen.task)
-    network.load_state_dict(chosen.weights)
-    quantized = quantized_network(network.eval(), chosen.dataset, manner)
+    return quantize_candidate(to, chosen, manner, formats)
+
+
+def quantize_candidate(
+    to: Path, chosen: Candidate, manner: Manner = _USUAL, formats: Sequence[str] = ()
+) -> Quantized:
+    """Quantize a trained network, and write the bundle; see `quantize_trial`."""
+    network = chosen.network()
+    quantized = quantized_network(network, chosen.dataset, manner)
     before, after = (measured(each, chosen.dataset) for each in (network, quantized))
-    manifest = _written(to, chosen, quantized, manner, (before, after), exporter)
+    manifest = _written(to, chosen, quantized, manner, (before, after), formats)
     return Quantized(manifest, before, after)
 
 
@@ -176,7 +184,7 @@ def _written(
     network: "nn.Module",
     manner: Manner,
     measured_: tuple[Mapping[str, float], Mapping[str, float]],
-    exporter: str,
+    formats: Sequence[str],
 ) -> dict[str, Any]:
     """The manifest of the bundle that was written; what was measured is before and after."""
     before, after = measured_
@@ -201,5 +209,14 @@ def _written(
         ),
         metrics={**same, **after},
         dataset=chosen.dataset,
-        exporter=exporter,
+        formats=formats,
+        background=_background(chosen, manner),
     )
+
+
+def _background(chosen: Candidate, manner: Manner) -> Background:
+    """With how it was quantized; what it took on a device was before that."""
+    known, recipe = chosen.background, chosen.background.recipe
+    if recipe is not None:
+        recipe = recipe.model_copy(update={"quantized": asdict(manner)})
+    return replace(known, recipe=recipe, latency=())

@@ -64,7 +64,8 @@ def test_the_study_of_the_examples(at: Path) -> None:
     assert wrong.returncode == 2
     assert 'did you mean "cooling"' in wrong.stderr
     exporter = "--exporter=examples.plugins.exporter"
-    nas(at, "export", "plugins", storage, exporter, "--to", str(at / "bundle"))
+    written = "--format=examples.plugins.exporter"
+    nas(at, "export", "plugins", storage, written, "--to", str(at / "bundle"))
     assert (at / "bundle" / "model.py").read_text().count("torch.ops") > 3
     dataset = "--dataset=examples.plugins.dataset"
     refused = run("nas", "predict", str(at / "bundle"), dataset)

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import click
 
 Row: TypeAlias = Mapping[str, Any]
+FORMATS = ("text", "json", "csv")
 
 
 def write_json(value: Any) -> None:

@@ -6,14 +6,14 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import click
 
-from nas.cli._types import Folder, OneOf
+from nas.cli._output import FORMATS
+from nas.cli._types import Folder, Formats, FormatsType, OneOf
 from nas.cli._usage import in_one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 Trial: TypeAlias = int | Literal["best"]
 DEBUG = "nas.debug"
 STORAGE = "sqlite:///nas.db"
-FORMATS = ("text", "json", "csv")
 
 
 def _remember_debug(ctx: click.Context, _option: click.Parameter, value: bool) -> None:
@@ -55,6 +55,15 @@ format_option = click.option(
     default="text",
     show_default=True,
     help="Of the rows on stdout.",
+)
+bundle_format_option = click.option(
+    "--format",
+    "formats",
+    metavar="LIST",
+    type=FormatsType(),
+    default=Formats(),
+    help="Programs to write, with commas: pt2 (always), aoti, onnx, ...: see nas plugins exporter; "
+    "without any, what [export] of the study file says. And text, json or csv, of what is printed.",
 )
 name_argument = click.argument("name")
 

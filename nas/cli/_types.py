@@ -1,10 +1,26 @@
 """What the values of options may be; what does not fit is said as of a study file."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+
+from nas.cli._output import FORMATS
+
+
+@dataclass(frozen=True)
+class Formats:
+    """What `--format` says where a bundle is written.
+
+    Attributes:
+        programs: plug-ins that write programs; without any, those that the study names.
+        printed: text, json or csv.
+    """
+
+    programs: tuple[str, ...] = ()
+    printed: str = "text"
 
 
 def _bounds(kind: click.IntRange | click.FloatRange) -> str:
@@ -66,6 +82,24 @@ class OneOf(click.Choice):  # type: ignore[type-arg]  # generic in later release
             expected = f"{', '.join(words[:-1])} or {words[-1]}"
             self.fail(f'expected {expected}, got "{value}"', param, ctx)
         return super().convert(value, param, ctx)
+
+
+class FormatsType(click.ParamType):  # type: ignore[type-arg]  # generic in later releases alone
+    """Formats of programs, with commas between them, and one of what is printed."""
+
+    name = "formats"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Formats:
+        if isinstance(value, Formats):
+            return value
+        words = [word.strip() for word in str(value).split(",")]
+        printed = [word for word in words if word in FORMATS]
+        programs = [word for word in words if word not in FORMATS]
+        if "" in words or len(printed) > 1:
+            self.fail(f'expected names such as pt2,aoti or pt2,json, got "{value}"', param, ctx)
+        return Formats(tuple(dict.fromkeys(programs)), printed[0] if printed else "text")
 
 
 class Folder(click.Path):

@@ -9,6 +9,7 @@ import click
 from nas.cli._output import csv_text, json_text, write_json, write_rows
 from nas.cli._shared import (
     Trial,
+    bundle_format_option,
     command,
     data_root_option,
     format_option,
@@ -16,7 +17,7 @@ from nas.cli._shared import (
     storage_option,
     trial_option,
 )
-from nas.cli._types import File, Folder
+from nas.cli._types import File, Folder, Formats, OneOf
 from nas.cli._usage import WrongUsage
 
 if TYPE_CHECKING:
@@ -35,17 +36,24 @@ if TYPE_CHECKING:
     help="Folder of the bundle.",
 )
 @click.option(
-    "--exporter",
-    metavar="NAME",
-    default="pt2",
+    "--edges",
+    type=OneOf(("any", "both")),
+    default="any",
     show_default=True,
-    help="What writes the program: see nas plugins exporter, or a module of your own.",
+    help="Of undirected graphs, how callers give them: both directions of each edge, which spares "
+    "the program to see to that, or any.",
 )
+@bundle_format_option
 @storage_option
 @data_root_option
-@format_option
 def export_command(
-    name: str, trial: Trial, to: Path, exporter: str, storage: str, data_root: Path, fmt: str
+    name: str,
+    trial: Trial,
+    to: Path,
+    edges: str,
+    formats: Formats,
+    storage: str,
+    data_root: Path,
 ) -> None:
     """Write a trial as files to deploy.
 
@@ -56,7 +64,8 @@ def export_command(
     Examples:
       nas export quickstart --to bundle
       nas export quickstart --trial 7 --to bundle
-      nas export quickstart --exporter int8_static --to bundle
+      nas export quickstart --format aoti,onnx --to bundle
+      nas export quickstart --format int8_static,json --to bundle
     """
     from nas.store import Store
 
@@ -64,23 +73,30 @@ def export_command(
     from nas.export.bundle import export_trial
 
     manifest = export_trial(
-        name, trial, to, storage=storage, data_root=data_root, exporter=exporter
+        name,
+        trial,
+        to,
+        storage=storage,
+        data_root=data_root,
+        formats=formats.programs,
+        gives_both=edges == "both",
     )
-    parity, origin = manifest["parity"], manifest["provenance"]
+    parity, origin = manifest["programs"][0]["parity"], manifest["provenance"]
     row = {"bundle": str(to), "manifest": str(to / "manifest.json"), "trial": origin["trial"]}
     row |= {key: parity[key] for key in ("largest_difference", "mean_difference", "tolerance")}
     row |= {n: m["value"] for n, m in manifest["metrics"].items() if m["by"] == "program"}
-    if fmt == "json":
+    row["programs"] = [program["file"] for program in manifest["programs"]]
+    if formats.printed == "json":
         write_json(row)
-    elif fmt == "csv":
-        write_rows([row], fmt)
+    elif formats.printed == "csv":
+        write_rows([row], formats.printed)
     else:
         click.echo(row["manifest"])
-        click.echo(
-            f"trial {row['trial']} exported; run again, its outputs differ by at most "
-            f"{row['largest_difference']:.1e}{_allowed(row)}",
-            err=True,
-        )
+        click.echo(f"trial {row['trial']} exported; run again, outputs differ by at most", err=True)
+        for program in manifest["programs"]:
+            parity = program["parity"]
+            differs = f"{parity['largest_difference']:.1e}{_allowed(parity)}"
+            click.echo(f"  {program['file']}: {differs}", err=True)
         for name, metric in manifest["training"].items():
             reached = manifest["metrics"][name]["value"]
             click.echo(f"{name} {reached:.6g}, before export {metric['value']:.6g}", err=True)
@@ -112,7 +128,8 @@ def _allowed(row: Mapping[str, Any]) -> str:
 @click.option(
     "--exporter",
     metavar="NAME",
-    help="The module that wrote the program, where it did not come with nas.",
+    help="Whose program to run, where it is not the first: onnx, or a module that did not come "
+    "with nas.",
 )
 @data_root_option
 @format_option

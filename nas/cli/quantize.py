@@ -8,14 +8,14 @@ import click
 from nas.cli._output import write_json, write_rows
 from nas.cli._shared import (
     Trial,
+    bundle_format_option,
     command,
     data_root_option,
-    format_option,
     name_argument,
     storage_option,
     trial_option,
 )
-from nas.cli._types import Folder, OneOf
+from nas.cli._types import Folder, Formats, OneOf
 
 if TYPE_CHECKING:
     from nas.quantizing import Quantized
@@ -67,16 +67,9 @@ _BITS = ("32", "16", "8", "6", "4", "3", "2", "ternary", "binary")
     show_default=True,
     help="Ranges of activations: percentile leaves the outermost out.",
 )
-@click.option(
-    "--exporter",
-    metavar="NAME",
-    default="pt2",
-    show_default=True,
-    help="What writes the program: see nas plugins exporter, or a module of your own.",
-)
 @storage_option
 @data_root_option
-@format_option
+@bundle_format_option
 def quantize_command(
     name: str,
     trial: Trial,
@@ -87,10 +80,9 @@ def quantize_command(
     scheme: str,
     granularity: str,
     observer: str,
-    exporter: str,
+    formats: Formats,
     storage: str,
     data_root: Path,
-    fmt: str,
 ) -> None:
     """Bring a trained trial to few bits, and write it as a bundle.
 
@@ -112,16 +104,16 @@ def quantize_command(
     how |= {"granularity": granularity, "observer": observer}
     manner = Manner(weight_bits, activation_bits, **how)
     done = quantize_trial(
-        name, trial, to, manner, storage=storage, data_root=data_root, exporter=exporter
+        name, trial, to, manner, storage=storage, data_root=data_root, formats=formats.programs
     )
     row: dict[str, Any] = {"bundle": str(to), "manifest": str(to / "manifest.json")}
     row |= {"trial": done.manifest["provenance"]["trial"], "method": method}
     row |= {"weight_bits": weight_bits, "activation_bits": activation_bits}
     row |= {"before": dict(done.before), "after": dict(done.after)}
-    if fmt == "json":
+    if formats.printed == "json":
         write_json(row)
-    elif fmt == "csv":
-        write_rows([row], fmt)
+    elif formats.printed == "csv":
+        write_rows([row], formats.printed)
     else:
         click.echo(row["manifest"])
         click.echo(

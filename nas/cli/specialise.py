@@ -8,14 +8,14 @@ import click
 from nas.cli._output import cell, choices, duration, write_json, write_rows, write_table
 from nas.cli._progress import Live
 from nas.cli._shared import (
+    bundle_format_option,
     command,
     data_root_option,
-    format_option,
     name_argument,
     storage_option,
 )
 from nas.cli._startup import load_for_stored
-from nas.cli._types import File, Folder, Integer, Number, Numbers, OneOf
+from nas.cli._types import File, Folder, Formats, Integer, Number, Numbers, OneOf
 from nas.cli.search import INTERRUPTED, accept_device_option
 
 if TYPE_CHECKING:
@@ -84,13 +84,6 @@ FAILED = 1
 @click.option("--out", metavar="DIR", type=Folder(), help="Export each winner: DIR/2ms, DIR/5ms.")
 @click.option("--retrain", is_flag=True, help="Train each winner alone for it, from new weights.")
 @click.option(
-    "--exporter",
-    metavar="NAME",
-    default="pt2",
-    show_default=True,
-    help="What writes the programs: see nas plugins exporter.",
-)
-@click.option(
     "--write-study",
     metavar="FILE",
     type=File(),
@@ -98,7 +91,7 @@ FAILED = 1
 )
 @storage_option
 @data_root_option
-@format_option
+@bundle_format_option
 @click.pass_context
 def specialise_command(
     ctx: click.Context,
@@ -114,11 +107,10 @@ def specialise_command(
     measures: bool,
     out: Path | None,
     retrain: bool,
-    exporter: str,
     write_study: Path | None,
+    formats: Formats,
     storage: str,
     data_root: Path,
-    fmt: str,
 ) -> None:
     """Find the best slices of a supernet within bounds on latency.
 
@@ -150,7 +142,7 @@ def specialise_command(
         confidence=confidence,
         measures=measures,
     )
-    leaving = Leaving(out, retrain, exporter, write_study)
+    leaving = Leaving(out, retrain, formats.programs, write_study)
     try:
         with Live() as live:
             found = specialise(
@@ -164,7 +156,7 @@ def specialise_command(
     except KeyboardInterrupt:
         click.echo("interrupted; the same command begins again", err=True)
         ctx.exit(INTERRUPTED)
-    _write(found, fmt)
+    _write(found, formats.printed)
     _tell_places(found, leaving.write_study)
     if any(winner.architecture is None for winner in found.winners):
         ctx.exit(FAILED)

@@ -66,7 +66,7 @@ def bundle(plugin: Plugin, tmp_path: Path) -> Path:
         task=task,
         preprocessing=preprocessing(task),
         provenance=Provenance(),
-        exporter=plugin.name,
+        formats=[plugin.name],
     )
     return folder
 

@@ -15,6 +15,7 @@ from search_spaces.task import TaskKind
 
 Dimension: TypeAlias = PositiveInt | Literal["N", "E", "B"]
 Runnable: TypeAlias = Callable[..., Tensor]
+Edges: TypeAlias = Literal["directed", "undirected", "both_directions"]
 
 # The smallest value of each dimension that is not fixed: nodes, edges, graphs.
 SMALLEST = {"N": 1, "E": 0, "B": 1}
@@ -54,7 +55,9 @@ class Contract(Strict):
         n_features: `F`.
         n_classes: `C`.
         features: what the program does to raw features before the network sees them.
-        undirected: whether each edge must be given in both directions.
+        edges: directed (used as they come); undirected (each counts in both directions, once,
+            however it is given: the program sees to that); both_directions (undirected, and the
+            caller gives each edge in both directions, once).
         class_names: [C], what the classes are called, where they are not called 0, 1, 2, ...
     """
 
@@ -62,20 +65,32 @@ class Contract(Strict):
     n_features: PositiveInt
     n_classes: PositiveInt
     features: Normalization
-    undirected: bool
+    edges: Edges
     class_names: tuple[str, ...] | None = None
 
     @classmethod
     def of(
-        cls, task: Task, preprocessing: Preprocessing, class_names: tuple[str, ...] | None = None
+        cls,
+        task: Task,
+        preprocessing: Preprocessing,
+        class_names: tuple[str, ...] | None = None,
+        *,
+        gives_both: bool = False,
     ) -> "Contract":
-        """The contract of a network that was trained on a task."""
+        """The contract of a network that was trained on a task.
+
+        Args:
+            task, preprocessing: what it was trained on.
+            class_names: [C].
+            gives_both: whether, of an undirected graph, the caller gives both directions.
+        """
+        given: Edges = "both_directions" if gives_both else "undirected"
         return cls(
             kind=task.kind,
             n_features=task.n_features,
             n_classes=task.n_classes,
             features=preprocessing.features,
-            undirected=preprocessing.undirected,
+            edges=given if preprocessing.undirected else "directed",
             class_names=class_names,
         )
 
@@ -117,6 +132,8 @@ class Written:
             between two numbers may become either.
         sample_only: whether it is made for values like the sample's, and is compared with the
             network on the sample alone.
+        portable: computes in plain operations of torch what the program does, where that is not
+            what the network does; `model.pt2` is written of it then.
     """
 
     files: Sequence[Path]
@@ -124,6 +141,7 @@ class Written:
     codes: Mapping[str, Codes] = field(default_factory=dict)
     mean_tolerance: float | None = None
     sample_only: bool = False
+    portable: nn.Module | None = None
 
 
 class Exporter(Protocol):

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
+from torch_geometric.utils import to_undirected
 
 from evaluators.datasets._base import Dataset
 from nas.export._base import Contract, Exporter, Runnable, Written
+from nas.export._deployed import Deployed
 from nas.export._graph import PrunedGraph
 from nas.export._manifest import Parity
 from nas.export._measured import sample_of
@@ -48,24 +50,25 @@ def parity_of(
     return compare(program, network, contract, graphs, written.mean_tolerance, in_mean=True)
 
 
-def on_whole_graph(
-    network: nn.Module, whole: Tensor, graph: PrunedGraph | None
+def as_trained(
+    network: Deployed, whole: Tensor | None, graph: PrunedGraph | None
 ) -> Callable[..., Tensor]:
-    """The network, on its whole graph wherever it is called with what is left of that.
+    """The network, on edges as its dataset would have them, prepared without its program's part.
 
-    So what a ticket does in the network is compared with what the program makes of the graph that
-    the ticket has left.
+    Where it is called with what is left of its graph, it is on the whole of that: so what a ticket
+    does in the network is compared with what the program makes of the graph that the ticket left.
 
     Args:
         whole: [2, E], the edges of its graph.
         graph: what is left of it; None for a network without a ticket.
     """
-    if graph is None:
-        return network
 
     def called(x: Tensor, edge_index: Tensor, *rest: Tensor) -> Tensor:
-        is_left = edge_index is graph.edge_index
-        logits: Tensor = network(x, whole if is_left else edge_index, *rest)
+        if graph is not None and whole is not None and edge_index is graph.edge_index:
+            edge_index = whole
+        elif network.edges == "undirected":
+            edge_index = to_undirected(edge_index, num_nodes=x.size(0))
+        logits: Tensor = network.network(network.preprocessing(x), edge_index, *rest)
         return logits
 
     return called

@@ -22,7 +22,6 @@ from nas.export._archive import check_compiled
 from nas.export._base import BundleError, Contract, ExportError, ExportFailedError, Runnable
 from nas.export._parity import NEAR, SAME, compare
 from nas.export._sample import SIZES, made_up
-from nas.export.pt2 import Pt2
 
 _PREFIX = "compiled"
 _SETTINGS: Mapping[str, Any] = {
@@ -61,7 +60,7 @@ class Compiled:
         except Exception as error:  # a fault boundary: the file decides what torch trips over
             raise BundleError(
                 f"{path}: torch {torch.__version__} cannot load this program ({error}); run "
-                f"{Pt2.file} beside it, or export again on this machine"
+                "model.pt2 beside it, or export again on this machine"
             ) from error
         return program
 
@@ -77,7 +76,7 @@ def put(
     tolerance: float = SAME,
     freezing: bool = False,
 ) -> list[Path]:
-    """Compile a program, write it beside a portable one that computes the same, and compare them.
+    """Compile a program, write it, and compare it with what it is to compute.
 
     Args:
         reference: computes in plain operations of torch what the program does.
@@ -93,13 +92,10 @@ def put(
     content = _compiled(program, freezing=freezing)
     check_compiled(path, content)
     path.write_bytes(content)
-    portable = Pt2()
-    # What the portable one was calibrated on is in it, so no values are needed any more.
-    files = [path, *portable.write(reference, contract, folder, ()).files]
     graphs = [made_up(contract, size) for size in SIZES]
-    opened = exporter.open(folder), portable.open(folder)
-    compare(*opened, contract, graphs, NEAR if rounds else tolerance, in_mean=rounds)
-    return files
+    limit = NEAR if rounds else tolerance
+    compare(exporter.open(folder), reference, contract, graphs, limit, in_mean=rounds)
+    return [path]
 
 
 def check_compiler() -> None:

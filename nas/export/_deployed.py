@@ -1,4 +1,4 @@
-"""The module that is exported: preprocessing of raw features, then the network."""
+"""The module that is exported: raw features and edges are prepared, then read by the network."""
 
 import copy
 
@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.datasets._base import Preprocessing
-from nas.export._base import Contract, ExportError
+from nas.export._base import Contract, Edges, ExportError
+from nas.export._edges import undirected
 
 
 class Preprocess(nn.Module):
@@ -43,33 +44,39 @@ def row_normalized(x: Tensor) -> Tensor:
     return x / torch.where(total == 0, torch.ones_like(total), total)
 
 
-class _DeployedNodes(nn.Module):
-    def __init__(self, preprocessing: Preprocess, network: nn.Module) -> None:
+class Deployed(nn.Module):
+    """A network behind what prepares its inputs; subclasses take them."""
+
+    def __init__(self, preprocessing: Preprocess, network: nn.Module, edges: Edges) -> None:
         super().__init__()
         self.preprocessing = preprocessing
         self.network = network
+        self.edges = edges
 
+    def prepared(self, x: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and edges as the network was trained on them."""
+        if self.edges == "undirected":
+            edge_index = undirected(edge_index, x.size(0))
+        return self.preprocessing(x), edge_index
+
+
+class _DeployedNodes(Deployed):
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        logits: Tensor = self.network(self.preprocessing(x), edge_index)
+        logits: Tensor = self.network(*self.prepared(x, edge_index))
         return logits
 
 
-class _DeployedGraphs(nn.Module):
-    def __init__(self, preprocessing: Preprocess, network: nn.Module) -> None:
-        super().__init__()
-        self.preprocessing = preprocessing
-        self.network = network
-
+class _DeployedGraphs(Deployed):
     def forward(self, x: Tensor, edge_index: Tensor, graph_ids: Tensor, graphs: Tensor) -> Tensor:
-        logits: Tensor = self.network(self.preprocessing(x), edge_index, graph_ids, graphs)
+        logits: Tensor = self.network(*self.prepared(x, edge_index), graph_ids, graphs)
         return logits
 
 
-def deployed(network: nn.Module, preprocessing: Preprocessing, contract: Contract) -> nn.Module:
+def deployed(network: nn.Module, preprocessing: Preprocessing, contract: Contract) -> Deployed:
     """A copy of the network behind its preprocessing, for inference: on the CPU, without gradients.
 
     Its inputs are the contract's. The network itself is left as it was.
     """
     kind = _DeployedGraphs if contract.is_graph_task else _DeployedNodes
-    module = kind(Preprocess(preprocessing), copy.deepcopy(network).cpu())
+    module = kind(Preprocess(preprocessing), copy.deepcopy(network).cpu(), contract.edges)
     return module.eval().requires_grad_(False)

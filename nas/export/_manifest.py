@@ -1,5 +1,6 @@
 """The manifest of a bundle: what it holds, where it comes from, what it takes and gives."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -9,9 +10,10 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
 
 from nas.export._base import BundleError, Contract, Strict, TensorSpec
+from search_spaces.canonical import canonical_json
 
 FORMAT = "gnn-nas bundle"
-VERSION = 1
+VERSION = 2
 NAME = "manifest.json"
 WEIGHTS = "weights.safetensors"
 ARCHITECTURE = "architecture.json"
@@ -29,6 +31,9 @@ def _inside(name: str) -> str:
     if not _FILE_NAME.fullmatch(name) or name == NAME:
         raise ValueError(f'"{name}" is not the plain name of a file in the bundle')
     return name
+
+
+FileName = Annotated[str, AfterValidator(_inside)]
 
 
 class FileEntry(Strict):
@@ -68,6 +73,14 @@ class Parity(Strict):
     graphs: tuple[dict[str, int], ...]
 
 
+class Program(Strict):
+    """One program of a bundle: which plug-in wrote it, where it is, and how close it was."""
+
+    exporter: str
+    file: FileName
+    parity: Parity
+
+
 class PostTraining(Strict):
     """How a network that was trained in full precision was brought to few bits.
 
@@ -102,6 +115,46 @@ class Provenance(Strict):
     post_training: PostTraining | None = None
 
 
+class Data(Strict):
+    """What it was trained on.
+
+    Attributes:
+        name: for people.
+        fingerprint: of the dataset with its labels.
+        license: of the data, as far as its publishers say; empty where nothing is known of it.
+        n_train, n_val, n_test: labeled nodes or graphs of each split.
+    """
+
+    name: str
+    fingerprint: str
+    license: str
+    n_train: int
+    n_val: int
+    n_test: int
+
+
+class Latency(Strict):
+    """How long an inference takes on a device, on the study's graph.
+
+    Attributes:
+        device: the name of its profile.
+        latency_ms: of the network in torch, without what prepares its inputs.
+        by: predicted from the profile, or measured on the device.
+    """
+
+    device: str
+    latency_ms: float
+    by: Literal["predicted", "measured"]
+
+
+class Peer(Strict):
+    """A trial of the front that a network came from, and its objectives there."""
+
+    trial: int
+    architecture: str
+    objectives: dict[str, float]
+
+
 class GraphEntry(Strict):
     """What is left of the graph that a network with an edge ticket was found on.
 
@@ -123,16 +176,21 @@ class Description(Strict):
     """All that is said about a bundle but the list of its files.
 
     Attributes:
-        exporter: the plug-in that wrote the program; older bundles do not say, theirs is pt2.
-        metrics: of the program; `training`: what training measured of what the program measured.
+        programs: what was written of the network; the first is the one that was asked for first.
+        metrics: of the first program; `training`: what training measured of what that measured.
         notes: sentences for whoever deploys it.
+        data: what it was trained on; None where that is not known.
+        latency: by device, where the study predicted or measured it.
+        front: of its study when it was exported, at most 50 trials; its objectives are named in
+            their order.
+        directions: {objective: maximize or minimize}.
         graph: where edges were pruned, the graph that it is for; a manifest without one has no such
             key.
     """
 
     format: Literal["gnn-nas bundle"] = "gnn-nas bundle"
-    version: Literal[1] = 1
-    exporter: str = "pt2"
+    version: Literal[2] = 2
+    programs: Annotated[tuple[Program, ...], Field(min_length=1)]
     contract: Contract
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -141,8 +199,11 @@ class Description(Strict):
     metrics: dict[str, Metric]
     training: dict[str, Metric] = Field(default_factory=dict)
     confirmed: dict[str, Confirmed]
-    parity: Parity
     notes: tuple[str, ...] = ()
+    data: Data | None = None
+    latency: tuple[Latency, ...] = ()
+    front: tuple[Peer, ...] = ()
+    directions: dict[str, str] = Field(default_factory=dict)
     graph: GraphEntry | None = None
     versions: dict[str, str]
 
@@ -156,11 +217,13 @@ class Description(Strict):
 class Manifest(Description):
     """`manifest.json`; see docs/bundles.md."""
 
-    files: dict[Annotated[str, AfterValidator(_inside)], FileEntry]
+    files: dict[FileName, FileEntry]
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = ""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        missing = [name for name in REQUIRED if name not in self.files]
+        wanted = (*REQUIRED, *(program.file for program in self.programs))
+        missing = [name for name in wanted if name not in self.files]
         if missing:
             raise ValueError(f"files does not list {', '.join(missing)}")
         if (self.graph is not None) != (GRAPH in self.files):
@@ -169,10 +232,21 @@ class Manifest(Description):
 
     def to_json(self) -> dict[str, Any]:
         """As it is written."""
-        value = self.model_dump(mode="json")
+        value = self.model_dump(mode="json", exclude={"digest"})
         if self.graph is None:
             del value["graph"]
-        return value
+        return {**value, "digest": manifest_digest(value)}
+
+
+def manifest_digest(value: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest as canonical JSON without its own `digest`: it stands for all files."""
+    said = {key: item for key, item in value.items() if key != "digest"}
+    return hashlib.sha256(canonical_json(said).encode()).hexdigest()
+
+
+def text_of(value: Any) -> str:
+    """Indented, with sorted keys: the same bytes for the same value."""
+    return json.dumps(json.loads(canonical_json(value)), indent=2, sort_keys=True) + "\n"
 
 
 def split_of(metric: str) -> Split | None:
@@ -188,13 +262,18 @@ def read_manifest(folder: Path) -> Manifest:
         BundleError: it is missing, no JSON, of another version, or breaks the schema.
     """
     path = folder / NAME
-    value = _json(path)
+    text, value = _json(path)
     if value.get("format") != FORMAT:
         raise BundleError(f'{path}: expected "format": "{FORMAT}", got {value.get("format")!r}')
     if value.get("version") != VERSION or value["version"] is True:
         raise BundleError(
             f"{path}: this program reads bundles of version {VERSION}, this one has version "
             f"{value.get('version')!r}; use the gnn-nas that wrote it or export it again"
+        )
+    if text != text_of(value) or value.get("digest") != manifest_digest(value):
+        raise BundleError(
+            f"{path} is damaged or was changed: its digest is not that of what it says; copy the "
+            "bundle again"
         )
     try:
         return Manifest.model_validate_json(json.dumps(value))
@@ -204,11 +283,12 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{path}: {where}: {first['msg']}") from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise BundleError(f"{path} is larger than {_MOST_BYTES} bytes; this is no manifest")
-        value = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text, parse_constant=_no_number)
     except OSError as error:
         raise BundleError(
             f"{path.parent} is not a bundle: {NAME} cannot be read ({error.strerror}); "
@@ -218,4 +298,8 @@ def _json(path: Path) -> dict[str, Any]:
         raise BundleError(f"{path}: expected JSON: {error}") from error
     if not isinstance(value, dict):
         raise BundleError(f"{path}: expected a JSON object, got {type(value).__name__}")
-    return value
+    return text, value
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")

@@ -1,7 +1,9 @@
 """The README.md of a bundle, for the person who deploys it."""
 
+from collections.abc import Mapping
+
 from nas.export._base import Exporter
-from nas.export._manifest import Confirmed, Description, Metric, Parity
+from nas.export._manifest import Confirmed, Description, Metric, Parity, Program
 
 _FEATURES = {
     "none": "are used as they come",
@@ -11,8 +13,23 @@ _FEATURES = {
 }
 
 
-def readme(description: Description, exporter: Exporter) -> str:
-    """How to run it, what it takes, how good it is, and where that ends."""
+_EDGES = {
+    "directed": "- Edges are directed, and used as they come.",
+    "undirected": "- The graph is undirected: give each edge in one direction or in both, once or "
+    "more often. The program counts each of them once in each direction.",
+    "both_directions": "- The graph is undirected: give each edge once in each direction. The "
+    "program does not add the missing ones.",
+}
+
+
+def readme(description: Description, exporters: Mapping[str, Exporter]) -> str:
+    """How to run it, what it takes, how good it is, and where that ends.
+
+    Args:
+        description: of the bundle.
+        exporters: of its programs, in their order.
+    """
+    exporter = exporters[description.programs[0].exporter]
     return "\n".join(
         [
             f"# A network for {description.contract.kind.replace('_', ' ')}",
@@ -44,7 +61,7 @@ def readme(description: Description, exporter: Exporter) -> str:
             "",
             "## Files",
             "",
-            f"- `{exporter.file}`: the program (exporter `{description.exporter}`)",
+            *(_program(program, exporters) for program in description.programs),
             "- `weights.safetensors`: the same weights by name, for other tools",
             "- `architecture.json`: the decisions that the network was built from",
             *_graph_file(description),
@@ -119,13 +136,7 @@ def _rules(description: Description) -> list[str]:
         f"- `N` is 1 or more, `E` 0 or more{', `B` 1 or more' * contract.is_graph_task}.",
         f"- Give raw features: they {_FEATURES[contract.features]}.",
     ]
-    if contract.undirected:
-        rules.append(
-            "- The graph is undirected: give each edge once in each direction. The program does "
-            "not add the missing ones."
-        )
-    else:
-        rules.append("- Edges are directed, and used as they come.")
+    rules.append(_EDGES[contract.edges])
     if contract.class_names:
         names = ", ".join(f"`{name}`" for name in contract.class_names)
         rules.append(f"- The classes, in the order of the columns of `logits`: {names}.")
@@ -192,16 +203,26 @@ def _limits(description: Description) -> list[str]:
         "gives nonsense.",
         "- It runs on the CPU.",
         *(f"- {note}" for note in description.notes),
-        f"- {_parity(description.parity)}",
+        *(f"- {_parity(program)}" for program in description.programs),
         "- Opening a program means running it: open only files whose origin you trust. The hashes "
         "in `manifest.json` show damage, not who wrote them.",
     ]
 
 
-def _parity(parity: Parity) -> str:
-    where = f"On {len(parity.graphs)} graphs, one with a single node and no edge among them, it"
+def _program(program: Program, exporters: Mapping[str, Exporter]) -> str:
+    exporter = exporters[program.exporter]
+    return (
+        f"- `{program.file}`: the program, by the exporter `{program.exporter}`; it needs "
+        f"{exporter.needs}: `{'; '.join(exporter.reading.splitlines())}`"
+    )
+
+
+def _parity(program: Program) -> str:
+    parity: Parity = program.parity
+    where = f"On {len(parity.graphs)} graphs, one with a single node and no edge among them, "
     if len(parity.graphs) == 1:
-        where = "On the graph that its ranges were chosen by it"
+        where = "On the graph that its ranges were chosen by "
+    where += f"`{program.file}`"
     text = f"{where} differed from the network it was made of by {parity.largest_difference:.2g}"
     if parity.mean_difference is None:
         return f"{text} at most."

@@ -1,7 +1,7 @@
 """Compiled: float32 native code of AOTInductor, for this kind of processor; runs with torch alone.
 
 One and a half to two and a half times as fast as the same network in torch. It needs a C++ compiler
-here, and none where it runs. `model.pt2`, which runs anywhere, lies beside it.
+here, and none where it runs.
 """
 
 from dataclasses import dataclass

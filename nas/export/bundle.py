@@ -1,19 +1,19 @@
 """Bundles: a trained network as a folder that runs without this program (docs/bundles.md)."""
 
 import hashlib
-import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
 from evaluators.datasets._base import Dataset, Preprocessing
 from nas import __version__
-from nas.export._base import Contract, Exporter, Runnable
-from nas.export._compared import graphs_of, on_whole_graph, parity_of
+from nas.export._background import Background
+from nas.export._base import Contract
+from nas.export._compared import as_trained, graphs_of
 from nas.export._deployed import deployed
 from nas.export._folder import check_free, new_folder
 from nas.export._graph import graph_left, with_graph
@@ -29,14 +29,18 @@ from nas.export._manifest import (
     Metric,
     Provenance,
     split_of,
+    text_of,
 )
 from nas.export._measured import measured
 from nas.export._products import Rounds, timed_products
+from nas.export._programs import planned, write_programs
 from nas.export._readme import readme
 from nas.export._weights import content, notes, stored, tensor_bytes, without_zeros
-from search_spaces import Architecture, SearchSpace, Task, plugins
-from search_spaces.canonical import canonical_json
+from search_spaces import Architecture, SearchSpace, Task
 from search_spaces.sparsity.leaving import check_settled
+
+if TYPE_CHECKING:
+    from nas.candidate import Candidate
 
 
 def export_trial(
@@ -47,7 +51,8 @@ def export_trial(
     storage: str,
     data_root: Path,
     space: SearchSpace | None = None,
-    exporter: str = "pt2",
+    formats: Sequence[str] = (),
+    gives_both: bool = False,
 ) -> dict[str, Any]:
     """Write the bundle of one trial of a study and return its manifest.
 
@@ -58,7 +63,8 @@ def export_trial(
         storage: URL of the study's database.
         data_root: where raw datasets lie.
         space: made in Python, in place of the one that the study names.
-        exporter: the plug-in that writes the program.
+        formats: the plug-ins that write programs; the first is the one that is measured.
+        gives_both: see `write_bundle`.
 
     Raises:
         ExportError: `to` is there already, or the network cannot be exported faithfully.
@@ -67,14 +73,20 @@ def export_trial(
     from nas.candidate import candidate
 
     check_free(to)
-    plugins.load("exporter", exporter)
+    planned(formats)
     chosen = candidate(name, trial, storage=storage, data_root=data_root, space=space)
-    network = chosen.space.network(chosen.architecture, chosen.task)
-    network.load_state_dict(chosen.weights)
+    return export_candidate(to, chosen, formats, gives_both=gives_both)
+
+
+def export_candidate(
+    to: Path, chosen: "Candidate", formats: Sequence[str] = (), *, gives_both: bool = False
+) -> dict[str, Any]:
+    """Write the bundle of a trained network and return its manifest; see `write_bundle`."""
+    network = chosen.network()
     return write_bundle(
         to,
         network=network,
-        leaving=chosen.space.deployed(network.eval(), chosen.architecture),
+        leaving=chosen.space.deployed(network, chosen.architecture),
         architecture=chosen.architecture,
         task=chosen.task,
         preprocessing=chosen.dataset.preprocessing,
@@ -88,7 +100,9 @@ def export_trial(
         metrics=chosen.metrics,
         confirmed=chosen.confirmed,
         dataset=chosen.dataset,
-        exporter=exporter,
+        formats=formats,
+        gives_both=gives_both,
+        background=chosen.background,
     )
 
 
@@ -106,7 +120,9 @@ def write_bundle(
     confirmed: Mapping[str, Mapping[str, float | None]] | None = None,
     dataset: Dataset | None = None,
     sample: tuple[Tensor, ...] | None = None,
-    exporter: str = "pt2",
+    formats: Sequence[str] = (),
+    gives_both: bool = False,
+    background: Background | None = None,
     rounds: Rounds | None = None,
 ) -> dict[str, Any]:
     """Export a trained network, run it again from the file, and return the manifest.
@@ -130,7 +146,11 @@ def write_bundle(
         sample: raw inputs of a real graph, to compare program and network on and to choose ranges
             by; without it those of the dataset, without that a graph as large as the task's is made
             up.
-        exporter: the plug-in that writes the program.
+        formats: the plug-ins that write programs; the first is the one that is measured, and a
+            program of torch.export is always among them.
+        gives_both: whether callers give each edge of an undirected graph in both directions, once.
+            Otherwise the program sees to it, which takes its time (docs/bundles.md).
+        background: what else is known of it.
         rounds: times products with pruned weights (see `nas.export._products`).
 
     Raises:
@@ -138,32 +158,31 @@ def write_bundle(
             the exported program differs from it by more than its exporter allows; or it has an edge
             ticket, and `dataset` is missing or another one.
     """
-    contract = Contract.of(task, preprocessing, class_names)
+    contract = Contract.of(task, preprocessing, class_names, gives_both=gives_both)
     module = deployed(network, preprocessing, contract)
     leaves = module if leaving is None else deployed(leaving, preprocessing, contract)
-    writer: Exporter = plugins.load("exporter", exporter).build()
+    exporters, known = planned(formats), background or Background()
     check_settled(module)
     graph = graph_left(module, dataset)
-    searched: Runnable = module
+    whole = None if dataset is None else dataset.edge_index
     if graph is not None and dataset is not None:
-        searched = on_whole_graph(module, dataset.edge_index, graph)
         dataset, sample = with_graph(dataset, graph), None
+    searched = as_trained(module, whole, graph)
     graphs = graphs_of(contract, task, dataset, sample)
-    products = timed_products(module, leaves, exporter, graphs[0][0].size(0), rounds)
+    products = timed_products(module, leaves, next(iter(exporters)), graphs[0][0].size(0), rounds)
     with new_folder(to) as folder:
-        written = writer.write(products.executed(leaves), contract, folder, graphs[0])
-        program = writer.open(folder)
-        parity = parity_of(program, searched, contract, graphs, written, writer)
-        tensors, how = stored(module, leaves, written.codes)
+        programs = write_programs(folder, exporters, leaves, products, contract, searched, graphs)
+        tensors, how = stored(module, leaves, programs.codes)
         tensors, left = without_zeros(module, tensors, how)
         weights = content(tensors, how, left)
         (folder / WEIGHTS).write_bytes(weights)
-        files = [*written.files, *([] if graph is None else [graph.write(folder)])]
-        (folder / ARCHITECTURE).write_text(_text(architecture.to_json()), "utf-8")
-        reached = {} if dataset is None else measured(program, dataset)
+        files = [*programs.files, *([] if graph is None else [graph.write(folder)])]
+        files += [] if known.recipe is None else [known.recipe.write(folder)]
+        (folder / ARCHITECTURE).write_text(text_of(architecture.to_json()), "utf-8")
+        reached = {} if dataset is None else measured(programs.first, dataset)
         given = {**(metrics or {}), "model_bytes": tensor_bytes(weights)}
         description = Description(
-            exporter=exporter,
+            programs=programs.entries,
             contract=contract,
             inputs=contract.inputs,
             outputs=(contract.output,),
@@ -172,17 +191,20 @@ def write_bundle(
             metrics=_metrics(given) | _metrics(reached, "program"),
             training=_metrics({n: given[n] for n in reached if n in given}, "training"),
             confirmed=_confirmed(confirmed or {}),
-            parity=parity,
             notes=(
-                *written.notes,
-                *notes(how, left, written.codes),
+                *programs.notes,
+                *notes(how, left, programs.codes),
                 *products.notes,
                 *([] if graph is None else [graph.note]),
             ),
+            data=known.data,
+            latency=known.latency,
+            front=known.front,
+            directions=known.directions,
             graph=None if graph is None else graph.entry,
-            versions=_versions(),
+            versions=versions(),
         )
-        (folder / README).write_text(readme(description, writer), "utf-8")
+        (folder / README).write_text(readme(description, exporters), "utf-8")
         return _completed(folder, files, description)
 
 
@@ -191,7 +213,7 @@ def _completed(folder: Path, files: list[Path], description: Description) -> dic
     names = [*(file.name for file in files), WEIGHTS, ARCHITECTURE, README]
     entries = {name: _entry(folder / name) for name in names}
     manifest = Manifest(**dict(description), files=entries).to_json()
-    (folder / NAME).write_text(_text(manifest), "utf-8")
+    (folder / NAME).write_text(text_of(manifest), "utf-8")
     return manifest
 
 
@@ -208,7 +230,8 @@ def _confirmed(confirmed: Mapping[str, Mapping[str, float | None]]) -> dict[str,
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of what writes bundles, here."""
     return {
         "python": platform.python_version(),
         "torch": version("torch"),
@@ -220,8 +243,3 @@ def _versions() -> dict[str, str]:
 def _entry(path: Path) -> FileEntry:
     content = path.read_bytes()
     return FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
-
-
-def _text(value: Any) -> str:
-    """Indented, with sorted keys: the same bytes for the same value."""
-    return json.dumps(json.loads(canonical_json(value)), indent=2, sort_keys=True) + "\n"

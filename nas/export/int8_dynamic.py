@@ -72,7 +72,7 @@ class Int8Dynamic(Compiled):
         files = put(self, folder, program, reference, contract, rounds=maps.rounds)
         written = maps.written(files, names, [_NOTE])
         slow = () if torch.cpu._is_vnni_supported() else (_SLOW,)
-        return replace(written, notes=(*written.notes, *slow))
+        return replace(written, notes=(*written.notes, *slow), portable=reference)
 
 
 def _by_row(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:

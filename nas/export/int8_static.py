@@ -67,7 +67,7 @@ class Int8Static(Compiled):
         notes = [_OBSERVED.format(len(observed), len(names))] if observed else []
         written = maps.written(files, names, notes, sample_only=bool(observed))
         kept = (_TOO_LARGE.format(len(large), len(maps.codes)),) if large else ()
-        return replace(written, notes=(*written.notes, *kept))
+        return replace(written, notes=(*written.notes, *kept), portable=reference)
 
 
 def build() -> Exporter:

@@ -7,7 +7,7 @@ to be, and nowhere else, so it is the closest of the exporters in eight bits. It
 `model.pt2` beside it computes the same numbers anywhere.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -45,7 +45,7 @@ class Int8WeightOnly(Compiled):
         if not names:
             raise ExportError(no_maps(network))
         files = put(self, folder, program, maps.network, contract, rounds=maps.rounds)
-        return maps.written(files, names)
+        return replace(maps.written(files, names), portable=maps.network)
 
 
 def build() -> Exporter:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import to_undirected
 
 from evaluators.artifacts import sha256_of
 from nas.export._base import BundleError, Exporter, Runnable
@@ -51,8 +52,7 @@ class Bundle:
 
         Args:
             x: [N, F] float32, raw features.
-            edge_index: [2, E] int64; both directions of each edge where the manifest says
-                undirected.
+            edge_index: [2, E] int64; both directions of each edge where the contract says so.
             graph_ids: [N] int64, ascending from 0, for a graph task.
             graphs: B; needed only when the last graphs have no nodes.
 
@@ -81,12 +81,15 @@ class Bundle:
         """What is left [2, e] of the graph that edges were pruned of; any other graph as it is.
 
         Args:
-            edge_index: [2, E], in any order.
+            edge_index: [2, E], in any order; of an undirected graph in one direction or both.
             n_nodes: N.
         """
-        if self.graph is None or not self.graph.is_of(edge_index, n_nodes):
+        if self.graph is None:
             return edge_index
-        return self.graph.edge_index
+        whole = edge_index
+        if self.manifest.contract.edges != "directed":
+            whole = to_undirected(edge_index, num_nodes=n_nodes)
+        return self.graph.edge_index if self.graph.is_of(whole, n_nodes) else edge_index
 
 
 def load_bundle(folder: Path | str, exporter: str | None = None) -> Bundle:
@@ -94,24 +97,31 @@ def load_bundle(folder: Path | str, exporter: str | None = None) -> Bundle:
 
     Args:
         folder: of the bundle.
-        exporter: the plug-in that wrote its program, where it did not come with this program: it is
-            code that runs here, so a bundle cannot ask for it by itself.
+        exporter: whose program to open, where it is not the first. One that did not come with this
+            program must be named: it is code that runs here, so a bundle cannot ask for it itself.
 
     Raises:
         BundleError: a file is missing, damaged or not a plain file in the folder; the manifest is
-            of another version; the program holds a pickle; or another exporter wrote it.
+            of another version; the program holds a pickle; or no such exporter wrote one.
     """
     folder = Path(folder)
+    manifest = check_files(folder)
+    reader = _exporter(folder, manifest, exporter)
+    graph = None if manifest.graph is None else read_graph(folder, manifest.graph)
+    return Bundle(folder, manifest, reader.open(folder), graph)
+
+
+def check_files(folder: Path) -> Manifest:
+    """The manifest of a bundle, each of whose files has been compared with its size and hash.
+
+    Raises:
+        BundleError: a file is missing, damaged or not a plain file in the folder; or the manifest
+            is of another version.
+    """
     manifest = read_manifest(folder)
     for name, entry in manifest.files.items():
         _check_file(folder / name, entry)
-    reader = _exporter(folder, manifest.exporter, exporter)
-    if reader.file not in manifest.files:
-        raise BundleError(
-            f"{folder / NAME}: files does not list {reader.file}, the program; export it again"
-        )
-    graph = None if manifest.graph is None else read_graph(folder, manifest.graph)
-    return Bundle(folder, manifest, reader.open(folder), graph)
+    return manifest
 
 
 def load_weights(folder: Path | str) -> dict[str, Tensor]:
@@ -127,15 +137,20 @@ def load_weights(folder: Path | str) -> dict[str, Tensor]:
     return numbers(folder / WEIGHTS)
 
 
-def _exporter(folder: Path, wrote: str, given: str | None) -> Exporter:
+def _exporter(folder: Path, manifest: Manifest, given: str | None) -> Exporter:
     """The exporter to read with.
 
     Raises:
-        BundleError: it is not the one given, or none was given for one from elsewhere.
+        BundleError: the one given wrote none of the programs, or none was given for one from
+            elsewhere; or its file is called otherwise.
         PluginError: it cannot be imported.
     """
-    if given is not None and given != wrote:
-        raise BundleError(f'{folder}: its program was written by "{wrote}", not by "{given}"')
+    files = {program.exporter: program.file for program in manifest.programs}
+    if given is not None and given not in files:
+        raise BundleError(
+            f'{folder}: its programs were written by {", ".join(files)}, none by "{given}"'
+        )
+    wrote = given or next(iter(files))
     if given is None and wrote not in plugins.names("exporter"):
         raise BundleError(
             f'{folder}: its program was written by "{wrote}", which did not come with this '
@@ -143,6 +158,10 @@ def _exporter(folder: Path, wrote: str, given: str | None) -> Exporter:
             f'Python load_bundle(folder, exporter="{wrote}")'
         )
     exporter: Exporter = plugins.load("exporter", wrote).build()
+    if exporter.file != files[wrote]:
+        raise BundleError(
+            f"{folder / NAME}: {wrote} writes {exporter.file}, not {files[wrote]}; export it again"
+        )
     return exporter
 
 

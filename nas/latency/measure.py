@@ -169,7 +169,7 @@ def measure_bundle(folder: Path, *, sizes: Sizes = _OWN, manner: Manner = _USUAL
 
     bundle = load_bundle(folder)
     device = this_device(threads=manner.threads, kind=manner.kind)
-    contract, own = bundle.manifest.contract, bundle.manifest.parity.graphs[0]
+    contract, own = bundle.manifest.contract, bundle.manifest.programs[0].parity.graphs[0]
     graphs = own.get("B", 1)
     nodes = max(1, round(own["N"] / graphs))
     edges = round(own["E"] / graphs)

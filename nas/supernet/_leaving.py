@@ -14,6 +14,7 @@ from evaluators.metrics import split_metrics
 from nas.executing import executed
 from nas.export._folder import check_free, new_folder
 from nas.export._manifest import Provenance
+from nas.export._programs import planned
 from nas.export.bundle import write_bundle
 from nas.retraining import ConfirmError
 from nas.setup import Setup
@@ -22,7 +23,7 @@ from nas.study_file import check_new, text_of, write_new
 from nas.supernet._problem import SpecialiseError
 from nas.supernet._searching import Searching, Voice
 from nas.supernet._winners import Winner
-from search_spaces import Architecture, plugins
+from search_spaces import Architecture
 from search_spaces.frozen import FrozenMapping
 
 if TYPE_CHECKING:
@@ -41,13 +42,13 @@ class Leaving:
     Attributes:
         out: a folder to make, with a bundle for each bound: 2ms, 5ms, ...
         retrain: whether they are trained alone for it, from new weights.
-        exporter: the plug-in that writes their programs.
+        formats: the plug-ins that write their programs.
         write_study: a study file to write, which begins with them and trains them.
     """
 
     out: Path | None = None
     retrain: bool = False
-    exporter: str = "pt2"
+    formats: tuple[str, ...] = ()
     write_study: Path | None = None
 
     def check(self) -> None:
@@ -58,7 +59,7 @@ class Leaving:
         """
         if self.retrain and self.out is None:
             raise SpecialiseError("retrain: is done for bundles; name a folder for them: --out DIR")
-        plugins.load("exporter", self.exporter)
+        planned(self.formats)
         if self.out is not None:
             check_free(self.out)
         if self.write_study is not None:
@@ -81,7 +82,7 @@ def leave(
         bundles = {
             w.bound_ms: networks[w.architecture.key] for w in winners if w.architecture is not None
         }
-        write_bundles(search.setup, leaving.out, bundles, leaving.exporter)
+        write_bundles(search.setup, leaving.out, bundles, leaving.formats)
         left = [_with_bundle(winner, leaving.out, bundles) for winner in winners]
         _tell_slices(left, bundles, f"val_{search.setup.task.metric}", voice)
     if leaving.write_study is not None and each:
@@ -210,7 +211,7 @@ def _loaded(setup: Setup, architecture: Architecture, artifact: Artifact) -> Net
 
 
 def write_bundles(
-    setup: Setup, out: Path, networks: Mapping[float, Network], exporter: str
+    setup: Setup, out: Path, networks: Mapping[float, Network], formats: Sequence[str]
 ) -> None:
     """Write a folder with a bundle for each bound in ms; it appears whole or not at all.
 
@@ -241,7 +242,7 @@ def write_bundles(
                 ),
                 metrics=network.metrics,
                 dataset=dataset,
-                exporter=exporter,
+                formats=formats,
             )
 
 

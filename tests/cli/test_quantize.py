@@ -113,7 +113,7 @@ def test_the_test_split_stays_sealed(chosen: Candidate) -> None:
         (["--weight-bits", "binary"], 'rounding of 2 to 16, got "binary"; use the method nearest'),
         (["--weight-bits", "32", "--activation-bits", "32"], "nothing is left to do; nas export"),
         (["--trial", "99"], "3 trials"),
-        (["--exporter", "pt3"], 'did you mean "pt2"?'),
+        (["--format", "pt3"], 'did you mean "pt2"?'),
     ],
 )
 def test_what_does_not_go_is_refused(nas: Nas, tmp_path: Path, line: list[str], said: str) -> None:

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch_geometric.utils import to_undirected
 
 from evaluators.datasets._base import Preprocessing
 from nas.export._base import Contract, ExportError
 from nas.export._deployed import deployed
+from nas.export._edges import undirected
 from nas.export._sample import SIZES, made_up
 from nas.export.load import load_bundle
 from search_spaces import Task
@@ -51,10 +55,42 @@ def test_preparing_inside_is_preparing_outside(
     assert preprocessing.std is not None
     prepared = (x - preprocessing.mean) / preprocessing.std
     eager = network("node_classification").eval()
-    expected = eager(prepared, edge_index)
-    got = load_bundle(node_bundle).predict(x, edge_index)
-    torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
-    assert not torch.allclose(got, eager(x, edge_index), atol=1e-2), "control: unprepared differs"
+    both = to_undirected(edge_index, num_nodes=30)
+    expected = eager(prepared, both)
+    bundle = load_bundle(node_bundle)
+    for edges in (edge_index, both, edge_index.flip(0), torch.cat([edge_index, both], 1)):
+        got = bundle.predict(x, edges)
+        torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+    assert not torch.allclose(got, eager(x, both), atol=1e-2), "control: unprepared differs"
+    assert not torch.allclose(got, eager(prepared, edge_index), atol=1e-2), "nor with other edges"
+
+
+def test_edges_that_the_caller_mirrors_are_used_as_they_come(
+    tmp_path: Path, write: Write, node_bundle: Path
+) -> None:
+    """Then one direction alone gives other numbers, which the program cannot know of."""
+    manifest = write(tmp_path / "b", gives_both=True)
+    assert manifest["contract"]["edges"] == "both_directions"
+    x = torch.rand(30, 6)
+    edge_index = torch.randint(30, (2, 90))
+    both = to_undirected(edge_index, num_nodes=30)
+    fast, safe = load_bundle(tmp_path / "b"), load_bundle(node_bundle)
+    expected = safe.predict(x, edge_index)
+    torch.testing.assert_close(fast.predict(x, both), expected, atol=1e-5, rtol=0)
+    assert (fast.predict(x, edge_index) - expected).abs().max() > 0.01
+
+
+@given(
+    edges=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=20), nodes=st.just(6)
+)
+def test_undirected_edges_are_those_of_the_dataset(
+    edges: list[tuple[int, int]], nodes: int
+) -> None:
+    """As a set, and each once; loops, doubles and one direction of an edge among them."""
+    edge_index = torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).T
+    made = undirected(edge_index, nodes).T.tolist()
+    expected = to_undirected(edge_index, num_nodes=nodes).T.tolist()
+    assert sorted(made) == sorted(expected)
 
 
 def test_row_normalization_keeps_rows_of_zeros(
@@ -98,9 +134,12 @@ def test_manifest_says_what_where_from_and_how_exact(node_bundle: Path) -> None:
     assert value["metrics"]["val_accuracy"] == {"value": 0.75, "split": "validation", "by": None}
     assert value["metrics"]["params"] == {"value": 123.0, "split": None, "by": None}
     assert value["training"] == {}, "nothing was there to measure the program on"
-    assert value["parity"]["largest_difference"] <= value["parity"]["tolerance"] == 1e-5
-    assert {"N": 1, "E": 0} in value["parity"]["graphs"]
-    assert len(value["parity"]["graphs"]) == 7
+    [program] = value["programs"]
+    assert (program["exporter"], program["file"]) == ("pt2", "model.pt2")
+    parity = program["parity"]
+    assert parity["largest_difference"] <= parity["tolerance"] == 1e-5
+    assert {"N": 1, "E": 0} in parity["graphs"]
+    assert len(parity["graphs"]) == 7
     assert set(value["versions"]) == {"python", "torch", "torch_geometric", "gnn-nas"}
     assert value["inputs"][0] == {"name": "x", "dtype": "float32", "shape": ["N", 6]}
     assert set(value["files"]) == {p.name for p in node_bundle.iterdir()} - {"manifest.json"}

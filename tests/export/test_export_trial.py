@@ -67,7 +67,9 @@ def test_the_best_trial_keeps_its_accuracy(storage: str, tmp_path: Path) -> None
     assert recorded["value"] == pytest.approx(trained["value"], abs=1e-6)
     assert _val_accuracy(tmp_path / "b", tmp_path) == pytest.approx(recorded["value"], abs=1e-6)
     assert not any(metric["split"] == "test" for metric in manifest["metrics"].values())
-    assert {"N": 1797, "E": load(DATASET, tmp_path).task.n_edges} in manifest["parity"]["graphs"]
+    assert {"N": 1797, "E": load(DATASET, tmp_path).task.n_edges} in manifest["programs"][0][
+        "parity"
+    ]["graphs"]
 
 
 def test_an_evaluator_without_checkpoints_is_named(tmp_path: Path) -> None:
@@ -138,15 +140,15 @@ def test_a_trial_leaves_in_eight_bits(storage: str, tmp_path: Path) -> None:
     file too, a quarter as large where they are large.
     """
     options = [f"--storage={storage}", f"--data-root={tmp_path}"]
-    exported = ["export", "small", "--exporter=int8_static", f"--to={tmp_path / 'b'}", *options]
-    done = CliRunner().invoke(main, [*exported, "--format=json"], catch_exceptions=False)
+    exported = ["export", "small", "--format=int8_static,json", f"--to={tmp_path / 'b'}", *options]
+    done = CliRunner().invoke(main, exported, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
     reached, trained = (manifest[by]["val_accuracy"]["value"] for by in ("metrics", "training"))
     assert _val_accuracy(tmp_path / "b", tmp_path) == pytest.approx(reached, abs=1e-6)
     assert json.loads(done.stdout)["val_accuracy"] == reached
     assert reached == pytest.approx(trained, abs=0.003)
-    parity = manifest["parity"]
+    parity = manifest["programs"][0]["parity"]
     assert len(parity["graphs"]) == 7
     assert parity["mean_difference"] <= parity["tolerance"] == NEAR
     with safe_open(tmp_path / "b" / "weights.safetensors", framework="pt") as file:

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.export._base import BundleError
+from nas.export._manifest import manifest_digest, text_of
 from nas.export.load import load_bundle
 from search_spaces import PluginError, UsageError
 
@@ -33,7 +34,7 @@ def _edit(folder: Path, edit: Edit) -> None:
     path = folder / "manifest.json"
     value = json.loads(path.read_text())
     edit(value)
-    path.write_text(json.dumps(value))
+    path.write_text(text_of({**value, "digest": manifest_digest(value)}))
 
 
 def _replace_model(folder: Path, content: bytes) -> None:
@@ -110,13 +111,19 @@ def _rename(new: str) -> Edit:
         (lambda v: v["files"].pop("model.pt2"), "files does not list model.pt2"),
         (lambda v: v["files"]["README.md"].update(sha256="0"), "files.README.md.sha256"),
         (lambda v: v["files"]["README.md"].update(bytes=-1), "files.README.md.bytes"),
-        (lambda v: v.update(version=2), "this one has version 2"),
-        (lambda v: v.update(version="1"), "this one has version '1'"),
+        (lambda v: v.update(version=1), "this one has version 1"),
+        (lambda v: v.update(version="2"), "this one has version '2'"),
         (lambda v: v.update(version=True), "this one has version True"),
         (lambda v: v.pop("version"), "this one has version None"),
         (lambda v: v.update(format="zip"), 'expected "format"'),
         (lambda v: v.update(surprise=1), "surprise: Extra inputs are not permitted"),
-        (lambda v: v.pop("parity"), "parity: Field required"),
+        (lambda v: v["programs"][0].pop("parity"), "programs.0.parity: Field required"),
+        (lambda v: v["programs"].clear(), "programs: Tuple should have at least 1 item"),
+        (lambda v: v["programs"][0].update(file="../a"), "not the plain name of a file"),
+        (
+            lambda v: v["programs"][0].update(file="README.md"),
+            "pt2 writes model.pt2, not README.md",
+        ),
         (lambda v: v["inputs"].pop(), "do not follow from the contract"),
         (lambda v: v["contract"].update(n_features="6"), "contract.n_features"),
     ],
@@ -133,16 +140,18 @@ def test_a_manifest_that_breaks_the_schema_is_refused(
 
 def test_a_bundle_does_not_choose_what_is_imported(copied: Path) -> None:
     """An exporter from elsewhere is imported only where the caller names it, and no other."""
-    _edit(copied, lambda value: value.update(exporter="fakes.export"))
+    _edit(copied, _written_by("fakes.export"))
     with pytest.raises(BundleError, match=r'written by "fakes\.export", which did not come with'):
         load_bundle(copied)
-    with pytest.raises(BundleError, match=r'written by "fakes\.export", not by "pt2"'):
+    with pytest.raises(BundleError, match=r'written by fakes\.export, none by "pt2"'):
         load_bundle(copied, exporter="pt2")
-    _edit(copied, lambda value: value.update(exporter="os.path"))
+    _edit(copied, _written_by("os.path"))
     with pytest.raises(PluginError, match="no function `build`"):
         load_bundle(copied, exporter="os.path")
-    _edit(copied, lambda value: value.pop("exporter"))  # as bundles were before they said so
-    assert load_bundle(copied).manifest.exporter == "pt2"
+
+
+def _written_by(name: str) -> Edit:
+    return lambda value: value["programs"][0].update(exporter=name)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from nas.export._parity import NEAR, compare
 from nas.export._sample import SIZES, made_up
 from nas.export._traced import with_origin
 from nas.export.int8_static import build as int8_static
-from nas.export.pt2 import build as pt2
 from search_spaces import Task
 from tests.export.test_eight_bits import network_of, searched
 
@@ -109,6 +108,7 @@ def test_a_compiled_product_is_the_exact_one(task: Callable[..., Task], tmp_path
     module = deployed(_Map(), Preprocessing(), contract)
     sample = made_up(contract, (300, 900, 1))
     exporter = int8_static()
-    exporter.write(module, contract, tmp_path, sample)
-    parity = compare(exporter.open(tmp_path), pt2().open(tmp_path), contract, [sample], 1e-5)
+    portable = exporter.write(module, contract, tmp_path, sample).portable
+    assert portable is not None
+    parity = compare(exporter.open(tmp_path), portable, contract, [sample], 1e-5)
     assert parity.largest_difference < 1e-5

@@ -30,7 +30,7 @@ from nas.contracts.graphs import graph_set
 from nas.export._base import BundleError, ExportError
 from nas.export._graph import PrunedGraph, digest_of, read_graph
 from nas.export._manifest import GRAPH as GRAPH_FILE
-from nas.export._manifest import GraphEntry, read_manifest
+from nas.export._manifest import GraphEntry, manifest_digest, read_manifest, text_of
 from nas.export._products import SparseMap, timed_products
 from nas.export._weights import numbers
 from nas.export.bundle import export_trial
@@ -154,7 +154,10 @@ def test_a_ticket_leaves_with_its_graph(tmp_path: Path) -> None:
     assert not torch.allclose(on_all, one.logits, atol=1e-2), "control: the edges matter"
     reached = (own.argmax(1) == GRAPH.y)[GRAPH.val].float().mean()
     assert manifest["metrics"]["val_accuracy"]["value"] == pytest.approx(float(reached))
-    assert manifest["parity"]["graphs"][0] == {"N": GRAPH.x.size(0), "E": kept.size(1)}
+    assert manifest["programs"][0]["parity"]["graphs"][0] == {
+        "N": GRAPH.x.size(0),
+        "E": kept.size(1),
+    }
     assert manifest["graph"] == {
         "file": GRAPH_FILE,
         "n_nodes": GRAPH.x.size(0),
@@ -228,10 +231,12 @@ def test_a_graph_that_is_not_what_the_manifest_says_is_refused(tmp_path: Path) -
         read_graph(tmp_path, entry)
     manifest = json.loads((folder / "manifest.json").read_text())
     without = {name: value for name, value in manifest.items() if name != "graph"}
-    (folder / "manifest.json").write_text(json.dumps(without))
+    (folder / "manifest.json").write_text(text_of({**without, "digest": manifest_digest(without)}))
     with pytest.raises(BundleError, match="do not agree"):
         load_bundle(folder)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(
+        text_of({**manifest, "digest": manifest_digest(manifest)})
+    )
     content = bytearray((folder / GRAPH_FILE).read_bytes())
     content[-1] ^= 1
     (folder / GRAPH_FILE).write_bytes(content)
@@ -372,13 +377,13 @@ def test_a_trial_is_timed_as_it_leaves(tmp_path: Path) -> None:
 def test_half_the_units_and_edges_compiled(tmp_path: Path) -> None:
     """The library has what the portable program has, on the graph that is left."""
     one = made(structure=("units",), weight_density=(0.5,), edge_density=(0.5,))
-    one.bundle(tmp_path / "b", exporter="aoti")
+    one.bundle(tmp_path / "b", formats=["aoti"])
     bundle = load_bundle(tmp_path / "b")
     assert bundle.graph is not None
     logits = bundle.predict(GRAPH.x, bundle.graph.edge_index)
     torch.testing.assert_close(logits, one.logits, rtol=1e-5, atol=1e-5)
     masked = made(weight_density=(0.2,))
-    masked.bundle(tmp_path / "c", exporter="aoti", rounds=entries_are_faster)
+    masked.bundle(tmp_path / "c", formats=["aoti"], rounds=entries_are_faster)
     logits = load_bundle(tmp_path / "c").predict(GRAPH.x, GRAPH.edge_index)
     torch.testing.assert_close(logits, masked.logits, rtol=1e-5, atol=1e-5)
 

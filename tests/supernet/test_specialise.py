@@ -434,7 +434,7 @@ class TestRefused:
             (["--latency", "2,5,2"], "expected each bound once, got 2 twice"),
             ([], "--latency: missing"),
             (["--latency", "2", "--retrain"], "name a folder for them: --out DIR"),
-            (["--latency", "2", "--exporter", "pt"], 'did you mean "pt2"'),
+            (["--latency", "2", "--format", "pt"], 'did you mean "pt2"'),
             (["--latency", "2", "--strategy", "agnn"], "agnn"),
             (["--latency", "2", "--strategy", "lina"], 'did you mean "linas"'),
             (["--latency", "2", "--device", "her"], 'did you mean "here"'),

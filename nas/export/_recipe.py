@@ -1,0 +1,103 @@
+"""How a network was trained: what `nas reproduce` needs to train it again."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, ValidationError
+
+from nas.export._base import BundleError, Strict
+from nas.export._manifest import text_of
+
+RECIPE: Final = "recipe.json"
+_MOST_BYTES = 2**20
+Table = dict[str, Any]
+
+
+class Step(Strict):
+    """One training.
+
+    Attributes:
+        choices: the decisions of the architecture.
+        epochs: for how long.
+        inherit_by: how it takes over the weights of the step before; None where it takes none.
+    """
+
+    choices: dict[str, Any]
+    epochs: Annotated[int, Field(ge=0)]
+    inherit_by: str | None = None
+
+
+class Recipe(Strict):
+    """What was trained, on what, and how; of folders on the machine that did it only last names.
+
+    Attributes:
+        seed: of all of it.
+        objectives: {metric: direction} of the study.
+        space, dataset, evaluator: a plug-in each, as in a study file.
+        extension: name and options of each, in order.
+        fingerprint: of the dataset.
+        steps: the last one is of this network; those before are of trials whose weights it began
+            with.
+        quantized: how it was brought to few bits afterwards (`nas.quantizing.Manner`), or None.
+        obstacle: why it cannot be trained again from this alone; empty where it can.
+    """
+
+    format: Literal["gnn-nas recipe"] = "gnn-nas recipe"
+    version: Literal[1] = 1
+    seed: int
+    objectives: list[tuple[str, str]]
+    space: Table
+    dataset: Table
+    evaluator: Table
+    extension: list[tuple[str, Table]] = Field(default_factory=list)
+    fingerprint: str
+    steps: Annotated[list[Step], Field(min_length=1)]
+    quantized: Table | None = None
+    obstacle: str = ""
+
+    def tables(self, name: str, dataset: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The tables of a study called `name`, on another copy of the dataset if one is given."""
+        made: dict[str, Any] = {
+            "study": {"name": name, "seed": self.seed, "objectives": dict(self.objectives)},
+            "space": self.space,
+            "dataset": self.dataset if dataset is None else dataset,
+            "evaluator": self.evaluator,
+        }
+        return made | ({"extension": dict(self.extension)} if self.extension else {})
+
+    def write(self, folder: Path) -> Path:
+        """Into a bundle."""
+        path = folder / RECIPE
+        path.write_text(text_of(self.model_dump(mode="json")), "utf-8")
+        return path
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe of a bundle, whose file has been compared with its hash.
+
+    Raises:
+        BundleError: it has none, or one that breaks the schema.
+    """
+    path = folder / RECIPE
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise BundleError(f"{path} is larger than {_MOST_BYTES} bytes; this is no recipe")
+        return Recipe.model_validate_json(path.read_text(encoding="utf-8"), strict=False)
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"{folder} does not say how its network was trained ({RECIPE}): it was written by "
+            "hand, or is a part of a supernet; nothing can train it again"
+        ) from error
+    except (OSError, ValidationError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+
+
+def without_folders(options: Mapping[str, Any]) -> Table:
+    """Options of a plug-in with the last names of paths alone: no folder leaves a machine."""
+    return {
+        name: Path(value).name
+        if isinstance(value, str) and ("/" in value or "\\" in value)
+        else value
+        for name, value in options.items()
+    }
