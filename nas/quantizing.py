@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 Method: TypeAlias = Literal["flexround", "nearest"]
 # Graphs at a time.
 _BATCH = 128
+# So many that no number costs another one its precision.
+_MANY_BITS = 16
 # What is the same for a network whatever its bits.
 _SAME = ("params", "macs")
 
@@ -50,7 +52,8 @@ class Manner:
         method: flexround, or nearest: see `evaluators.post_training`.
         scheme, granularity: see `search_spaces.quantization.quantizers`.
         observer: of ranges of activations, see `search_spaces.quantization.ranges`. With few bits
-            the outermost numbers cost all others their precision; percentiles leave them out.
+            the outermost numbers cost all others their precision, and percentiles leave them out:
+            what is done by default, where activations have fewer than 16.
         steps: of flexround, for each block.
 
     Raises:
@@ -62,7 +65,7 @@ class Manner:
     method: Method = "flexround"
     scheme: Scheme = "affine"
     granularity: Granularity = "channel"
-    observer: Observer = "percentile"
+    observer: Observer | None = None
     steps: int = STEPS
 
     def __post_init__(self) -> None:
@@ -84,8 +87,10 @@ class Manner:
     @property
     def choices(self) -> Mapping[str, Choice]:
         """As the extension `quantization` would have decided."""
-        names = ("weight_bits", "activation_bits", "scheme", "granularity", "observer")
-        return {named(name): getattr(self, name) for name in names}
+        names = ("weight_bits", "activation_bits", "scheme", "granularity")
+        few = FORMATS[self.activation_bits].bits < _MANY_BITS
+        observer = self.observer or ("percentile" if few else "minmax")
+        return {**{named(name): getattr(self, name) for name in names}, named("observer"): observer}
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ trial_option = click.option(
     callback=_trial,
     default="best",
     show_default=True,
-    help="Which; best is the first of the front.",
+    help="Which; best is the first of what is confirmed, else of the front.",
 )
 
 

@@ -80,6 +80,7 @@ def export_command(
         data_root=data_root,
         formats=formats.programs,
         gives_both=edges == "both",
+        told=lambda what: click.echo(what, err=True),
     )
     parity, origin = manifest["programs"][0]["parity"], manifest["provenance"]
     row = {"bundle": str(to), "manifest": str(to / "manifest.json"), "trial": origin["trial"]}
@@ -108,7 +109,10 @@ def _allowed(row: Mapping[str, Any]) -> str:
     """What was judged, and its bound."""
     bound = f"{row['tolerance']:.0e}"
     if row["mean_difference"] is not None:
-        return f", in the mean by {row['mean_difference']:.1e} ({bound} is allowed)"
+        return (
+            f", in the mean by {row['mean_difference']:.1e} ({bound} of the largest output is "
+            f"allowed, or {bound} where that is less than 1)"
+        )
     return f" ({bound} of the largest output is allowed, or {bound} where that is less than 1)"
 
 

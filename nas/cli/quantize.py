@@ -63,9 +63,8 @@ _BITS = ("32", "16", "8", "6", "4", "3", "2", "ternary", "binary")
 @click.option(
     "--observer",
     type=OneOf(("percentile", "minmax", "ema")),
-    default="percentile",
-    show_default=True,
-    help="Ranges of activations: percentile leaves the outermost out.",
+    help="Ranges of activations; by default percentile, which leaves the outermost out, and with "
+    "16 bits or more minmax.",
 )
 @storage_option
 @data_root_option
@@ -79,7 +78,7 @@ def quantize_command(
     method: str,
     scheme: str,
     granularity: str,
-    observer: str,
+    observer: str | None,
     formats: Formats,
     storage: str,
     data_root: Path,

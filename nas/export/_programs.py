@@ -68,6 +68,7 @@ def write_programs(
     contract: Contract,
     searched: Callable[..., Tensor],
     graphs: Graphs,
+    told: Callable[[str], None] = lambda _: None,
 ) -> Programs:
     """Write a program for each exporter, run each again from its file, and compare it.
 
@@ -79,6 +80,7 @@ def write_programs(
         contract: what programs take and give.
         searched: what each must compute.
         graphs: on which they are compared; the first is a real one, where there is any.
+        told: which file is being written.
 
     Raises:
         ExportFailedError: a program cannot be written, or differs from its network by more than
@@ -87,6 +89,7 @@ def write_programs(
 
     def made(name: str, network: nn.Module, like: "_Made | None" = None) -> _Made:
         exporter = exporters[name]
+        told(f"writing {exporter.file}")
         written = exporter.write(network, contract, folder, graphs[0])
         if like is not None:
             written = _alike(written, like, exporter)

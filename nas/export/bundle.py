@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -53,6 +53,7 @@ def export_trial(
     space: SearchSpace | None = None,
     formats: Sequence[str] = (),
     gives_both: bool = False,
+    told: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Write the bundle of one trial of a study and return its manifest.
 
@@ -64,7 +65,7 @@ def export_trial(
         data_root: where raw datasets lie.
         space: made in Python, in place of the one that the study names.
         formats: the plug-ins that write programs; the first is the one that is measured.
-        gives_both: see `write_bundle`.
+        gives_both, told: see `write_bundle`.
 
     Raises:
         ExportError: `to` is there already, or the network cannot be exported faithfully.
@@ -75,11 +76,16 @@ def export_trial(
     check_free(to)
     planned(formats)
     chosen = candidate(name, trial, storage=storage, data_root=data_root, space=space)
-    return export_candidate(to, chosen, formats, gives_both=gives_both)
+    return export_candidate(to, chosen, formats, gives_both=gives_both, told=told)
 
 
 def export_candidate(
-    to: Path, chosen: "Candidate", formats: Sequence[str] = (), *, gives_both: bool = False
+    to: Path,
+    chosen: "Candidate",
+    formats: Sequence[str] = (),
+    *,
+    gives_both: bool = False,
+    told: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Write the bundle of a trained network and return its manifest; see `write_bundle`."""
     network = chosen.network()
@@ -103,6 +109,7 @@ def export_candidate(
         formats=formats,
         gives_both=gives_both,
         background=chosen.background,
+        told=told,
     )
 
 
@@ -124,6 +131,7 @@ def write_bundle(
     gives_both: bool = False,
     background: Background | None = None,
     rounds: Rounds | None = None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Export a trained network, run it again from the file, and return the manifest.
 
@@ -152,6 +160,7 @@ def write_bundle(
             Otherwise the program sees to it, which takes its time (docs/bundles.md).
         background: what else is known of it.
         rounds: times products with pruned weights (see `nas.export._products`).
+        told: which file is being written.
 
     Raises:
         ExportError: `to` is there already; the network cannot be exported for all sizes of graph;
@@ -171,7 +180,9 @@ def write_bundle(
     graphs = graphs_of(contract, task, dataset, sample)
     products = timed_products(module, leaves, next(iter(exporters)), graphs[0][0].size(0), rounds)
     with new_folder(to) as folder:
-        programs = write_programs(folder, exporters, leaves, products, contract, searched, graphs)
+        programs = write_programs(
+            folder, exporters, leaves, products, contract, searched, graphs, told
+        )
         tensors, how = stored(module, leaves, programs.codes)
         tensors, left = without_zeros(module, tensors, how)
         weights = content(tensors, how, left)
