@@ -1,5 +1,6 @@
 """What is known of a trial besides its network: its study's front, its data, its recipe."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def _recipe(store: Store, setup: Setup, record: TrialRecord) -> Recipe | None:
         dataset=without_folders(_table(spec.dataset)),
         evaluator=_table(spec.evaluator),
         extension=[(each.name, thaw(each.options)) for each in spec.extension],
-        fingerprint=dataset.fingerprint,
+        task=asdict(setup.task),
         steps=_steps(store, setup, record),
         obstacle=_obstacle(setup),
     )

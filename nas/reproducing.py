@@ -1,12 +1,10 @@
 """Training a bundle's network again, and comparing: what `nas reproduce` does."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from evaluators import Artifact, Inheritance
 from evaluators.checkpoint import best_metrics, best_weights
@@ -15,7 +13,7 @@ from nas.candidate import Candidate, as_validated
 from nas.executing import executed
 from nas.export._background import Background
 from nas.export._manifest import ARCHITECTURE, WEIGHTS, Manifest
-from nas.export._recipe import Recipe, Step, read_recipe
+from nas.export._recipe import Recipe, Step, read_recipe, refuse_foreign
 from nas.export.bundle import export_candidate, versions
 from nas.export.load import check_files, load_weights
 from nas.setting_up import set_up
@@ -57,6 +55,7 @@ def reproduce(
     data_root: Path,
     dataset: Plugin | None = None,
     space: SearchSpace | None = None,
+    allowed: Collection[str] = (),
     out: Path | None = None,
     told: Callable[[str], None] = lambda _: None,
 ) -> Reproduced:
@@ -70,6 +69,7 @@ def reproduce(
         dataset: a copy of the dataset, in place of the one that the bundle names; of a graph of
             your own, which the bundle names without its folder.
         space: made in Python, where it was so when the study began.
+        allowed: names of modules from elsewhere, plug-ins of the study, that may be imported.
         out: a folder to make, for the new bundle; by default it is thrown away.
         told: what is being done.
 
@@ -79,11 +79,12 @@ def reproduce(
     """
     manifest = check_files(folder)
     recipe = read_recipe(folder)
+    refuse_foreign(recipe, folder, allowed)
     if recipe.obstacle:
         raise ReproduceError(f"{folder}: {recipe.obstacle}; nothing can train it again from this")
     setup = _setup(folder, recipe, dataset, data_root, space)
     with tempfile.TemporaryDirectory() as scratch:
-        artifact = _trained(setup, recipe, str(Path(scratch) / "artifacts"), told)
+        artifact = _trained(setup, recipe, (Path(scratch) / "artifacts").as_uri(), told)
         to = Path(scratch) / "bundle" if out is None else out
         again = _exported(to, setup, recipe, artifact, manifest)
         return _compared(folder, to, manifest, again)
@@ -100,11 +101,12 @@ def _setup(
     where = f"{folder}"
     spec = spec_from_mapping(recipe.tables("reproduced", given), where)
     setup = set_up(spec, data_root, space, where, with_latency=False)
-    if setup.task.fingerprint != recipe.fingerprint:
+    found, expected = setup.task.fingerprint, recipe.task["fingerprint"]
+    if found != expected:
         raise ReproduceError(
-            f"{folder}: its network was trained on data with the fingerprint "
-            f"{recipe.fingerprint[:12]}..., and that of these is {setup.task.fingerprint[:12]}...; "
-            "name the same dataset, prepared and split alike, by --dataset"
+            f"{folder}: its network was trained on data with the fingerprint {expected[:12]}..., "
+            f"and that of these is {found[:12]}...; name the same dataset, prepared and split "
+            "alike, by --dataset"
         )
     return setup
 
@@ -133,7 +135,7 @@ def _trained(setup: Setup, recipe: Recipe, store: str, told: Callable[[str], Non
 
 
 def _architecture(setup: Setup, step: Step) -> Architecture:
-    return Architecture(setup.space.name, step.choices)
+    return setup.space.architecture(step.choices)
 
 
 def _exported(
@@ -189,4 +191,4 @@ def _largest(folder: Path, to: Path) -> float | None:
     if {n: t.shape for n, t in one.items()} != {n: t.shape for n, t in other.items()}:
         return None
     differences = [(one[name] - other[name]).abs() for name in one if one[name].numel()]
-    return max((float(d.to(torch.float64).max()) for d in differences), default=0.0)
+    return max((float(d.max()) for d in differences), default=0.0)

@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, str] = {
     "export": "bundles",
     "quantize": "quantize",
     "predict": "bundles",
+    "reproduce": "reproduce",
     "plugins": "plugins",
 }
 

@@ -167,7 +167,7 @@ def predict_command(
     source = ctx.get_parameter_source("fmt")
     if out is not None and source is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--out says the format by its ending; leave --format out")
-    plugin = None if dataset is None else _dataset(dataset)
+    plugin = None if dataset is None else dataset_of(dataset)
     from nas.predict import predict
 
     predictions = predict(
@@ -183,7 +183,8 @@ def predict_command(
     click.echo(f"{len(rows)} predictions written to {out}", err=True)
 
 
-def _dataset(text: str) -> "Plugin":
+def dataset_of(text: str) -> "Plugin":
+    """Of a study file, or by name."""
     from nas.spec import check_plugin, load_spec
     from search_spaces.plugins import Plugin
 

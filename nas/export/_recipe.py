@@ -1,6 +1,7 @@
 """How a network was trained: what `nas reproduce` needs to train it again."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -11,6 +12,8 @@ from nas.export._manifest import text_of
 
 RECIPE: Final = "recipe.json"
 _MOST_BYTES = 2**20
+# How plug-ins from elsewhere are named.
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 Table = dict[str, Any]
 
 
@@ -36,7 +39,7 @@ class Recipe(Strict):
         objectives: {metric: direction} of the study.
         space, dataset, evaluator: a plug-in each, as in a study file.
         extension: name and options of each, in order.
-        fingerprint: of the dataset.
+        task: what its network had to fit (`search_spaces.Task`), with the dataset's fingerprint.
         steps: the last one is of this network; those before are of trials whose weights it began
             with.
         quantized: how it was brought to few bits afterwards (`nas.quantizing.Manner`), or None.
@@ -51,7 +54,7 @@ class Recipe(Strict):
     dataset: Table
     evaluator: Table
     extension: list[tuple[str, Table]] = Field(default_factory=list)
-    fingerprint: str
+    task: Table
     steps: Annotated[list[Step], Field(min_length=1)]
     quantized: Table | None = None
     obstacle: str = ""
@@ -63,6 +66,8 @@ class Recipe(Strict):
             "space": self.space,
             "dataset": self.dataset if dataset is None else dataset,
             "evaluator": self.evaluator,
+            "budget": {"trials": 1},
+            "executor": {"name": "inline"},
         }
         return made | ({"extension": dict(self.extension)} if self.extension else {})
 
@@ -91,6 +96,36 @@ def read_recipe(folder: Path) -> Recipe:
         ) from error
     except (OSError, ValidationError, ValueError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
+
+
+def refuse_foreign(recipe: Recipe, folder: Path, allowed: Collection[str]) -> None:
+    """Raise where a recipe names modules that did not come with this program: they would run here.
+
+    Args:
+        folder: of the bundle.
+        allowed: names of modules that may be imported.
+
+    Raises:
+        BundleError: it names one that is not among them.
+    """
+    plugged = [recipe.space, recipe.evaluator, recipe.dataset["name"], recipe.extension]
+    chosen = [step.choices for step in recipe.steps]
+    named = {text for text in _texts([plugged, chosen]) if _MODULE.fullmatch(text)}
+    if foreign := sorted(named - {*allowed}):
+        raise BundleError(
+            f'{folder}: it was made with "{foreign[0]}", code that did not come with this program '
+            f'and would run here; where you trust it, allow it: --allow "{foreign[0]}"'
+        )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts([*value.values()])
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
 
 
 def without_folders(options: Mapping[str, Any]) -> Table:

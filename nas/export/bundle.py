@@ -35,6 +35,7 @@ from nas.export._measured import measured
 from nas.export._products import Rounds, timed_products
 from nas.export._programs import planned, write_programs
 from nas.export._readme import readme
+from nas.export._state import STATE, check_state, write_state
 from nas.export._weights import content, notes, stored, tensor_bytes, without_zeros
 from search_spaces import Architecture, SearchSpace, Task
 from search_spaces.sparsity.leaving import check_settled
@@ -74,7 +75,7 @@ def export_trial(
     from nas.candidate import candidate
 
     check_free(to)
-    planned(formats)
+    planned([name for name in formats if name != STATE])
     chosen = candidate(name, trial, storage=storage, data_root=data_root, space=space)
     return export_candidate(to, chosen, formats, gives_both=gives_both, told=told)
 
@@ -155,7 +156,7 @@ def write_bundle(
             by; without it those of the dataset, without that a graph as large as the task's is made
             up.
         formats: the plug-ins that write programs; the first is the one that is measured, and a
-            program of torch.export is always among them.
+            program of torch.export is always among them. And `state`, see `nas.export._state`.
         gives_both: whether callers give each edge of an undirected graph in both directions, once.
             Otherwise the program sees to it, which takes its time (docs/bundles.md).
         background: what else is known of it.
@@ -170,7 +171,10 @@ def write_bundle(
     contract = Contract.of(task, preprocessing, class_names, gives_both=gives_both)
     module = deployed(network, preprocessing, contract)
     leaves = module if leaving is None else deployed(leaving, preprocessing, contract)
-    exporters, known = planned(formats), background or Background()
+    known = background or Background()
+    exporters = planned([name for name in formats if name != STATE])
+    if STATE in formats:
+        check_state(known)
     check_settled(module)
     graph = graph_left(module, dataset)
     whole = None if dataset is None else dataset.edge_index
@@ -189,6 +193,7 @@ def write_bundle(
         (folder / WEIGHTS).write_bytes(weights)
         files = [*programs.files, *([] if graph is None else [graph.write(folder)])]
         files += [] if known.recipe is None else [known.recipe.write(folder)]
+        files += [write_state(network, folder)] if STATE in formats else []
         (folder / ARCHITECTURE).write_text(text_of(architecture.to_json()), "utf-8")
         reached = {} if dataset is None else measured(programs.first, dataset)
         given = {**(metrics or {}), "model_bytes": tensor_bytes(weights)}

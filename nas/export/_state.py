@@ -1,0 +1,85 @@
+"""The format `state`: what is needed to train a network on, with this program.
+
+`state.safetensors` has all tensors of the network as they were trained, in full precision and with
+what leaves no trace in a program: masks, ranges of quantizers. `recipe.json` says what builds it.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from evaluators import Evaluator
+from nas.export._background import Background
+from nas.export._base import BundleError, ExportError
+from nas.export._recipe import read_recipe, refuse_foreign
+from nas.export.load import check_files
+from nas.setting_up import space_of
+from nas.spec import check_plugins, spec_from_mapping
+from search_spaces import SearchSpace, Task, plugins
+
+STATE: Final = "state"
+STATE_FILE: Final = "state.safetensors"
+
+
+def check_state(background: Background) -> None:
+    """Refuse a network of which it is not known what builds it.
+
+    Raises:
+        ExportError: there is no recipe.
+    """
+    if background.recipe is None:
+        raise ExportError(
+            "state: it is not known what builds this network, so its state is of no use; leave "
+            "the format out"
+        )
+
+
+def write_state(network: nn.Module, folder: Path) -> Path:
+    """Into a bundle."""
+    path = folder / STATE_FILE
+    tensors = {name: tensor.detach() for name, tensor in network.state_dict().items()}
+    path.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+    return path
+
+
+def load_network(
+    folder: Path | str, *, space: SearchSpace | None = None, allowed: Collection[str] = ()
+) -> nn.Module:
+    """The network of a bundle as it was trained, to train on; it takes prepared features and edges.
+
+    Args:
+        folder: of a bundle that was exported with the format `state`.
+        space: made in Python, where it was so when the study began.
+        allowed: names of modules from elsewhere, plug-ins of the study, that may be imported.
+
+    Raises:
+        BundleError: the bundle is damaged, has no state, or one that is not its network's; or it
+            names code from elsewhere that is not allowed.
+        UsageError: its space cannot be built any more.
+    """
+    folder = Path(folder)
+    manifest = check_files(folder)
+    if STATE_FILE not in manifest.files:
+        raise BundleError(
+            f"{folder} has no {STATE_FILE}; export it again with --format {STATE}, or retrain it: "
+            "nas reproduce"
+        )
+    recipe = read_recipe(folder)
+    refuse_foreign(recipe, folder, allowed)
+    task = Task(**recipe.task)
+    spec = spec_from_mapping(recipe.tables("loaded"), str(folder))
+    check_plugins(spec, str(folder), given=() if space is None else ("space",))
+    evaluator: Evaluator = plugins.load("evaluator", spec.evaluator.name).build(
+        task, **spec.evaluator.options
+    )
+    made = space_of(spec, task, evaluator, space, str(folder))
+    network = made.network(made.architecture(recipe.steps[-1].choices), task)
+    try:
+        network.load_state_dict(load((folder / STATE_FILE).read_bytes()))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise BundleError(f"{folder / STATE_FILE} is not of this network: {error}") from error
+    return network.eval()
