@@ -116,7 +116,8 @@ def _networks(operator: str, kind: TaskKind) -> tuple[nn.Module, nn.Module, Cont
     """A network, the same with other weights, and their contract."""
     graphs = 40 if kind == "graph_classification" else 1
     task = Task(kind, 6, 3, 600, 2_400, graphs, 40, 20, 20, "accuracy", "0" * 32)
-    space = gnn.build(task, depth=[2], width=[8], heads=[2], operators=[operator, "linear"])
+    heads = {"heads": [2]} if "heads" in plugins.options("operator", operator) else {}
+    space = gnn.build(task, depth=[2], width=[8], operators=[operator, "linear"], **heads)
     rng = np.random.default_rng(0)
     while True:
         architecture = space.sample(rng)

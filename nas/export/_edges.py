@@ -3,6 +3,10 @@
 import torch
 from torch import Tensor
 
+# More edges than any machine holds: what traces a program must know that sums of such numbers of
+# edges are numbers still.
+_MOST = 2**40
+
 
 def undirected(edge_index: Tensor, n_nodes: int) -> Tensor:
     """Each edge in both directions, once: [2, E] -> [2, e], whatever of that was there before.
@@ -19,5 +23,7 @@ def undirected(edge_index: Tensor, n_nodes: int) -> Tensor:
     pairs: Tensor = torch.unique(low * n_nodes + high)
     low = pairs // n_nodes
     high = pairs - low * n_nodes
-    others = low != high
-    return torch.stack([torch.cat([low, high[others]]), torch.cat([high, low[others]])])
+    other = (low != high).nonzero()[:, 0]
+    torch._check(pairs.size(0) <= _MOST)
+    torch._check(other.size(0) <= _MOST)
+    return torch.stack([torch.cat([low, high[other]]), torch.cat([high, low[other]])])
