@@ -36,7 +36,8 @@ _MEMBERS = re.compile(
     rf"|{_SIGNS})"
 )
 _LIBRARY = r"data/aotinductor/model/\w+\.wrapper"
-_COMPILED = re.compile(rf"[^/]+/({_LIBRARY}\.so|{_LIBRARY}_metadata\.json|{_SIGNS})")
+# The second JSON says which of torch's own operations the library calls by name.
+_COMPILED = re.compile(rf"[^/]+/({_LIBRARY}\.so|{_LIBRARY}(_metadata)?\.json|{_SIGNS})")
 _SAMPLE_INPUTS = "data/sample_inputs/model.pt"
 _CONFIGS = ("data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
 
