@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen, doc
+from annotated_types import Ge, Gt, Le, Lt, MinLen, Predicate, doc
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from nas import constraints as bounds
 from nas._options import shown
+from search_spaces.decision import each_once
 from search_spaces.errors import UsageError, did_you_mean
 from search_spaces.frozen import FrozenMapping
 
@@ -19,6 +20,7 @@ SEALED = "test"
 _OBJECTIVES = doc('{ metric = "maximize" or "minimize", ... }, as { val_accuracy = "maximize" }')
 _BOUNDS_LIST = doc('a list of bounds, as ["params <= 50_000", "val_accuracy >= 0.8"]')
 _STARTS = doc('a list of { decision = choice, ... } or "study:NAME" for the front of another study')
+_TARGETS = doc('a list of exporters, as ["pt2", "onnx"] (`nas plugins exporter` lists them)')
 _TARGET = doc("{ objective = number, ... }, as { val_accuracy = 0.9 }")
 _DEVICE = doc(
     "the name of a profile (`nas latency devices` lists them), or the path of its .npz file"
@@ -235,3 +237,15 @@ class LatencyTable(Table):
     accept_device: bool = False
     confidence: Annotated[float, Ge(0.5), Lt(1)] = 0.95
     remeasure: bool = True
+
+
+class ExportTable(Table):
+    """`[export]`: in which forms what is found is to leave.
+
+    Attributes:
+        targets: exporters, each of which must take every network that the space has.
+    """
+
+    targets: Annotated[
+        tuple[Annotated[str, MinLen(1)], ...], MinLen(1), Predicate(each_once), _TARGETS
+    ]

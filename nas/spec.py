@@ -16,6 +16,7 @@ from nas._chosen import PLUGIN_TABLES, check_plugin, extension_table, needs_data
 from nas._options import SpecError, describe, freeze, misfit, shown, thaw
 from nas._tables import (
     BudgetTable,
+    ExportTable,
     HalvingTable,
     LatencyTable,
     StudyTable,
@@ -25,12 +26,13 @@ from nas._tables import (
 )
 from search_spaces import plugins
 from search_spaces.canonical import digest
-from search_spaces.errors import did_you_mean
+from search_spaces.errors import PluginError, did_you_mean
 from search_spaces.frozen import FrozenMapping
 from search_spaces.plugins import Plugin
 
 __all__ = [
     "BudgetTable",
+    "ExportTable",
     "HalvingTable",
     "LatencyTable",
     "SpecError",
@@ -45,7 +47,11 @@ __all__ = [
     "spec_from_mapping",
 ]
 
-OPTIONAL_TABLES: Mapping[str, type[Table]] = {"halving": HalvingTable, "latency": LatencyTable}
+OPTIONAL_TABLES: Mapping[str, type[Table]] = {
+    "halving": HalvingTable,
+    "latency": LatencyTable,
+    "export": ExportTable,
+}
 _DOTTED = 'name a Python module of your own, in quotes, as [extension."mine.extension"]'
 T = TypeVar("T", bound=Table)
 
@@ -62,6 +68,7 @@ class StudySpec(Table):
     executor: Plugin
     halving: HalvingTable | None = None
     latency: LatencyTable | None = None
+    export: ExportTable | None = None
     extension: tuple[Plugin, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -163,6 +170,7 @@ def spec_from_mapping(mapping: Mapping[str, Any], where: str = "the study") -> S
     }
     chosen["extension"] = _extensions(where, tables.get("extension", {}))
     _check_budget(where, budget, study)
+    _check_targets(where, chosen.get("export"))
     return StudySpec(study=study, budget=budget, **({"dataset": None} | chosen))
 
 
@@ -256,6 +264,16 @@ def _check_budget(where: str, budget: BudgetTable, study: StudyTable) -> None:
             )
 
 
+def _check_targets(where: str, export: ExportTable | None) -> None:
+    known = _names("exporter")
+    for target in export.targets if export is not None else ():
+        if "." not in target and target not in known:
+            raise SpecError(
+                f"{where}: [export] targets: no exporter is called {shown(target)}; "
+                f"{did_you_mean(target, known)}"
+            )
+
+
 def _default(table: str, tables: Mapping[str, Mapping[str, Any]], study: StudyTable) -> str | None:
     """The plug-in of a table that names none; there is no dataset that everybody means."""
     return {
@@ -319,6 +337,11 @@ def check_plugins(spec: StudySpec, where: str = "the study", given: Container[st
             check_plugin(table, plugin, f"{where}: [{table}]")
     for extension in spec.extension:
         check_plugin("extension", extension, f"{where}: [{extension_table(extension.name)}]")
+    for target in spec.export.targets if spec.export is not None else ():
+        try:
+            plugins.load("exporter", target)
+        except PluginError as error:
+            raise SpecError(f"{where}: [export] targets: {error}") from error
     _check_dataset(spec, where)
 
 

@@ -28,6 +28,7 @@ from nas.store.patience import Patience
 from nas.store.runs import heartbeat
 from nas.store.twin import Twin
 from nas.strategies._base import AnyStrategy
+from nas.targets import refuse_unfit_targets
 from nas.telling import Report, Teller
 from search_spaces import Architecture, SearchSpace, UsageError
 from search_spaces.plugins import Plugin
@@ -120,6 +121,7 @@ def _checked(
     setup = with_batch(set_up(spec, data_root, space, where=where))
     start = start_architectures(spec, setup.space, _fronts(store, spec, where), where)
     run = _Equipment.of(setup, where)
+    refuse_unfit_targets(setup, where)
     refuse_never_timed(setup, where)
     refuse_infeasible(setup, where, start)
     return run, start

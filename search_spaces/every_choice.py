@@ -1,6 +1,6 @@
 """A few architectures that have, between them, every choice of every decision of a space."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -43,9 +43,7 @@ class _Cover:
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
         self._rng = np.random.default_rng(0)
-        self.left = {
-            d.name: [] if d.role == "recipe" else list(d.choices) for d in space.decisions
-        }
+        self.left = {d.name: [] if d.role == "recipe" else list(d.choices) for d in space.decisions}
         self._behind: dict[str, list[Decision]] = {d.name: [] for d in space.decisions}
         for decision in space.decisions:
             for name in decision.needs:
@@ -80,14 +78,26 @@ class _Cover:
         return (choice in self.left[decision.name]) + sum(most)
 
 
-def asked(space: SearchSpace, decision: Decision) -> dict[str, Choice] | None:
-    """Choices of others with which a decision is asked; None where there are none."""
-    needed: dict[str, tuple[Choice, ...]] = {}
+def asked(
+    space: SearchSpace,
+    decision: Decision,
+    rather: Mapping[str, Choice] | None = None,
+    never: Mapping[str, Sequence[Choice]] | None = None,
+) -> dict[str, Choice] | None:
+    """Choices of others with which a decision is asked; None where there are none.
+
+    Args:
+        rather: choices that are taken where they do.
+        never: those that are not taken.
+    """
+    rather, never = rather or {}, never or {}
+    needed: dict[str, list[Choice]] = {}
     behind = [decision]
     while behind:
         for name, values in behind.pop().needs.items():
-            needed[name] = tuple(v for v in needed.get(name, values) if v in values)
+            found = [v for v in values if v in needed.get(name, values)]
+            needed[name] = [v for v in found if v not in never.get(name, ())]
             behind.append(space.by_name[name])
     if not all(needed.values()):
         return None
-    return {name: values[0] for name, values in needed.items()}
+    return {n: rather[n] if rather.get(n) in v else v[0] for n, v in needed.items()}

@@ -25,6 +25,8 @@ FENCES = {
     "pandas": ("nas/api.py",),
     "pytest": ("nas/contracts/",),
     "torchao": ("nas/export/",),
+    "onnx": ("nas/export/",),
+    "onnxruntime": ("nas/export/",),
 }
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nas.export._base import BundleError as BundleError
+    from nas.export._base import ChecksMachine as ChecksMachine
+    from nas.export._base import ChecksNetworks as ChecksNetworks
     from nas.export._base import Contract as Contract
     from nas.export._base import Exporter as Exporter
     from nas.export._base import ExportError as ExportError
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BundleError": "_base",
+    "ChecksMachine": "_base",
+    "ChecksNetworks": "_base",
     "Contract": "_base",
     "ExportError": "_base",
     "ExportFailedError": "_base",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
@@ -193,3 +193,42 @@ class Exporter(Protocol):
             BundleError: what is there cannot be read.
         """
         ...
+
+
+@runtime_checkable
+class ReadsArrays(Protocol):
+    """An exporter whose `reading` makes a `network` of NumPy arrays; others' is one of tensors."""
+
+    @property
+    def arrays(self) -> Literal["torch", "numpy"]: ...
+
+
+@runtime_checkable
+class ChecksMachine(Protocol):
+    """An exporter that needs more than this program to write: a package, a compiler."""
+
+    def check_machine(self) -> None:
+        """Called before a search that asks for it.
+
+        Raises:
+            ExportError: something is not installed; the message says how it is.
+        """
+        ...
+
+
+@runtime_checkable
+class ChecksNetworks(Protocol):
+    """An exporter that cannot write every network."""
+
+    def unfit(self, network: nn.Module) -> str:
+        """Why a network cannot be written, as the end of a sentence; "" where it can be.
+
+        Called before a search, and told by the kinds of its modules: the network is untrained, on
+        torch's meta device, and not settled (see `search_spaces.extensions`).
+        """
+        ...
+
+
+def reads_numpy(exporter: Exporter) -> bool:
+    """Whether its `reading` needs no torch."""
+    return isinstance(exporter, ReadsArrays) and exporter.arrays == "numpy"

@@ -47,6 +47,14 @@ class Compiled:
         'import torch\nnetwork = torch._inductor.aoti_load_package("compiled.pt2")  # native code'
     )
 
+    def check_machine(self) -> None:
+        """Refuse to begin without a compiler.
+
+        Raises:
+            ExportError: there is none.
+        """
+        check_compiler()
+
     def open(self, folder: Path) -> Runnable:
         """The program as a function of tensors, without gradients.
 

@@ -8,6 +8,7 @@ was trained to round besides, its program rounds as well.
 
 import copy
 import importlib
+import importlib.util
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -22,6 +23,7 @@ from torch.export import ExportedProgram
 from torch_geometric.nn import Linear as PygLinear
 
 from nas.export._base import ExportError, Written
+from nas.export._compiled import Compiled
 from nas.export._parity import COARSE, NEAR, rounds_activations
 from search_spaces.quantization.codes import Codes
 from search_spaces.quantization.layers import settled
@@ -35,7 +37,31 @@ MOST_CODE = 255
 MOST_SUM = 2**15 - 1
 # How far from a grid point a weight may lie that lies on the grid, in steps.
 _ON_GRID = 1e-3
+_MISSING = (
+    "this exporter converts networks by torchao, which is not installed: "
+    "pip install 'gnn-nas[int8]', or export with pt2 or aoti"
+)
 _MOVED = "The weights of {} of its {} linear maps were trained in more than 8 bits, and have 8."
+
+
+@dataclass(frozen=True)
+class Int8(Compiled):
+    """What exporters of such programs have in common: what they need, and what they refuse."""
+
+    def check_machine(self) -> None:
+        """Refuse to begin without a compiler or torchao.
+
+        Raises:
+            ExportError: it says how that is installed.
+        """
+        super().check_machine()
+        # Importing it takes seconds.
+        if importlib.util.find_spec("torchao") is None:
+            raise ExportError(_MISSING)
+
+    def unfit(self, network: nn.Module) -> str:
+        """What has no linear map would be in float32."""
+        return "" if next(linear_maps(network), None) else no_maps(network)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,9 +255,6 @@ def torchao(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ExportError(
-            "this exporter converts networks by torchao, which is not installed: "
-            "pip install 'gnn-nas[int8]', or export with pt2 or aoti"
-        ) from error
+        raise ExportError(_MISSING) from error
     finally:
         logging.disable(logging.NOTSET)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from nas.export._base import Exporter
+from nas.export._base import Exporter, reads_numpy
 from nas.export._manifest import Confirmed, Description, Metric, Parity, Program
 
 _FEATURES = {
@@ -49,7 +49,7 @@ def readme(description: Description, exporters: Mapping[str, Exporter]) -> str:
             *_table(description),
             "",
             *_rules(description),
-            *_graph(description),
+            *_graph(description, exporter),
             "",
             "## How good it is",
             "",
@@ -100,6 +100,8 @@ def _origin(description: Description) -> str:
 
 
 def _lines(description: Description, exporter: Exporter) -> list[str]:
+    if reads_numpy(exporter):
+        return _lines_of_arrays(description, exporter)
     features = description.contract.n_features
     lines = [
         *exporter.reading.splitlines(),
@@ -112,6 +114,28 @@ def _lines(description: Description, exporter: Exporter) -> list[str]:
         "graph_ids = torch.tensor([0, 0, 0])  # all three nodes belong to graph 0",
         "logits = network(x, edge_index, graph_ids, torch.zeros(1, dtype=torch.int64))",
         "probabilities = logits.softmax(-1)",
+    ]
+
+
+def _lines_of_arrays(description: Description, exporter: Exporter) -> list[str]:
+    """The same with NumPy alone."""
+    inputs = ["x", "edge_index"]
+    lines = [
+        *exporter.reading.splitlines(),
+        f"x = np.random.rand(3, {description.contract.n_features}).astype(np.float32)",
+        "edge_index = np.array([[0, 1, 1, 2], [1, 0, 2, 1]])",
+    ]
+    if description.contract.is_graph_task:
+        inputs += ["graph_ids", "graphs"]
+        lines += [
+            "graph_ids = np.array([0, 0, 0])  # all three nodes belong to graph 0",
+            "graphs = np.zeros(1, dtype=np.int64)",
+        ]
+    return [
+        *lines,
+        f"logits = network({', '.join(inputs)})",
+        "shares = np.exp(logits - logits.max(-1, keepdims=True))",
+        "probabilities = shares / shares.sum(-1, keepdims=True)",
     ]
 
 
@@ -143,7 +167,7 @@ def _rules(description: Description) -> list[str]:
     return rules
 
 
-def _graph(description: Description) -> list[str]:
+def _graph(description: Description, exporter: Exporter) -> list[str]:
     graph = description.graph
     if graph is None:
         return []
@@ -154,7 +178,7 @@ def _graph(description: Description) -> list[str]:
         f"Edges were pruned with the network, of the graph that it was trained on: {graph.edges:,} "
         f"of {graph.edges_before:,} are left, between {graph.n_nodes:,} nodes. Give it these with "
         f'the features of that graph: `load_file("{graph.file}")["edge_index"]`, with `load_file` '
-        "of `safetensors.torch`.",
+        f"of `safetensors.{'numpy' if reads_numpy(exporter) else 'torch'}`.",
         "",
         "What was measured, and how fast it is said to be, is on this graph alone. Another graph "
         "is computed with all its edges, of which nothing is known here.",

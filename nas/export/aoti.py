@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from nas.export._base import Contract, Exporter, Written
-from nas.export._compiled import Compiled, check_compiler, put
+from nas.export._compiled import Compiled, put
 from nas.export._parity import EXACT, NEAR, rounds_activations
 from nas.export._traced import with_origin
 
@@ -34,7 +34,7 @@ class Aoti(Compiled):
             ExportError: there is no compiler, or the network cannot be traced or compiled for all
                 sizes of graph.
         """
-        check_compiler()
+        self.check_machine()
         program = with_origin(network, contract)
         rounds = rounds_activations(network)
         files = put(self, folder, program, network, contract, rounds=rounds, tolerance=EXACT)

@@ -16,15 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from nas.export._base import Contract, Exporter, ExportError, Written
-from nas.export._compiled import Compiled, check_compiler, put
+from nas.export._compiled import put
 from nas.export._int8 import (
     HIGH,
     LOW,
+    Int8,
     converted,
     integer_maps,
     linear_maps,
     no_maps,
-    torchao,
     with_integers,
 )
 from nas.export._parity import COARSE
@@ -39,7 +39,7 @@ _NOTE = "What its linear maps read is rounded as it was trained to be, then to 8
 
 
 @dataclass(frozen=True)
-class Int8Dynamic(Compiled):
+class Int8Dynamic(Int8):
     """Writes and opens `compiled.pt2`."""
 
     tolerance: float = 0.1
@@ -57,8 +57,7 @@ class Int8Dynamic(Compiled):
             ExportError: there is no compiler or no torchao; it has no linear map; it cannot be
                 traced or compiled for all sizes of graph.
         """
-        check_compiler()
-        torchao("torchao.quantization")
+        self.check_machine()
         maps = integer_maps(network)
         program = with_origin(with_integers(maps, rows_too=True), contract)
         reference = copy.deepcopy(maps.network)

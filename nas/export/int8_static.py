@@ -17,8 +17,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from nas.export._base import Contract, Exporter, ExportError, Written
-from nas.export._compiled import Compiled, check_compiler, put
-from nas.export._int8 import integer_maps, no_maps, taken_grids, too_large, torchao
+from nas.export._compiled import put
+from nas.export._int8 import Int8, integer_maps, no_maps, taken_grids, too_large
 from nas.export._traced import with_origin
 
 _OBSERVED = (
@@ -33,7 +33,7 @@ _ELSE = "Export with int8_weight_only or aoti, or search with activation_bits or
 
 
 @dataclass(frozen=True)
-class Int8Static(Compiled):
+class Int8Static(Int8):
     """Writes and opens `compiled.pt2`."""
 
     tolerance: float = 0.5
@@ -47,8 +47,7 @@ class Int8Static(Compiled):
             ExportError: there is no compiler or no torchao; no linear map would run in eight bits;
                 the network cannot be traced or compiled for all sizes of graph.
         """
-        check_compiler()
-        torchao("torchao.quantization.pt2e.quantize_pt2e")
+        self.check_machine()
         from nas.export._pt2e import in_plain_operations, quantized
 
         maps = integer_maps(network)

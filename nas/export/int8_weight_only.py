@@ -13,13 +13,13 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from nas.export._base import Contract, Exporter, ExportError, Written
-from nas.export._compiled import Compiled, check_compiler, put
-from nas.export._int8 import converted, integer_maps, no_maps, torchao, with_integers
+from nas.export._compiled import put
+from nas.export._int8 import Int8, converted, integer_maps, no_maps, with_integers
 from nas.export._traced import with_origin
 
 
 @dataclass(frozen=True)
-class Int8WeightOnly(Compiled):
+class Int8WeightOnly(Int8):
     """Writes and opens `compiled.pt2`."""
 
     tolerance: float = 0.1
@@ -37,8 +37,7 @@ class Int8WeightOnly(Compiled):
             ExportError: there is no compiler or no torchao; it has no linear map; it cannot be
                 traced or compiled for all sizes of graph.
         """
-        check_compiler()
-        torchao("torchao.quantization")
+        self.check_machine()
         maps = integer_maps(network)
         program = with_origin(with_integers(maps), contract)
         names = converted(program)

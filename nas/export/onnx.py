@@ -5,14 +5,13 @@ docs/bundles.md. It needs `pip install 'gnn-nas[onnx]'` here. The file has no pa
 and no note of where it was traced.
 """
 
-import importlib
+import importlib.util
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 import torch
@@ -29,6 +28,8 @@ from nas.export._base import (
 )
 from nas.export._parity import NEAR, rounds_activations
 from nas.export._traced import traced
+from search_spaces.extensions.neighborhood import Neighborhood
+from search_spaces.sparsity.edges import Scored
 
 # Of the operators; all runtimes that are kept have had it since 2023.
 OPSET = 18
@@ -57,6 +58,20 @@ class Onnx:
     )
     tolerance: float = 1e-5
 
+    def check_machine(self) -> None:
+        """Refuse to begin where a package is not installed.
+
+        Raises:
+            ExportError: it says how it is.
+        """
+        _check_installed()
+
+    def unfit(self, network: nn.Module) -> str:
+        """What sorts edges has no translation."""
+        if any(isinstance(module, Neighborhood | Scored) for module in network.modules()):
+            return "it chooses edges by sorting them, which ONNX has no stable way to"
+        return ""
+
     def write(
         self,
         network: nn.Module,
@@ -70,7 +85,7 @@ class Onnx:
             ExportError: a package is not installed; the network cannot be traced for all sizes of
                 graph, or has an operation that ONNX has not.
         """
-        _packages()
+        _check_installed()
         content = _translated(network, contract)
         path = folder / self.file
         path.write_bytes(content)
@@ -83,14 +98,17 @@ class Onnx:
         Raises:
             BundleError: the file is no such program, or onnxruntime cannot run it.
         """
-        onnx, onnxruntime = _packages()
+        _check_installed()
+        import onnx
+        import onnxruntime
+
         path = folder / self.file
         content = path.read_bytes()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
         try:
-            _check(onnx, onnx.load_model_from_string(content))
+            _check(onnx.load_model_from_string(content))
             session = onnxruntime.InferenceSession(content, options, providers=_PROVIDERS)
         except Exception as error:  # a fault boundary: the file decides what they trip over
             raise BundleError(
@@ -122,8 +140,6 @@ class _Session:
 
 def _translated(network: nn.Module, contract: Contract) -> bytes:
     """The file."""
-    import onnx
-
     program = traced(network, contract)
     try:
         with _quiet(), torch.no_grad():
@@ -142,7 +158,7 @@ def _translated(network: nn.Module, contract: Contract) -> bytes:
             _forget_origin(model)
             _name_sizes(model, contract)
             content: bytes = model.SerializeToString(deterministic=True)
-            _check(onnx, model)
+            _check(model)
     except Exception as error:  # a fault boundary: the network is a plug-in's
         raise ExportFailedError(
             f"the network cannot be translated to ONNX: {_cause(error)}; export it with pt2 or aoti"
@@ -181,8 +197,10 @@ def _name_sizes(model: Any, contract: Contract) -> None:
                 dimension.dim_param = size
 
 
-def _check(onnx: ModuleType, model: Any) -> None:
+def _check(model: Any) -> None:
     """Refuse what is no program of ONNX's own operators, whole in one file."""
+    import onnx
+
     onnx.checker.check_model(model, full_check=True)
     if other := {each.domain for each in model.opset_import} - {""}:
         raise ValueError(f"it has operators of {', '.join(sorted(other))}")
@@ -214,22 +232,18 @@ def _quiet() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def _packages() -> tuple[ModuleType, ModuleType]:
-    """onnx and onnxruntime, which are not installed with this program.
+def _check_installed() -> None:
+    """Refuse to begin without the packages, which are not installed with this program.
 
     Raises:
-        ExportError: one of them, or onnxscript, is not there.
+        ExportError: one of them is not there.
     """
-    try:
-        onnx, _, onnxruntime = map(
-            importlib.import_module, ("onnx", "onnxscript", "onnxruntime")
-        )
-    except ModuleNotFoundError as error:
-        raise ExportError(
-            f"this exporter writes ONNX, and {error.name} is not installed: "
-            "pip install 'gnn-nas[onnx]', or export with pt2 or aoti"
-        ) from error
-    return onnx, onnxruntime
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        if importlib.util.find_spec(package) is None:
+            raise ExportError(
+                f"this exporter writes ONNX, and {package} is not installed: "
+                "pip install 'gnn-nas[onnx]', or export with pt2 or aoti"
+            )
 
 
 def build() -> Exporter:
