@@ -20,7 +20,9 @@ SEALED = "test"
 _OBJECTIVES = doc('{ metric = "maximize" or "minimize", ... }, as { val_accuracy = "maximize" }')
 _BOUNDS_LIST = doc('a list of bounds, as ["params <= 50_000", "val_accuracy >= 0.8"]')
 _STARTS = doc('a list of { decision = choice, ... } or "study:NAME" for the front of another study')
-_TARGETS = doc('a list of exporters, as ["pt2", "onnx"] (`nas plugins exporter` lists them)')
+_TARGETS = doc(
+    'a list of exporters, each once, as ["pt2", "onnx"] (`nas plugins exporter` lists them)'
+)
 _TARGET = doc("{ objective = number, ... }, as { val_accuracy = 0.9 }")
 _DEVICE = doc(
     "the name of a profile (`nas latency devices` lists them), or the path of its .npz file"

@@ -5,6 +5,7 @@ have every choice of the space between them. What only trained weights show, and
 choices together bring about, may be found no sooner than a trial is exported.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -132,8 +133,16 @@ class _Blame:
         others = asked(self.space, decision, self.fit.choices, self.found)
         if others is None:
             return ""
-        made = self._changed({**others, decision.name: choice})
-        return self.reason(made) if made.choices.get(decision.name) == choice else ""
+        given = {**others, decision.name: choice}
+        made = self._changed(given)
+        if made.choices.get(decision.name) != choice:
+            return ""
+        why = self.reason(made)
+        if why and not made.choices.keys() <= self.fit.choices.keys():
+            # Perhaps of what it has switched on: refused is what is refused with whatever that is.
+            drawn = (self._changed(given, np.random.default_rng(i)) for i in range(_DRAWN))
+            return why if all(map(self.reason, drawn)) else ""
+        return why
 
     def together(self, refused: Sequence[Architecture]) -> Iterator[Refusal]:
         """Choices that are refused only with each other; of each such decisions one example."""
@@ -155,15 +164,31 @@ class _Blame:
                 needed = fewer
         return needed
 
-    def _changed(self, choices: Mapping[str, Choice]) -> Architecture:
+    def _changed(
+        self, choices: Mapping[str, Choice], rng: np.random.Generator | None = None
+    ) -> Architecture:
+        """The one that is not refused with other choices.
+
+        What these switch on is as it is in other layers; with `rng` it is drawn.
+        """
+        like = {_without_numbers(n): c for n, c in self.fit.choices.items()}
+
         def choose(decision: Decision) -> Choice:
-            left = (c for c in decision.choices if c not in self._never(decision.name))
-            return next(left, decision.choices[0])
+            left = [c for c in decision.choices if c not in self._never(decision.name)]
+            left = left or list(decision.choices)
+            if rng is not None:
+                return left[int(rng.integers(len(left)))]
+            alike = like.get(_without_numbers(decision.name))
+            return alike if alike in left else left[0]
 
         return self.space.fill(choose, {**self.fit.choices, **choices})
 
     def _never(self, name: str) -> Sequence[Choice]:
         return self.found.get(name, ())
+
+
+def _without_numbers(name: str) -> str:
+    return re.sub(r"\d+", "", name)
 
 
 def _in_words(setup: Setup, target: str, found: Sequence[Refusal]) -> str:
