@@ -294,7 +294,10 @@ tables = st.fixed_dictionaries(
             {"seconds": st.floats(1e-3, 1e9)}, optional={"trials": st.integers(1, 10**6)}
         ),
     },
-    optional={"halving": st.just({"epochs": [3, 9]})},
+    optional={
+        "halving": st.just({"epochs": [3, 9]}),
+        "export": st.just({"targets": ["pt2", "onnx"]}),
+    },
 )
 
 

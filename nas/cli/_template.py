@@ -52,4 +52,8 @@ reduction = 2            # with 3, the default, more is saved, and more is decid
 # With the profile of a device (nas latency profile), latency_ms is a metric like params.
 # [latency]
 # device = "NAME"
+
+# What the space has that one of these exporters cannot take is refused before the search.
+# [export]
+# targets = ["pt2", "onnx"]
 """

@@ -25,6 +25,7 @@ from nas.export._int8 import (
     integer_maps,
     linear_maps,
     no_maps,
+    torchao,
     with_integers,
 )
 from nas.export._parity import COARSE
@@ -58,6 +59,7 @@ class Int8Dynamic(Int8):
                 traced or compiled for all sizes of graph.
         """
         self.check_machine()
+        torchao("torchao.quantization")
         maps = integer_maps(network)
         program = with_origin(with_integers(maps, rows_too=True), contract)
         reference = copy.deepcopy(maps.network)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from nas.export._base import Contract, Exporter, ExportError, Written
 from nas.export._compiled import put
-from nas.export._int8 import Int8, integer_maps, no_maps, taken_grids, too_large
+from nas.export._int8 import Int8, integer_maps, no_maps, taken_grids, too_large, torchao
 from nas.export._traced import with_origin
 
 _OBSERVED = (
@@ -48,6 +48,7 @@ class Int8Static(Int8):
                 the network cannot be traced or compiled for all sizes of graph.
         """
         self.check_machine()
+        torchao("torchao.quantization.pt2e.quantize_pt2e")
         from nas.export._pt2e import in_plain_operations, quantized
 
         maps = integer_maps(network)

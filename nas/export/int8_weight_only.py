@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nas.export._base import Contract, Exporter, ExportError, Written
 from nas.export._compiled import put
-from nas.export._int8 import Int8, converted, integer_maps, no_maps, with_integers
+from nas.export._int8 import Int8, converted, integer_maps, no_maps, torchao, with_integers
 from nas.export._traced import with_origin
 
 
@@ -38,6 +38,7 @@ class Int8WeightOnly(Int8):
                 traced or compiled for all sizes of graph.
         """
         self.check_machine()
+        torchao("torchao.quantization")
         maps = integer_maps(network)
         program = with_origin(with_integers(maps), contract)
         names = converted(program)

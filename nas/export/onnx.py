@@ -36,7 +36,7 @@ OPSET = 18
 _PROVIDERS = ["CPUExecutionProvider"]
 _SLOWER = (
     "It is ONNX, for portability: onnxruntime takes longer than torch for graph networks on CPUs. "
-    "Where torch runs, pt2 is faster, and aoti much faster."
+    "Where torch runs, pt2 is faster, and aoti faster still."
 )
 # Of onnxruntime: fatal errors alone; all others are raised.
 _FATAL = 4
@@ -118,20 +118,21 @@ class Onnx:
         return _Session(path, session)
 
 
-@dataclass(frozen=True)
-class _Session:
-    """A program of tensors, in place of one of arrays."""
+class _Session(nn.Module):
+    """A program of tensors, in place of one of arrays; a module, as other programs are."""
 
-    path: Path
-    session: Any
+    def __init__(self, path: Path, session: Any) -> None:
+        super().__init__()
+        self.path, self.session = path, session
+        self.names = [given.name for given in session.get_inputs()]
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        names = [given.name for given in self.session.get_inputs()]
-        arrays = [tensor.detach().cpu().numpy() for tensor in inputs]
+    def forward(self, *inputs: Tensor) -> Tensor:
+        arrays = [tensor.detach().numpy() for tensor in inputs]
         try:
-            (logits,) = self.session.run(None, dict(zip(names, arrays, strict=True)))
+            (logits,) = self.session.run(None, dict(zip(self.names, arrays, strict=True)))
         except Exception as error:  # a fault boundary: onnxruntime's classes have no other base
-            sizes = ", ".join(f"{n} {list(a.shape)}" for n, a in zip(names, arrays, strict=False))
+            given = zip(self.names, arrays, strict=False)
+            sizes = ", ".join(f"{name} {list(array.shape)}" for name, array in given)
             raise BundleError(
                 f"{self.path}: onnxruntime fails on {sizes}: {_first_line(error)}"
             ) from error

@@ -141,6 +141,21 @@ def test_nothing_converted_is_an_error(
         int8_static().write(module, contract, tmp_path, made_up(contract, (20, 40, 1)))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["int8_static", "int8_dynamic", "int8_weight_only"])
+def test_that_there_are_no_linear_maps_is_known_without_weights(
+    name: str, task: Callable[..., Task], tmp_path: object
+) -> None:
+    """Before a search; what is refused then cannot be written, what has one map can."""
+    exporter = plugins.load("exporter", name).build()
+    contract = Contract.of(task(), Preprocessing())
+    module = deployed(NoMaps(), Preprocessing(), contract)
+    with pytest.raises(ExportError) as error:
+        exporter.write(module, contract, tmp_path, made_up(contract, (20, 40, 1)))
+    assert exporter.unfit(NoMaps()) == str(error.value)
+    with torch.device("meta"):
+        assert exporter.unfit(Layers("gcn")) == ""
+
+
 def test_what_is_not_installed_is_named(
     task: Callable[..., Task], tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,11 @@ def _network(space: SearchSpace, task: Task) -> nn.Module:
     return network.eval()
 
 
+def _leaving(space: SearchSpace, task: Task) -> nn.Module:
+    first = space.fill(lambda decision: decision.choices[0])
+    return space.deployed(_network(space, task), first)
+
+
 def _written(network: nn.Module, task: Task, folder: Path) -> float:
     contract = Contract.of(task, Preprocessing())
     module = deployed(network, Preprocessing(), contract)
@@ -184,12 +189,28 @@ def test_what_it_refuses_cannot_be_written(
 def test_networks_of_few_bits_are_taken(options: dict[str, Any], tmp_path: Path) -> None:
     """With all that rounds, as it was trained."""
     task = GRAPH.task
-    space = _space(task, "quantization", FEW_BITS, **options)
-    network = space.deployed(
-        _network(space, task), space.fill(lambda decision: decision.choices[0])
-    )
+    network = _leaving(_space(task, "quantization", FEW_BITS, **options), task)
     assert Onnx().unfit(network) == ""
     assert _written(network, task, tmp_path) <= 1e-5
+
+
+@pytest.mark.parametrize("features", [6, 7])
+def test_sums_of_signs_that_are_0_are_told_when_it_is_written(
+    features: int, task: Callable[..., Task], tmp_path: Path
+) -> None:
+    """Of as many +1 as -1: what is added in another order is a little more than 0, or less.
+
+    No refusal beforehand, for it depends on the weights; an odd number of signs never sums to 0.
+    """
+    one = task(n_features=features)
+    both = {"weight_bits": ["binary"], "activation_bits": ["binary"]}
+    network = _leaving(_space(one, "quantization", FEW_BITS, **both), one)
+    assert Onnx().unfit(network) == ""
+    if features % 2:
+        assert _written(network, one, tmp_path) <= 1e-5
+    else:
+        with pytest.raises(ExportFailedError, match=r"few bits.* export it with pt2"):
+            _written(network, one, tmp_path)
 
 
 @pytest.mark.parametrize(
