@@ -241,13 +241,23 @@ class LatencyTable(Table):
     remeasure: bool = True
 
 
+# Among the formats of a bundle, what no exporter writes: tensors to train on.
+STATE = "state"
+
+
 class ExportTable(Table):
     """`[export]`: in which forms what is found is to leave.
 
     Attributes:
-        targets: exporters, each of which must take every network that the space has.
+        targets: exporters, each of which must take every network that the space has, and `state`;
+            what `nas export` writes without `--format`.
     """
 
     targets: Annotated[
         tuple[Annotated[str, MinLen(1)], ...], MinLen(1), Predicate(each_once), _TARGETS
     ]
+
+    @property
+    def exporters(self) -> tuple[str, ...]:
+        """The targets that are programs."""
+        return tuple(target for target in self.targets if target != STATE)

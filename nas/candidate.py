@@ -44,6 +44,7 @@ class Candidate:
         confirmed: {metric: {"mean", "stderr", "n"}} over fresh seeds.
         retrained: whether there was no checkpoint, and it was trained for this.
         background: its study's front, its data, how to train it again.
+        targets: the formats in which its study wants networks to leave.
     """
 
     study: str
@@ -58,6 +59,7 @@ class Candidate:
     confirmed: Mapping[str, Mapping[str, float | None]] | None
     retrained: bool
     background: Background = field(default_factory=Background)
+    targets: tuple[str, ...] = ()
 
     def network(self) -> "nn.Module":
         """With its weights, for inference."""
@@ -109,6 +111,7 @@ def candidate(
         confirmed=confirmed[0] if confirmed else None,
         retrained=retrained,
         background=background(store, setup, record),
+        targets=() if setup.spec.export is None else setup.spec.export.targets,
     )
 
 

@@ -157,7 +157,8 @@ def quantize_candidate(
     network = chosen.network()
     quantized = quantized_network(network, chosen.dataset, manner)
     before, after = (measured(each, chosen.dataset) for each in (network, quantized))
-    manifest = _written(to, chosen, quantized, manner, (before, after), formats)
+    written = formats or chosen.targets
+    manifest = _written(to, chosen, quantized, manner, (before, after), written)
     return Quantized(manifest, before, after)
 
 

@@ -15,6 +15,7 @@ from nas import _toml
 from nas._chosen import PLUGIN_TABLES, check_plugin, extension_table, needs_dataset, options_of
 from nas._options import SpecError, describe, freeze, misfit, shown, thaw
 from nas._tables import (
+    STATE,
     BudgetTable,
     ExportTable,
     HalvingTable,
@@ -266,11 +267,11 @@ def _check_budget(where: str, budget: BudgetTable, study: StudyTable) -> None:
 
 def _check_targets(where: str, export: ExportTable | None) -> None:
     known = _names("exporter")
-    for target in export.targets if export is not None else ():
+    for target in export.exporters if export is not None else ():
         if "." not in target and target not in known:
             raise SpecError(
                 f"{where}: [export] targets: no exporter is called {shown(target)}; "
-                f"{did_you_mean(target, known)}"
+                f"{did_you_mean(target, (*known, STATE))}"
             )
 
 
@@ -337,7 +338,7 @@ def check_plugins(spec: StudySpec, where: str = "the study", given: Container[st
             check_plugin(table, plugin, f"{where}: [{table}]")
     for extension in spec.extension:
         check_plugin("extension", extension, f"{where}: [{extension_table(extension.name)}]")
-    for target in spec.export.targets if spec.export is not None else ():
+    for target in spec.export.exporters if spec.export is not None else ():
         try:
             plugins.load("exporter", target)
         except PluginError as error:

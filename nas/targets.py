@@ -50,7 +50,7 @@ def refuse_unfit_targets(setup: Setup, where: str) -> None:
     if setup.spec.export is None:
         return
     place = f"{where}: [export] targets"
-    exporters = {t: plugins.load("exporter", t).build() for t in setup.spec.export.targets}
+    exporters = {t: plugins.load("exporter", t).build() for t in setup.spec.export.exporters}
     for target, exporter in exporters.items():
         if isinstance(exporter, ChecksMachine):
             try:

@@ -24,6 +24,6 @@ def undirected(edge_index: Tensor, n_nodes: int) -> Tensor:
     low = pairs // n_nodes
     high = pairs - low * n_nodes
     other = (low != high).nonzero()[:, 0]
-    torch._check(pairs.size(0) <= _MOST)
-    torch._check(other.size(0) <= _MOST)
+    for found in (pairs, other):
+        torch._check(found.size(0) <= _MOST)  # type: ignore[no-untyped-call]
     return torch.stack([torch.cat([low, high[other]]), torch.cat([high, low[other]])])

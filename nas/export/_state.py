@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from evaluators import Evaluator
+from nas._tables import STATE
 from nas.export._background import Background
 from nas.export._base import BundleError, ExportError
 from nas.export._recipe import read_recipe, refuse_foreign
@@ -21,7 +22,6 @@ from nas.setting_up import space_of
 from nas.spec import check_plugins, spec_from_mapping
 from search_spaces import SearchSpace, Task, plugins
 
-STATE: Final = "state"
 STATE_FILE: Final = "state.safetensors"
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from evaluators.datasets._base import Dataset, Preprocessing
 from nas import __version__
+from nas._tables import STATE
 from nas.export._background import Background
 from nas.export._base import Contract
 from nas.export._compared import as_trained, graphs_of
@@ -35,7 +36,7 @@ from nas.export._measured import measured
 from nas.export._products import Rounds, timed_products
 from nas.export._programs import planned, write_programs
 from nas.export._readme import readme
-from nas.export._state import STATE, check_state, write_state
+from nas.export._state import check_state, write_state
 from nas.export._weights import content, notes, stored, tensor_bytes, without_zeros
 from search_spaces import Architecture, SearchSpace, Task
 from search_spaces.sparsity.leaving import check_settled
@@ -65,7 +66,8 @@ def export_trial(
         storage: URL of the study's database.
         data_root: where raw datasets lie.
         space: made in Python, in place of the one that the study names.
-        formats: the plug-ins that write programs; the first is the one that is measured.
+        formats: the plug-ins that write programs; the first is the one that is measured. Without
+            any, those of `[export]` in the study file, or pt2.
         gives_both, told: see `write_bundle`.
 
     Raises:
@@ -89,7 +91,7 @@ def export_candidate(
     told: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Write the bundle of a trained network and return its manifest; see `write_bundle`."""
-    network = chosen.network()
+    network, formats = chosen.network(), formats or chosen.targets
     return write_bundle(
         to,
         network=network,

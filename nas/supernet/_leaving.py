@@ -221,7 +221,8 @@ def write_bundles(
     dataset = setup.dataset
     if dataset is None:
         raise ValueError("a supernet has a dataset")
-    study, latency = setup.spec.study, setup.latency
+    study, latency, export = setup.spec.study, setup.latency, setup.spec.export
+    formats = formats or (export.targets if export is not None else ())
     device = None if latency is None else latency.profile.name
     with new_folder(out) as folder:
         for bound, network in networks.items():

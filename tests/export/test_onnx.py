@@ -34,7 +34,7 @@ FEW_BITS: dict[str, Any] = {"activation": ["tanh"], "output": ["linear"], **ONE_
 @pytest.fixture(scope="module")
 def bundle(write: Write, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("onnx") / "bundle"
-    write(folder, "graph_classification", exporter="onnx")
+    write(folder, "graph_classification", formats=["onnx"])
     return folder
 
 
@@ -58,7 +58,7 @@ def test_the_file_says_nothing_of_where_it_was_made(bundle: Path, write: Write) 
         "logits": ["B", 3],
     }
     assert not model.graph.value_info
-    write(bundle.parent / "again", "graph_classification", exporter="onnx")
+    write(bundle.parent / "again", "graph_classification", formats=["onnx"])
     assert (bundle.parent / "again" / "model.onnx").read_bytes() == content
 
 
@@ -225,7 +225,7 @@ def test_sparse_networks_are_taken(options: dict[str, Any], tmp_path: Path) -> N
     """Entries, units, and a ticket, which leaves with its graph."""
     one = made(**options)
     assert Onnx().unfit(one.network) == ""
-    one.bundle(tmp_path / "b", exporter="onnx")
+    one.bundle(tmp_path / "b", formats=["onnx"])
     opened = load_bundle(tmp_path / "b")
     edges = GRAPH.edge_index if opened.graph is None else opened.graph.edge_index
     expected = one.logits.numpy()
