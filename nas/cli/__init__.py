@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, str] = {
     "quantize": "quantize",
     "predict": "bundles",
     "reproduce": "reproduce",
+    "serve": "serve",
     "plugins": "plugins",
 }
 

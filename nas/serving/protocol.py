@@ -1,0 +1,86 @@
+"""What a connection may take before there is a request: bytes of its head, and seconds.
+
+uvicorn closes connections that are idle between two requests. It would wait forever for the end of
+a head, keep one of any size, and keep an answer that nobody takes.
+"""
+
+import asyncio
+import json
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MOST_HEAD_BYTES = 2**16
+
+
+class Bounded(HttpToolsProtocol):
+    """A connection whose head comes in time and is small, and whose answers are taken in time.
+
+    `Config.timeout_keep_alive` is how long each may take.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_bytes = 0
+        self._is_head = True
+        self._late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        was_head = self._is_head
+        super().data_received(data)
+        if was_head and self._is_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+                self._refuse(b"431 Request Header Fields Too Large", "the head is too large")
+
+    def on_headers_complete(self) -> None:
+        self._is_head = False
+        self._head_bytes = 0
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_head:  # what follows a body is of no use here
+            super().on_header(name, value)
+
+    def on_message_complete(self) -> None:
+        self._is_head = True
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing() and self.transport.get_write_buffer_size():
+            self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+        elif self.cycle.response_complete:
+            self._expect_head()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(b"400 Bad Request", f"{msg.rstrip('.')}: it is not HTTP/1.1")
+
+    def _expect_head(self) -> None:
+        self._stop_waiting()
+        self._late = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _refuse(self, status: bytes, error: str) -> None:
+        body = json.dumps({"error": error}).encode()
+        self.transport.write(
+            b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            b"content-length: " + str(len(body)).encode() + b"\r\n\r\n" + body
+        )
+        self.transport.close()

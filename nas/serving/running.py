@@ -1,0 +1,151 @@
+"""From a folder to a server that answers, and to its end."""
+
+import gc
+import hashlib
+import ipaddress
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from evaluators.latency.allocator import kept_memory
+from nas.export._manifest import NAME
+from nas.export.load import load_bundle
+from nas.serving.app import Service, make_app
+from nas.serving.batching import Forwards, joins
+from nas.serving.limits import Held, Limits
+from nas.serving.protocol import Bounded
+from search_spaces import UsageError
+
+
+class ServingError(UsageError):
+    """A server that cannot begin: its port is taken, its host is not of this machine."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server listens, and how it runs.
+
+    Attributes:
+        port: 0 for one that is free.
+        threads: of torch, for one forward.
+        most_joined: graphs in one forward of a graph task.
+        wait_s: how long a graph waits for others to be joined with.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    threads: int = 1
+    most_joined: int = 256
+    wait_s: float = 0.0
+
+
+def serve(
+    folder: Path,
+    place: Place,
+    limits: Limits,
+    *,
+    exporter: str | None = None,
+    ready: Callable[[Mapping[str, Any]], None],
+    log: Callable[[str], None] | None,
+    say: Callable[[str], None],
+) -> None:
+    """Answer until Ctrl-C or SIGTERM; what has been asked by then is answered.
+
+    Args:
+        folder: of the bundle.
+        exporter: see `load_bundle`.
+        ready: is told where the server is, once it answers.
+        log: is told of each request, in a line.
+        say: is told what is unusual.
+
+    Raises:
+        UsageError: the bundle cannot be read, or the server cannot begin.
+        KeyboardInterrupt: a second signal came before everything was answered.
+    """
+    bundle = load_bundle(folder, exporter)
+    with _listening(place) as listening, kept_memory():
+        together = joins(bundle.program, bundle.manifest.contract)
+        if bundle.manifest.contract.is_graph_task and not together:
+            say("graphs change one another in this program: each is computed alone")
+        forwards = Forwards(
+            bundle.program,
+            together=together,
+            most_graphs=place.most_joined,
+            most_bytes=limits.request_bytes,
+            wait_s=place.wait_s,
+            threads=place.threads,
+        )
+        host, port = listening.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+            say(
+                f"warning: {host} is reached from other machines, and there is no authentication "
+                "and no encryption: see docs/serving.md"
+            )
+        digest = hashlib.sha256((folder / NAME).read_bytes()).hexdigest()
+        service = Service(bundle, forwards, limits, digest, Held(limits.held_bytes))
+        server = _Server(_config(make_app(service, url, log), limits))
+        server.told = lambda: ready({"url": url, "host": host, "port": port})
+        forwards.start()
+        gc.freeze()  # torch's many objects stay: no collection need walk through them
+        try:
+            server.run(sockets=[listening])
+        except KeyboardInterrupt:
+            if server.force_exit:
+                raise
+        finally:
+            forwards.close()
+
+
+class _Server(uvicorn.Server):
+    told: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self.told()
+
+
+def _config(app: Any, limits: Limits) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=Bounded,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=max(1, round(limits.seconds)),
+        # What is being sent may take its time, and then its forward.
+        timeout_graceful_shutdown=2 * max(1, round(limits.seconds)),
+    )
+
+
+def _listening(place: Place) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            place.host, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise ServingError(f"--host: there is no {place.host[:80]!r} here ({error})") from error
+    try:
+        if sys.platform != "win32":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        raise ServingError(
+            f"{place.host}, port {place.port}: {error.strerror}; name another one by --port, "
+            "or --port 0 for one that is free"
+        ) from error
+    return listening
