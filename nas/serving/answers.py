@@ -1,10 +1,10 @@
-"""The two forms of an answer: JSON with names of classes, and a safetensors file."""
+"""The two forms of an answer: JSON with names of classes, and a safetensors file of the logits."""
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
-from safetensors.torch import save
+from safetensors.numpy import save
 from torch import Tensor
 
 from nas.export._base import Contract
@@ -28,10 +28,6 @@ def _predictions(logits: Tensor, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def to_binary(logits: Sequence[Tensor], *, is_list: bool) -> bytes:
-    """`logits` and `probabilities`; `0.logits`, ... where a list was asked for."""
-    tensors: dict[str, Tensor] = {}
-    for index, one in enumerate(logits):
-        where = f"{index}." if is_list else ""
-        tensors[f"{where}logits"] = one.contiguous()
-        tensors[f"{where}probabilities"] = one.softmax(dim=1)
-    return save(tensors)
+    """`logits`, what the program gives; `0.logits`, ... where a list was asked for."""
+    names = [f"{index}.logits" if is_list else "logits" for index in range(len(logits))]
+    return save({name: one.numpy() for name, one in zip(names, logits, strict=True)})

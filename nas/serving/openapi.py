@@ -20,9 +20,10 @@ _FAULTS: Mapping[str, str] = {
     "503": "Too many large requests at once, or not enough memory; try again.",
 }
 _BINARY_TEXT = (
-    "A safetensors file, in requests with the inputs of the program: {inputs}. Answers have "
-    "`logits` and `probabilities`, float32 [{unit}, {classes}]. For several graphs in one request "
-    "names are numbered: `0.x`, `0.edge_index`, `1.x`, ..., and `0.logits`, ... in the answer."
+    "A safetensors file, in requests with the inputs of the program: {inputs}. Answers have its "
+    "output, `logits` float32 [{unit}, {classes}]; softmax over the columns gives probabilities. "
+    "For several graphs in one request names are numbered: `0.x`, `0.edge_index`, `1.x`, ..., and "
+    "`0.logits`, ... in the answer."
 )
 
 

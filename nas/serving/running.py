@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import uvicorn
 
 from evaluators.latency.allocator import kept_memory
@@ -93,6 +94,7 @@ def serve(
         server = _Server(_config(make_app(service, url, log), limits))
         server.told = lambda: ready({"url": url, "host": host, "port": port})
         forwards.start()
+        torch.set_num_threads(1)  # of the threads that read bodies; that of forwards has its own
         gc.freeze()  # torch's many objects stay: no collection need walk through them
         try:
             server.run(sockets=[listening])
