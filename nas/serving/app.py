@@ -53,9 +53,10 @@ def make_app(service: Service, url: str, log: Callable[[str], None] | None) -> A
         url: where it is, for its page.
         log: is told of each request in a line; None for of none.
     """
-    described = description(service.bundle.manifest.contract, service.limits)
-    documented = page(described, url)
-    manifest = service.bundle.manifest.to_json()
+    bundle = service.bundle
+    own_graph = bundle.graph is not None
+    described = description(bundle.manifest.contract, service.limits, own_graph=own_graph)
+    documented, manifest = page(described, url), bundle.manifest.to_json()
 
     async def predict(request: Request) -> Response:
         return await _predict(service, request)

@@ -53,9 +53,14 @@ def checked(bundle: Bundle, given: Given, limits: Limits) -> Graph:
         UsageError: it breaks the contract, or is larger than the limits; the message says how.
     """
     contract = bundle.manifest.contract
+    if given.x.dim() != 2:
+        kind, shape = str(given.x.dtype).removeprefix("torch."), list(given.x.shape)
+        raise RequestError(
+            422, f"the input: x must be float32 of shape [N, F], got {kind} of shape {shape}"
+        )
     edge_index = _own(bundle, given.x) if given.edge_index is None else given.edge_index
     for what, size, most, option in (
-        ("nodes", given.x.size(0) if given.x.dim() else 0, limits.nodes, "--max-nodes"),
+        ("nodes", given.x.size(0), limits.nodes, "--max-nodes"),
         ("edges", edge_index.size(-1) if edge_index.dim() else 0, limits.edges, "--max-edges"),
         ("graphs", given.graphs or 0, MOST_GRAPHS, ""),
     ):
@@ -89,7 +94,7 @@ def _check_graph_ids(given: Given) -> None:
 def _own(bundle: Bundle, x: Tensor) -> Tensor:
     if bundle.graph is None:
         raise RequestError(422, "edge_index is missing; this bundle has no graph of its own")
-    if x.dim() and x.size(0) != bundle.graph.n_nodes:
+    if x.size(0) != bundle.graph.n_nodes:
         raise RequestError(
             422,
             f"without edge_index the bundle's own graph is meant, which has {bundle.graph.n_nodes} "

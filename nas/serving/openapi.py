@@ -27,8 +27,12 @@ _BINARY_TEXT = (
 )
 
 
-def description(contract: Contract, limits: Limits) -> _Json:
-    """The description of the service, OpenAPI 3.1."""
+def description(contract: Contract, limits: Limits, *, own_graph: bool) -> _Json:
+    """The description of the service, OpenAPI 3.1.
+
+    Args:
+        own_graph: whether the bundle has a graph, so that a request need not give its edges.
+    """
     return {
         "openapi": "3.1.0",
         "info": {
@@ -47,7 +51,7 @@ def description(contract: Contract, limits: Limits) -> _Json:
             "/openapi.json": {"get": _get("This description", "openapi", {"type": "object"})},
             "/docs": {"get": _page()},
         },
-        "components": {"schemas": _schemas(contract)},
+        "components": {"schemas": _schemas(contract, own_graph=own_graph)},
     }
 
 
@@ -123,7 +127,7 @@ _MANIFEST: _Json = {
 }
 
 
-def _schemas(contract: Contract) -> _Json:
+def _schemas(contract: Contract, *, own_graph: bool) -> _Json:
     number: _Json = {"type": "number"}
     if contract.features == "row":
         number["minimum"] = 0
@@ -141,11 +145,11 @@ def _schemas(contract: Contract) -> _Json:
             "items": ends,
             "minItems": 2,
             "maxItems": 2,
-            "description": "source and target of each edge, as rows of x, [2, E]; left out for the "
-            "bundle's own graph, where it has one",
+            "description": "source and target of each edge, as rows of x, [2, E]"
+            + ("; left out: the bundle's own graph" if own_graph else ""),
         },
     }
-    required = ["x"]
+    required = ["x"] if own_graph else ["x", "edge_index"]
     if contract.is_graph_task:
         required.append("graph_ids")
         properties["graph_ids"] = ends | {"description": "the graph of each node, ascending, [N]"}

@@ -11,6 +11,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_HEAD_BYTES = 2**16
+# How long is still read what nobody wants, so that the client comes to read why.
+LINGERING_S = 2.0
 
 
 class Bounded(HttpToolsProtocol):
@@ -21,8 +23,10 @@ class Bounded(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._heads = 0
         self._head_bytes = 0
         self._is_head = True
+        self._is_refused = False
         self._late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -34,15 +38,18 @@ class Bounded(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        was_head = self._is_head
+        if self._is_refused:
+            return
+        was_head, heads = self._is_head, self._heads
         super().data_received(data)
-        if was_head and self._is_head:
+        if was_head and self._is_head and self._heads == heads:  # a piece of one, no more
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
                 self._refuse(b"431 Request Header Fields Too Large", "the head is too large")
 
     def on_headers_complete(self) -> None:
         self._is_head = False
+        self._heads += 1
         self._head_bytes = 0
         self._stop_waiting()
         super().on_headers_complete()
@@ -83,4 +90,7 @@ class Bounded(HttpToolsProtocol):
             b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\nconnection: close\r\n"
             b"content-length: " + str(len(body)).encode() + b"\r\n\r\n" + body
         )
-        self.transport.close()
+        # Closed on a client that is still sending, it would take the answer from it.
+        self._is_refused = True
+        self.transport.write_eof()
+        self.loop.call_later(LINGERING_S, self.transport.abort)

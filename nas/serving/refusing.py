@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# How long a body is still read that nobody wants, so that the client comes to read why.
-_LINGERING_S = 2.0
+from nas.serving.protocol import LINGERING_S
 
 
 class Refusal(JSONResponse):
@@ -35,7 +34,7 @@ class Refusal(JSONResponse):
         )
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         try:
-            async with asyncio.timeout(_LINGERING_S):
+            async with asyncio.timeout(LINGERING_S):
                 while (await receive()).get("more_body"):
                     pass
         except TimeoutError:

@@ -138,7 +138,7 @@ def _listening(place: Place) -> socket.socket:
         )[0]
         listening = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
-        raise ServingError(f"--host: there is no {place.host[:80]!r} here ({error})") from error
+        raise ServingError(f'--host: there is no "{place.host[:80]}" here ({error})') from error
     try:
         if sys.platform != "win32":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
