@@ -20,13 +20,22 @@ FENCES = {
     "alembic": ("nas/store/",),
     "ray": tuple(f"evaluators/executors/{name}" for name in ("ray", "_ray", "_tune")),
     "pebble": ("evaluators/executors/",),
-    "pydantic": ("nas/spec.py", "nas/_options.py", "nas/_tables.py", "nas/_toml.py", "nas/export/"),
+    "pydantic": (
+        "nas/spec.py",
+        "nas/_options.py",
+        "nas/_tables.py",
+        "nas/_toml.py",
+        "nas/export/",
+        "nas/serving/",
+    ),
     "sklearn": ("evaluators/",),
     "pandas": ("nas/api.py",),
     "pytest": ("nas/contracts/",),
     "torchao": ("nas/export/",),
     "onnx": ("nas/export/",),
     "onnxruntime": ("nas/export/",),
+    "starlette": ("nas/serving/",),
+    "uvicorn": ("nas/serving/",),
 }
 
 

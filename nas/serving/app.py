@@ -74,7 +74,9 @@ def make_app(service: Service, url: str, log: Callable[[str], None] | None) -> A
         Route("/openapi.json", _constant(lambda: JSONResponse(described)), methods=["GET"]),
         Route("/docs", _constant(lambda: HTMLResponse(documented)), methods=["GET"]),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _no_such_place, Exception: _failed})
+    app = Starlette(
+        routes=routes, exception_handlers={HTTPException: _no_such_place, Exception: _failed}
+    )
     app.router.redirect_slashes = False
     return Logged(app, log)
 

@@ -44,9 +44,7 @@ def joins(program: Runnable, contract: Contract) -> bool:
         together = program(*joined(graphs).inputs)
     expected = torch.cat(apart)
     allowed = _SAME * max(1.0, float(expected.abs().max()))
-    return together.shape == expected.shape and bool(
-        ((together - expected).abs() <= allowed).all()
-    )
+    return together.shape == expected.shape and bool(((together - expected).abs() <= allowed).all())
 
 
 def _made_up(contract: Contract, size: tuple[int, int, int]) -> Graph:

@@ -53,12 +53,12 @@ def of_json(contract: Contract, body: bytes) -> tuple[Sequence[Given], bool]:
     """
     model: Any = Graphs if contract.is_graph_task else NodeGraph
     is_list = body.lstrip()[:1] == b"["
-    form = TypeAdapter(Annotated[list[model], FailFast()] if is_list else model)
+    form: TypeAdapter[Any] = TypeAdapter(Annotated[list[model], FailFast()] if is_list else model)
     try:
-        read = form.validate_json(body)
+        read: Any = form.validate_json(body)
     except ValidationError as error:
         raise _said(error, contract) from error
-    values: Sequence[NodeGraph] = read if is_list else [read]
+    values = read if is_list else [read]
     _check_count(len(values))
     return [_given(v, f"[{i}]." if is_list else "") for i, v in enumerate(values)], is_list
 

@@ -131,4 +131,6 @@ def joined(graphs: Sequence[Graph]) -> Graph:
 
 def parted(logits: Tensor, graphs: Sequence[Graph]) -> Sequence[Tensor]:
     """What the program says of joined graphs, for each of them."""
-    return [logits] if len(graphs) == 1 else logits.split([graph.graphs for graph in graphs])
+    if len(graphs) == 1:
+        return [logits]
+    return torch.split(logits, [graph.graphs for graph in graphs])

@@ -138,7 +138,11 @@ def _listening(place: Place) -> socket.socket:
         )[0]
         listening = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
-        raise ServingError(f'--host: there is no "{place.host[:80]}" here ({error})') from error
+        reason = getattr(error, "strerror", None) or "it is no name"
+        raise ServingError(
+            f'--host: there is no "{place.host[:80]}" here: {reason}; 127.0.0.1 is this machine '
+            "alone, 0.0.0.0 is all of its addresses"
+        ) from error
     try:
         if sys.platform != "win32":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

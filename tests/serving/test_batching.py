@@ -68,9 +68,7 @@ def test_each_answer_is_that_of_its_graph_alone(opened: Bundle, several: list[Gi
 
 
 @pytest.mark.parametrize("fault", ["edges", "ids", "parts"])
-def test_wrong_joins_would_be_noticed(
-    opened: Bundle, fault: str
-) -> None:
+def test_wrong_joins_would_be_noticed(opened: Bundle, fault: str) -> None:
     """The control: edges or numbers that are not shifted, and answers in another's place."""
     generator = torch.Generator().manual_seed(0)
     several = [

@@ -78,7 +78,10 @@ WRONG_GRAPHS: list[tuple[Any, str]] = [
     (GOOD | {"graph_ids": [0, 1]}, "1 edges join different graphs"),
     (GOOD | {"graph_ids": [0, 0], "graphs": 0}, "graphs: input should be greater than or equal to"),
     (GOOD | {"graph_ids": [0, 0], "graphs": 10**12}, "graphs: input should be less than or equal"),
-    (GOOD | {"graph_ids": [0, 0], "graphs": True}, "graphs: input should be a valid integer, got t"),
+    (
+        GOOD | {"graph_ids": [0, 0], "graphs": True},
+        "graphs: input should be a valid integer, got t",
+    ),
     (GOOD | {"graph_ids": [1, 1], "graphs": 1}, "reach to 1, but there are 1 graphs, 0 to 0"),
     (GOOD | {"graph_ids": [2**63, 0]}, "graph_ids: expected integers below 2^63"),
 ]
@@ -96,7 +99,9 @@ def header(text: bytes, rest: bytes = b"") -> bytes:
 
 
 def entry(name: str, dtype: str, shape: str, begin: int, end: int) -> bytes:
-    return f'{{"{name}":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{begin},{end}]}}}}'.encode()
+    offsets = f"[{begin},{end}]"
+    one = f'{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets}}}'
+    return f'{{"{name}":{one}}}'.encode()
 
 
 WRONG_BINARY: list[tuple[Any, int, str]] = [
@@ -115,10 +120,18 @@ WRONG_BINARY: list[tuple[Any, int, str]] = [
     ({"y": torch.zeros(1)}, 422, "tensor 'y': expected x, edge_index"),
     ({"edge_index": TENSORS["edge_index"]}, 422, "x is missing; expected the tensors x, edge_ind"),
     (TENSORS | {"graph_ids": IDS}, 422, "tensor 'graph_ids': expected x, edge_index"),
-    (TENSORS | {"0.x": torch.zeros(1, 3)}, 422, "expected names that are all numbered, 0.x, or none"),
+    (
+        TENSORS | {"0.x": torch.zeros(1, 3)},
+        422,
+        "expected names that are all numbered, 0.x, or none",
+    ),
     ({f"1.{n}": t for n, t in TENSORS.items()}, 422, "the graphs are numbered with gaps"),
     ({"0.x": TENSORS["x"]}, 422, "graph 0: edge_index is missing"),
-    ({f"{i}.x": torch.zeros(1) for i in range(1001)}, 422, "1 to 1000 graphs in a request, got 1001"),
+    (
+        {f"{i}.x": torch.zeros(1) for i in range(1001)},
+        422,
+        "1 to 1000 graphs in a request, got 1001",
+    ),
     (TENSORS | {"x": TENSORS["x"].double()}, 422, "x must be float32 of shape [N, F], got float64"),
     (TENSORS | {"x": torch.zeros(())}, 422, "got float32 of shape []"),
     (TENSORS | {"x": torch.zeros(2, 3, 1)}, 422, "got float32 of shape [2, 3, 1]"),
@@ -148,7 +161,10 @@ WRONG_TENSORS: list[tuple[dict[str, Tensor], str]] = [
     (TENSORS | {"graph_ids": IDS[:0]}, "graph_ids has 0 entries"),
     (TENSORS | {"graph_ids": IDS, "graphs": IDS.float()}, "graphs must be int64 of shape [B]"),
     (TENSORS | {"graph_ids": IDS, "graphs": IDS[0].clone()}, "graphs must be int64 of shape [B]"),
-    (TENSORS | {"graph_ids": IDS, "graphs": IDS[:0]}, "graphs is empty; expected one graph or more"),
+    (
+        TENSORS | {"graph_ids": IDS, "graphs": IDS[:0]},
+        "graphs is empty; expected one graph or more",
+    ),
     (
         TENSORS | {"graph_ids": IDS, "graphs": torch.zeros(100_001).long()},
         "expected at most 100000 graphs, got 100001; ask in parts",
@@ -171,7 +187,10 @@ def test_wrong_tensors_of_graphs(graphs: Server, tensors: Any, said: str) -> Non
         ({"Content-Type": "text/plain"}, "got 'text/plain'; set it"),
         ({"Content-Type": "application/x-npz"}, "got 'application/x-npz'"),
         ({"Content-Type": f"{JSON}; charset=latin-1"}, "expected JSON in utf-8, got the charset"),
-        ({"Content-Type": JSON, "Content-Encoding": "gzip"}, "not compressed, got Content-Encoding"),
+        (
+            {"Content-Type": JSON, "Content-Encoding": "gzip"},
+            "not compressed, got Content-Encoding",
+        ),
     ],
 )
 def test_another_type(nodes: Server, headers: dict[str, str], said: str) -> None:
@@ -219,9 +238,7 @@ def test_a_program_that_fails(
         assert server.json({"x": X[:1], "edge_index": [[], []]}).status == 200
 
 
-def test_outputs_that_are_not_finite(
-    serving: Serving, replaced: Callable[..., Bundle]
-) -> None:
+def test_outputs_that_are_not_finite(serving: Serving, replaced: Callable[..., Bundle]) -> None:
     """JSON has no such numbers, and nobody has a use for them."""
     with serving(replaced(lambda x, _edges: x * 1e30), together=False) as server:
         large = {"x": [[1e9, 2, 3]], "edge_index": [[], []]}
