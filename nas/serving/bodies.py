@@ -35,7 +35,7 @@ class NodeGraph(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     x: Annotated[list[Row], FailFast()]
-    edge_index: Annotated[list[Ends], FailFast()] = []  # noqa: RUF012  (pydantic copies it)
+    edge_index: Annotated[list[Ends], FailFast()] = []
 
 
 class Graphs(NodeGraph):

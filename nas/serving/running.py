@@ -5,7 +5,6 @@ import hashlib
 import ipaddress
 import socket
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

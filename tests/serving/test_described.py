@@ -158,7 +158,7 @@ class _Loads(HTMLParser):
 
 
 def test_the_page_loads_nothing(nodes: Server) -> None:
-    """No network, no script, no icon that is missing: nothing can fail. It has all that there is."""
+    """No network, no script, no icon that is missing: nothing can fail. It has all there is."""
     answer = nodes.ask("GET", "/docs")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     text = answer.body.decode()
