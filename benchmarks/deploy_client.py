@@ -22,6 +22,7 @@ def main() -> None:
     place, body = urlsplit(url), Path(file).read_bytes()
     begin = threading.Barrier(int(connections) + 1)
     took: list[float] = []
+    refused: list[str] = []
 
     def ask() -> None:
         connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
@@ -33,7 +34,8 @@ def main() -> None:
             answer = connection.getresponse()
             content = answer.read()
             if answer.status != 200:
-                raise SystemExit(f"{answer.status}: {content.decode()}")
+                refused.append(f"{answer.status}: {content.decode()}")
+                return
             took.append(time.perf_counter() - started)
 
     threads = [threading.Thread(target=ask) for _ in range(int(connections))]
@@ -43,6 +45,8 @@ def main() -> None:
     started = time.perf_counter()
     for thread in threads:
         thread.join()
+    if refused:
+        raise SystemExit(refused[0])
     print(json.dumps({"seconds": time.perf_counter() - started, "took": took}))
 
 
