@@ -113,6 +113,7 @@ class Answer:
 @dataclass
 class Server:
     port: int
+    held: Held
     log: list[str] = field(default_factory=list)
 
     @property
@@ -157,11 +158,11 @@ def served(bundle: Bundle, limits: Limits | None = None, **given: Any) -> Iterat
     """A server of a bundle; keywords go to `Forwards`."""
     limits = limits or Limits()
     listening = socket.create_server(("127.0.0.1", 0))
-    server = Server(listening.getsockname()[1])
+    server = Server(listening.getsockname()[1], Held(limits.held_bytes))
     settings = {"most_graphs": 256, "most_bytes": limits.request_bytes} | given
     settings.setdefault("together", joins(bundle.program, bundle.manifest.contract))
     forwards = Forwards(bundle.program, **settings)
-    service = Service(bundle, forwards, limits, "0" * 64, Held(limits.held_bytes))
+    service = Service(bundle, forwards, limits, "0" * 64, server.held)
     app = make_app(service, server.url, server.log.append)
     running = uvicorn.Server(_config(app, limits))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
