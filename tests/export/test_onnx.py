@@ -23,6 +23,7 @@ from nas.export._parity import compare
 from nas.export._sample import SIZES, made_up
 from nas.export.load import load_bundle
 from nas.export.onnx import OPSET, Onnx, build
+from nas.latency.measure import Manner, measure_bundle
 from search_spaces import SearchSpace, Task, gnn, plugins
 from search_spaces.task import TaskKind
 
@@ -102,6 +103,11 @@ def test_a_program_that_is_not_whole_is_refused(
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(BundleError, match="cannot load this program"):
         build().open(tmp_path)
+
+
+def test_its_latency_can_be_measured(bundle: Path) -> None:
+    (measured,) = measure_bundle(bundle, manner=Manner(rounds=1))
+    assert measured.to_json()["latency_ms"] > 0
 
 
 def test_what_fails_in_a_run_is_told_with_its_sizes(bundle: Path) -> None:
