@@ -2,9 +2,10 @@
 
 `parity`: benchmarks/deploy_parity.py: all operators, tasks and formats, here and elsewhere.
 `speed`: benchmarks/deploy_speed.py: compiled programs beside torch.
+`serve`: benchmarks/deploy_serve.py: throughput over HTTP beside the bare forward.
 
     python benchmarks/deploy.py [--quick] [--json FILE] [--data-root DIR] [--write] [--keep DIR]
-                                [--only parity,speed]
+                                [--only parity,speed,serve]
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from reporting import by_module
 
 DOCUMENT = Path(__file__).with_suffix(".md")
-SECTIONS = ("parity", "speed")
+SECTIONS = ("parity", "speed", "serve")
 
 
 def main() -> None:

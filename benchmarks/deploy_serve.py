@@ -88,7 +88,7 @@ def write(folder: Path, exporter: str) -> None:
         task=task,
         preprocessing=Preprocessing(),
         provenance=Provenance(),
-        exporter=exporter,
+        formats=[exporter],
     )
 
 

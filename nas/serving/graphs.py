@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nas.export._base import Contract
 from nas.export._inputs import check_inputs
 from nas.export.load import Bundle
 from nas.serving.limits import MOST_GRAPHS, Limits, RequestError
@@ -70,7 +69,6 @@ def checked(bundle: Bundle, given: Given, limits: Limits) -> Graph:
     _check_graph_ids(given)
     graphs = check_inputs(contract, given.x, edge_index, given.graph_ids, given.graphs)
     if given.edge_index is not None:
-        edge_index = _mirrored(contract, edge_index, given.x.size(0))
         edge_index = bundle.edges(edge_index, given.x.size(0))
     return Graph(given.x, edge_index, given.graph_ids, graphs)
 
@@ -101,16 +99,6 @@ def _own(bundle: Bundle, x: Tensor) -> Tensor:
             f"nodes, but x has {x.size(0)} rows; give edge_index for another graph",
         )
     return bundle.graph.edge_index
-
-
-def _mirrored(contract: Contract, edge_index: Tensor, n_nodes: int) -> Tensor:
-    """Both directions of each edge, where the network was trained on such graphs."""
-    if not contract.undirected:
-        return edge_index
-    from torch_geometric.utils import to_undirected
-
-    both: Tensor = to_undirected(edge_index, num_nodes=n_nodes)
-    return both
 
 
 def joined(graphs: Sequence[Graph]) -> Graph:

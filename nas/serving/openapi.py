@@ -19,6 +19,11 @@ _FAULTS: Mapping[str, str] = {
     "500": "The program fails on a graph that its contract allows.",
     "503": "Too many large requests at once, or not enough memory; try again.",
 }
+_EDGES: Mapping[str, str] = {
+    "directed": "",
+    "undirected": " Give each edge once or in both directions.",
+    "both_directions": " Give each edge once in each direction.",
+}
 _BINARY_TEXT = (
     "A safetensors file, in requests with the inputs of the program: {inputs}. Answers have its "
     "output, `logits` float32 [{unit}, {classes}]; softmax over the columns gives probabilities. "
@@ -71,7 +76,7 @@ def _predict(contract: Contract) -> _Json:
         "summary": "Predict",
         "description": (
             "The answer has the form of the body, unless Accept names the other one."
-            + (" Give each edge once or in both directions." if contract.undirected else "")
+            + _EDGES[contract.edges]
         ),
         "requestBody": {
             "required": True,

@@ -35,7 +35,7 @@ _opened = cache(load_bundle)
 def expected(bundle: Path, x: Tensor, edge_index: Tensor, *rest: Any, **more: Any) -> Tensor:
     """By the bundle itself, with edges in both directions where it needs them."""
     opened = _opened(bundle)
-    if opened.manifest.contract.undirected:
+    if opened.manifest.contract.edges == "undirected":
         edge_index = to_undirected(edge_index, num_nodes=len(x))
     return opened.predict(x, edge_index, *rest, **more)
 
