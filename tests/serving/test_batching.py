@@ -18,7 +18,7 @@ from nas.serving.graphs import Given, Graph, checked, joined, parted
 from nas.serving.limits import Limits
 
 NODE = Contract(
-    kind="node_classification", n_features=3, n_classes=3, features="none", undirected=False
+    kind="node_classification", n_features=3, n_classes=3, features="none", edges="directed"
 )
 GRAPH = NODE.model_copy(update={"kind": "graph_classification"})
 
