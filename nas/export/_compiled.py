@@ -8,7 +8,6 @@ without a compiler.
 import io
 import shutil
 import tempfile
-import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch.export import ExportedProgram
 from nas.export._archive import check_compiled
 from nas.export._base import BundleError, Contract, ExportError, ExportFailedError, Runnable
 from nas.export._parity import NEAR, SAME, compare
+from nas.export._quiet import quiet
 from nas.export._sample import SIZES, made_up
 
 _PREFIX = "compiled"
@@ -139,9 +139,7 @@ def _compiled(program: ExportedProgram, *, freezing: bool) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{_PREFIX}.pt2"
         try:
-            with config.patch(settings), torch.no_grad(), warnings.catch_warnings():
-                # Of the compiler's own ways, which whoever exports cannot change.
-                warnings.simplefilter("ignore")
+            with config.patch(settings), torch.no_grad(), quiet():
                 aoti_compile_and_package(program, package_path=str(path))
         except Exception as error:  # a fault boundary: the network is a plug-in's
             reason = str(error).strip().partition("\n")[0]

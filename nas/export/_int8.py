@@ -9,7 +9,6 @@ was trained to round besides, its program rounds as well.
 import copy
 import importlib
 import importlib.util
-import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from torch_geometric.nn import Linear as PygLinear
 from nas.export._base import ExportError, Written
 from nas.export._compiled import Compiled
 from nas.export._parity import COARSE, NEAR, rounds_activations
+from nas.export._quiet import quiet
 from search_spaces.quantization.codes import Codes
 from search_spaces.quantization.layers import settled
 from search_spaces.quantization.mixins import Reads
@@ -251,10 +251,8 @@ def torchao(module: str) -> ModuleType:
         ExportError: it is not there.
     """
     # It says at its first import which of its kernels for other devices it has not loaded.
-    logging.disable(logging.WARNING)
     try:
-        return importlib.import_module(module)
+        with quiet():
+            return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ExportError(_MISSING) from error
-    finally:
-        logging.disable(logging.NOTSET)

@@ -6,10 +6,7 @@ and no note of where it was traced.
 """
 
 import importlib.util
-import logging
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +24,7 @@ from nas.export._base import (
     Written,
 )
 from nas.export._parity import NEAR, rounds_activations
+from nas.export._quiet import quiet
 from nas.export._traced import traced
 from search_spaces.extensions.neighborhood import Neighborhood
 from search_spaces.sparsity.edges import Scored
@@ -143,7 +141,7 @@ def _translated(network: nn.Module, contract: Contract) -> bytes:
     """The file."""
     program = traced(network, contract)
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             translated = torch.onnx.export(
                 program,
                 dynamo=True,
@@ -219,18 +217,6 @@ def _cause(error: BaseException) -> str:
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what torch says of packages that it would know operators of."""
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def _check_installed() -> None:
