@@ -39,11 +39,19 @@ def data_of(setup: Setup) -> Data | None:
     return Data(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
-        license=str(getattr(plugins.load("dataset", plugin.name), "LICENSE", "")),
+        license=_license(plugin),
         n_train=setup.task.n_train,
         n_val=setup.task.n_val,
         n_test=setup.task.n_test,
     )
+
+
+def _license(plugin: Plugin) -> str:
+    """What its owner says by an option, or its publishers by the plug-in; empty if nobody does."""
+    said = plugin.options.get("license") or getattr(
+        plugins.load("dataset", plugin.name), "LICENSE", ""
+    )
+    return str(said)
 
 
 def _latency(setup: Setup, record: TrialRecord) -> tuple[Latency, ...]:
@@ -75,7 +83,7 @@ def _recipe(store: Store, setup: Setup, record: TrialRecord) -> Recipe | None:
         seed=spec.study.seed,
         objectives=[*setup.objectives.items()],
         space=_table(spec.space),
-        dataset=without_folders(_table(spec.dataset)),
+        dataset=_dataset(spec.dataset),
         evaluator=_table(spec.evaluator),
         extension=[(each.name, thaw(each.options)) for each in spec.extension],
         task=asdict(setup.task),
@@ -86,6 +94,13 @@ def _recipe(store: Store, setup: Setup, record: TrialRecord) -> Recipe | None:
 
 def _table(plugin: Plugin) -> dict[str, Any]:
     return {"name": plugin.name, **thaw(plugin.options)}
+
+
+def _dataset(plugin: Plugin) -> dict[str, Any]:
+    """Without its license, of which a name of a folder is not told apart; `Data` has it."""
+    table = _table(plugin)
+    table.pop("license", None)
+    return without_folders(table)
 
 
 def _steps(store: Store, setup: Setup, record: TrialRecord) -> list[Step]:

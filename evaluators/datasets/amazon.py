@@ -13,6 +13,12 @@ from evaluators.datasets._pyg import node_dataset
 from evaluators.datasets._raw import RawDataset
 from evaluators.datasets._splits import Count, Ratio, Seed, by_class_or_ratio
 
+LICENSE = (
+    "Its publishers state none for the data itself, which is made of data on Amazon of McAuley et "
+    "al., 2015; the repository that holds the files, github.com/shchur/gnn-benchmark, is under the "
+    "MIT license."
+)
+
 
 def build(
     root: Path,

@@ -14,6 +14,11 @@ from evaluators.datasets._pyg import node_dataset
 from evaluators.datasets._raw import RawDataset
 from evaluators.datasets._splits import Count, Ratio, Seed, by_class_or_ratio
 
+LICENSE = (
+    "Its publishers state none for the data itself; the repository that holds the files, "
+    "github.com/abojchevski/graph2gauss, is under the MIT license."
+)
+
 
 def build(
     root: Path,

@@ -17,6 +17,11 @@ from evaluators.datasets._digits import load_images
 from evaluators.datasets._raw import RawDataset
 from evaluators.datasets._splits import Ratio, Seed, by_ratio, stratified
 
+LICENSE = (
+    "CC BY 4.0, as the UCI Machine Learning Repository says of Optical Recognition of Handwritten "
+    "Digits (doi.org/10.24432/C50P49), whose test images scikit-learn has copied."
+)
+
 
 def build(
     root: Path,  # noqa: ARG001  (scikit-learn has the images)

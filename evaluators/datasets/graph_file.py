@@ -10,7 +10,8 @@ features in all other columns; `edges = "edges.csv"` has the columns `source` an
 hold ids, or row numbers from 0 where there is no column `id`.
 
 Without masks or a split column the nodes are split at random, stratified by class. Every edge is
-kept as it stands; `undirected = true` gives each its reverse.
+kept as it stands; `undirected = true` gives each its reverse. `license = "..."` says what the data
+is under, for bundles of networks that were trained on it.
 """
 
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ from evaluators.datasets._npz import read_dataset
 from evaluators.datasets._pyg import n_classes
 from evaluators.datasets._raw import RawDataset
 from evaluators.datasets._splits import Ratio, Seed, by_ratio
+
+# What it is under is known to its owner alone; the option `license` says it.
+LICENSE = ""
 
 
 def build(
@@ -43,6 +47,7 @@ def build(
     train_ratio: Ratio = 0.6,
     val_ratio: Ratio = 0.2,
     seed: Seed = 0,
+    license: str = "",  # noqa: A002, ARG001  (for whoever exports a network that was trained on it)
 ) -> RawDataset:
     """Read a graph.
 
@@ -54,6 +59,7 @@ def build(
         source, target: what the columns of `edges` are called.
         classes: how many there are, if more than the labels name.
         train_ratio, val_ratio, seed: of a random split; the rest is test.
+        license: what the data is under, in words; bundles say it.
 
     Raises:
         DatasetError: a file that is missing or of another form.

@@ -24,6 +24,11 @@ Classification: TypeAlias = Literal[
 ]
 Regression: TypeAlias = Literal["ESOL", "FreeSolv", "Lipo"]
 
+LICENSE = (
+    "Not stated in the files that this program reads; DeepChem, which publishes them, is under the "
+    "MIT license, and each data set has a source of its own, named at moleculenet.org."
+)
+
 
 def build(
     root: Path,

@@ -15,6 +15,11 @@ from evaluators.datasets._pyg import node_dataset
 from evaluators.datasets._raw import RawDataset
 from evaluators.datasets._splits import Masks, Seed, by_class
 
+LICENSE = (
+    "Its publishers state none for the data itself; the repository that holds the files, "
+    "github.com/kimiyoung/planetoid, is under the MIT license."
+)
+
 
 def build(
     root: Path,

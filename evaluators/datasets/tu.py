@@ -16,6 +16,11 @@ from evaluators.datasets._pyg import class_labels, graph_dataset
 from evaluators.datasets._raw import RawDataset
 from evaluators.datasets._splits import Ratio, Seed, by_ratio
 
+LICENSE = (
+    "Not stated in the files that this program reads; each data set of the collection has a source "
+    "of its own, named at chrsmrrs.github.io/datasets."
+)
+
 
 def build(
     root: Path,

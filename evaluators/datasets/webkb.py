@@ -14,6 +14,8 @@ from evaluators.datasets._pyg import mask_column, node_dataset
 from evaluators.datasets._raw import RawDataset
 from evaluators.datasets._splits import Masks
 
+LICENSE = "Not stated in the files that this program reads."
+
 
 def build(
     root: Path,

@@ -16,6 +16,7 @@ from torch import Tensor
 from evaluators.datasets import RawDataset
 
 Share = Annotated[float, Ge(0), Le(1)]
+LICENSE = "Random numbers, drawn by this program: free of rights."
 
 
 def build(

@@ -16,8 +16,9 @@ from nas.cli._shared import command, format_option
 def plugins_command(kind: str | None, fmt: str) -> None:
     """List what a study file can name.
 
-    One line each, with options; of one KIND, or of all. Kinds: space, operator, extension, dataset,
-    evaluator, preparation, inheritance, executor, strategy, exporter.
+    One line each, with options; of one KIND, or of all. JSON and CSV also say what each dataset is
+    under. Kinds: space, operator, extension, dataset, evaluator, preparation, inheritance,
+    executor, strategy, exporter.
 
     \b
     Examples:
@@ -43,14 +44,17 @@ def plugins_command(kind: str | None, fmt: str) -> None:
 
 
 def _row(kind: str, name: str) -> dict[str, Any]:
-    from search_spaces.plugins import options, summary
+    from search_spaces.plugins import load, options, summary
 
-    return {
+    row = {
         "kind": kind,
         "name": name,
         "summary": summary(kind, name),
         "options": _described(options(kind, name)),
     }
+    if kind == "dataset":
+        row["license"] = getattr(load(kind, name), "LICENSE", "")
+    return row
 
 
 def _common() -> dict[str, Any]:

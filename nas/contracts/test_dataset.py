@@ -73,6 +73,18 @@ def test_it_is_called_as_datasets_are(plugin: Plugin) -> None:
     assert not set(own) & set(COMMON), "every dataset has these options already"
 
 
+def test_it_says_what_its_data_is_under(plugin: Plugin) -> None:
+    """`LICENSE`, one sentence for bundles, may be left out; only who owns the data can know more.
+
+    Those that come with the program have one, unless an option of theirs says it.
+    """
+    said = getattr(plugins.load(KIND, plugin.name), "LICENSE", "")
+    assert isinstance(said, str)
+    assert "\n" not in said
+    if plugin.name in plugins.names(KIND) and "license" not in plugins.options(KIND, plugin.name):
+        assert said.strip(), "a bundle says what data is under, or that nobody states it"
+
+
 def test_it_is_what_the_program_takes(raw: RawDataset) -> None:
     """Types and shapes of its tensors, and the checks that loading makes."""
     assert isinstance(raw, RawDataset)

@@ -97,6 +97,10 @@ def test_plugins_lists_each_with_options() -> None:
     rows = json.loads(run("plugins", "dataset", "--format", "json").stdout)
     planetoid = next(row for row in rows if row["name"] == "planetoid")
     assert planetoid["options"]["subset"]["default"] == "Cora"
+    assert "MIT license" in planetoid["license"]
+    assert [row["name"] for row in rows if not row["license"]] == ["graph_file"], (
+        "its owner's matter"
+    )
     assert "normalize" in run("plugins", "dataset").stdout
     told = run("plugins", "--help").stdout
     assert all(kind in told for kind in PACKAGES)
