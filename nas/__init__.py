@@ -1,8 +1,8 @@
 """Architecture search for graph neural networks.
 
 `search` runs a study and returns it; `Study` opens one that a database holds; `load_bundle` loads
-what was exported, `load_weights` its weights alone, and `load_network` a network to train on.
-The command line is a thin twin of these.
+what was exported, `load_weights` its weights alone, `load_network` a network to train on, and `card`
+describes it. The command line is a thin twin of these.
 """
 
 import importlib
@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nas.api import Study as Study
     from nas.api import search as search
+    from nas.cards import card as card
     from nas.export._state import load_network as load_network
     from nas.export.load import load_bundle as load_bundle
     from nas.export.load import load_weights as load_weights
 
 __version__ = "0.1.0"
-__all__ = ["Study", "__version__", "load_bundle", "load_network", "load_weights", "search"]
+__all__ = ["Study", "__version__", "card", "load_bundle", "load_network", "load_weights", "search"]
 
 _HOME = {
     "Study": "nas.api",
     "search": "nas.api",
+    "card": "nas.cards",
     "load_bundle": "nas.export.load",
     "load_network": "nas.export._state",
     "load_weights": "nas.export.load",

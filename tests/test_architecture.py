@@ -36,6 +36,8 @@ FENCES = {
     "onnxruntime": ("nas/export/",),
     "starlette": ("nas/serving/",),
     "uvicorn": ("nas/serving/",),
+    "markdown_it": ("nas/cards/",),
+    "yaml": ("nas/cards/",),
 }
 
 

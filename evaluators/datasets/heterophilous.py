@@ -18,9 +18,9 @@ from evaluators.datasets._splits import Masks
 _TWO_CLASSES = ("minesweeper", "tolokers", "questions")
 
 LICENSE = (
-    "The repository of its publishers, github.com/yandex-research/heterophilous-graphs, is under "
-    "the MIT license; four of the five are made of data of others (English Wikipedia, SNAP, Toloka, "
-    "Yandex Q), whose terms are not stated there."
+    "The repository of its publishers, github.com/yandex-research/heterophilous-graphs, is "
+    "under the MIT license; four of the five are made of data of others (English Wikipedia, "
+    "SNAP, Toloka, Yandex Q), whose terms are not stated there."
 )
 
 

@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "predict": "bundles",
     "reproduce": "reproduce",
     "serve": "serve",
+    "card": "card",
     "plugins": "plugins",
 }
 
