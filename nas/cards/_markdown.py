@@ -45,11 +45,14 @@ def sections(facts: Facts) -> tuple[Section, ...]:
 def introduction(facts: Facts) -> list[str]:
     """What it is, for which task, and where it comes from."""
     manifest, origin = facts.manifest, facts.manifest.provenance
-    unit = "graph" if manifest.contract.is_graph_task else "node"
+    contract, is_one = manifest.contract, manifest.contract.n_features == 1
+    what, like = "node of a graph", "the one"
+    if contract.is_graph_task:
+        what, like = "graph", "those"
     lines = [
-        f"For each {unit} of a graph it gives scores for {manifest.contract.n_classes} classes, "
-        f"from {manifest.contract.n_features} features of each node and from the edges. It is for "
-        "graphs like the one that it was trained on.",
+        f"For each {what} it gives scores for {contract.n_classes} classes, from "
+        f"{contract.n_features} feature{'s' * (not is_one)} of each node and from the edges. It is "
+        f"for graphs like {like} that it was trained on.",
         "",
     ]
     if origin.study is None:
@@ -98,7 +101,7 @@ def _limits(facts: Facts) -> list[str]:
         "- Programs do not check their inputs: an edge to a node that is not there fails or gives "
         "nonsense.",
         "- They run on the CPU.",
-        "- Nothing is known of graphs of another kind than the one that it was trained on.",
+        "- Of graphs of another kind nothing is known here.",
     ]
     if graph is not None:
         told.append(

@@ -6,8 +6,8 @@ from nas.cards._numbers import number
 from nas.cards._section import Section
 
 _BY = {
-    "program": "this network, by running its program",
-    "training": "this network, before it was exported",
+    "program": "this network, by its program",
+    "training": "this network, before export",
     "weights": "this network",
 }
 # By less than this, relative, training and program say the same.
@@ -43,9 +43,7 @@ def _repeats(value: Value, among: list[Value]) -> bool:
 def _row(value: Value) -> list[str]:
     shown, interval, what = number(value.value), "-", _BY.get(value.by, "")
     if value.by == "seeds":
-        what = f"mean of {value.n} networks of this architecture, each trained on a fresh seed"
-        if value.n == 1:
-            what = "a network of this architecture, trained on a fresh seed"
+        what = f"mean of {value.n} fresh seeds" if value.n != 1 else "one fresh seed"
     if value.stderr is not None:
         shown += f" ± {value.stderr:.2g}"
     if value.interval is not None:
@@ -63,8 +61,9 @@ def _said(facts: Facts) -> list[str]:
         )
     if any(value.by == "seeds" for value in facts.values):
         lines.append(
-            "- Means over fresh seeds are of the architecture, not of these weights; behind ± "
-            "stands the standard error, and the interval is of the mean, by Student's t."
+            "- For fresh seeds the architecture was trained anew: these values are not of these "
+            "weights. Behind ± stands the standard error; the interval is of the mean, by "
+            "Student's t."
         )
     if not facts.is_tested:
         lines.append(

@@ -12,6 +12,7 @@ _WIDTH, _HEIGHT = 640, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78, 24, 20, 58
 # Values that are positive and this many times apart are drawn by their logarithms.
 _FAR = 30.0
+_SMALLEST = 1e-100
 _TICKS = 5
 
 
@@ -38,7 +39,7 @@ class _Axis:
     @classmethod
     def of(cls, values: Sequence[float], start: float, end: float) -> "_Axis":
         low, high = min(values), max(values)
-        far = low > 0 and high / low >= _FAR
+        far = low > _SMALLEST and high / low >= _FAR
         if far:
             low, high = math.log10(low), math.log10(high)
         room = 0.06 * (high - low) or max(abs(low), 1.0) * 0.05

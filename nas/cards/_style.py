@@ -29,7 +29,8 @@ table { border-collapse: collapse; font-size: 0.92rem; min-width: 60%; }
 th, td { padding: 0.35rem 0.75rem; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; }
 th { color: var(--soft); font-weight: 600; white-space: nowrap; }
-td:first-child { white-space: nowrap; }
+td:not(:last-child) { white-space: nowrap; }
+td:last-child { min-width: 9rem; }
 td { font-variant-numeric: tabular-nums; }
 td code { overflow-wrap: anywhere; }
 figure { margin: 0 0 1rem; }
@@ -43,6 +44,7 @@ figure { margin: 0 0 1rem; }
 @media (max-width: 30rem) {
   body { font-size: 15px; }
   h1 { font-size: 1.5rem; }
+  td:last-child { min-width: 12rem; }
   .front text, .front .tick { font-size: 20px; }
 }
 @media print {
@@ -51,7 +53,7 @@ figure { margin: 0 0 1rem; }
   main { max-width: none; padding: 0; }
   .wide { overflow: visible; }
   table { font-size: 9pt; }
-  td, td:first-child, td code { white-space: normal; overflow-wrap: anywhere; }
+  td:not(:last-child), td code { white-space: normal; overflow-wrap: anywhere; }
   pre { white-space: pre-wrap; }
   h2, tr, pre, figure { break-inside: avoid; }
   h2 { break-after: avoid; }
