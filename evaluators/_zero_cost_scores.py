@@ -6,21 +6,17 @@ two dimensions or more (no biases, no normalization), by g = dL/dtheta and the s
     snip           sum of abs(theta g)
     grasp          - sum of theta H g
     gradient_norm  sum over tensors of the Euclidean norm of g
-    synflow        sum of theta dR/dtheta, see `search_spaces.sparsity.scores`
+    synflow        sum of theta dR/dtheta of the linear network, see `search_spaces.sparsity.scores`
 
 Each is higher for what is thought to be better. A fifth is not theirs: `read_out`, of what the
 network makes of units (`evaluators.reading_out`).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from evaluators import metrics
 from evaluators._batches import Batch, batches_of
@@ -32,8 +28,6 @@ from evaluators.reading_out import regressed
 from evaluators.values import Failure, Job
 from search_spaces import ChangesInTraining
 from search_spaces.sparsity.scores import gradients, synflow
-
-_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 class Untrained:
@@ -127,32 +121,15 @@ def of_loss(network: nn.Module, loss: Tensor) -> dict[str, float]:
 
 
 def of_flow(network: nn.Module, inputs: tuple[Tensor, ...]) -> float:
-    """`synflow`, without normalization: what is made 0 on average does not flow.
+    """`synflow`.
 
     Weights may be larger than float32 can add up, so the network has float64 from here on.
     """
     network.double()
     x, *rest = inputs
-    with _not_normalized(network):
-        found = synflow(network, _weights(network), (x.double(), *rest))
+    found = synflow(network, _weights(network), (x.double(), *rest), steering=False)
     return sum(float(score.sum()) for score in found.values())
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:
     return {n: p for n, p in network.named_parameters() if p.requires_grad and p.dim() > 1}
-
-
-@contextmanager
-def _not_normalized(network: nn.Module) -> Iterator[None]:
-    """Have normalizations pass on what they get."""
-    norms = [module for module in network.modules() if isinstance(module, _NORMS)]
-    hooks = [norm.register_forward_hook(_passed) for norm in norms]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _passed(_norm: nn.Module, given: tuple[Any, ...], _normalized: Tensor) -> Any:
-    return given[0]

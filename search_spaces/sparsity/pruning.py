@@ -12,8 +12,8 @@ from search_spaces.sparsity.edges import Edges
 # The name of the module that remembers, in a network.
 NAME = "sparsity"
 _WEIGHTED = (nn.Linear, PygLinear, nn.Embedding)
-# How parameters begin that attention reads: vectors, whatever their shape.
-_ATTENTION = "att"
+# How parameters begin that attention reads, and biases: vectors, whatever their shape.
+_VECTORS = ("att", "bias")
 
 
 class Pruning(nn.Module):
@@ -69,14 +69,14 @@ def trained(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def prunable(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Weights by name, each once: matrices that are no attention vectors."""
+    """Weights by name, each once: matrices that are no attention vectors and no biases."""
     seen = set[int]()
     for path, module in network.named_modules():
         if path == NAME or path.startswith(f"{NAME}."):
             continue
         for name, parameter in module.named_parameters(recurse=False):
             is_map = isinstance(module, _WEIGHTED) and name == "weight"
-            is_own = isinstance(module, MessagePassing) and not name.startswith(_ATTENTION)
+            is_own = isinstance(module, MessagePassing) and not name.startswith(_VECTORS)
             if (is_map or is_own) and parameter.dim() > 1 and id(parameter) not in seen:
                 seen.add(id(parameter))
                 yield f"{path}.{name}" if path else name, parameter

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from search_spaces.sparsity.linearized import linearized
+
 # Of a network as it is, on training units; with a number by which its logits are divided.
 Loss = Callable[[float], Tensor]
 # Logits are divided by this, so that no unit's gradient is next to nothing.
@@ -57,37 +59,78 @@ def grasp(values: Mapping[str, Tensor], loss: Loss) -> dict[str, Tensor]:
 
 
 def synflow(
-    network: nn.Module, values: Mapping[str, Tensor], inputs: tuple[Tensor, ...]
+    network: nn.Module,
+    values: Mapping[str, Tensor],
+    inputs: tuple[Tensor, ...],
+    *,
+    steering: bool = True,
 ) -> dict[str, Tensor]:
     """How much of what flows through a network of absolute weights goes through an entry.
 
         theta * dR/dtheta,    R = the sum of all outputs for inputs of ones
 
-    No data is used but the graph. Biases are 0 in it, and normalization is as in evaluation, so
-    that, with activations of degree one, the scores of each layer have the same sum: Hidenori
-    Tanaka, Daniel Kunin, Daniel Yamins, Surya Ganguli: Pruning Neural Networks without Any Data by
-    Iteratively Conserving Synaptic Flow (2020).
+    No data is used but the graph. Of the network only what is linear counts (`linearized`), without
+    biases, and so what flows in flows out: the scores of all tensors that any path has to pass have
+    the same sum, R. Where paths part, as in a layer with weights of its own for the node itself, or
+    beside a shortcut, it is the scores of all branches together that have; one of them may become
+    empty while others carry R. Hidenori Tanaka, Daniel Kunin, Daniel Yamins, Surya Ganguli: Pruning
+    Neural Networks without Any Data by Iteratively Conserving Synaptic Flow (2020), there of
+    networks of one path.
+
+    Through queries and keys, of which attention makes coefficients and nothing else, nothing flows.
+    Their scores are those of the sum of their logits, scaled to the sum R, so that they stay, too.
 
     Args:
         network: it is left as it was.
         values: of its parameters.
         inputs: what it is called with; of the features only their shape counts.
+        steering: whether queries and keys have scores; without it they are 0.
 
     Raises:
         OverflowError: more flows through it than double precision has numbers for.
     """
     x, *rest = inputs
     for dtype in (x.dtype, torch.float64):
-        with _absolute(network, dtype):
+        with _absolute(network, dtype), linearized(network) as logits:
             flows = network(torch.ones_like(x, dtype=dtype), *rest).sum()
-            found = gradients(values, flows)
-            scored = {name: (found[name] * value).detach() for name, value in values.items()}
-        if all(bool(score.isfinite().all()) for score in scored.values()):
-            return scored
+            # What has no logits is taken apart at once: a graph's messages take memory.
+            scored = _flow(values, flows, again=bool(logits))
+            aside = {n: values[n] for n, score in scored.items() if score is None}
+            if steering and aside and logits:
+                scored |= _scaled(
+                    _flow(aside, torch.stack([one.sum() for one in logits]).sum()), flows.detach()
+                )
+        found = {
+            name: torch.zeros_like(values[name]) if score is None else score
+            for name, score in scored.items()
+        }
+        if all(bool(score.isfinite().all()) for score in found.values()):
+            return found
     raise OverflowError(
         "SynFlow's scores are not finite: of so many and so wide layers the flow is above 1e308; "
         "use another method"
     )
+
+
+def _flow(
+    values: Mapping[str, Tensor], total: Tensor, *, again: bool = False
+) -> dict[str, Tensor | None]:
+    """Of a sum that is linear in each tensor; None of those that it does not depend on."""
+    if not total.requires_grad:
+        return dict.fromkeys(values)
+    found = torch.autograd.grad(total, list(values.values()), retain_graph=again, allow_unused=True)
+    return {
+        name: None if gradient is None else (gradient * value).detach()
+        for (name, value), gradient in zip(values.items(), found, strict=True)
+    }
+
+
+def _scaled(scores: Mapping[str, Tensor | None], total: Tensor) -> dict[str, Tensor | None]:
+    """Each with this sum; nothing comes of nothing."""
+    return {
+        name: score * (total / score.sum()) if score is not None and bool(score.any()) else score
+        for name, score in scores.items()
+    }
 
 
 @contextmanager

@@ -46,15 +46,6 @@ def test_what_flows_through_each_layer_is_the_same(operator: str) -> None:
     assert network.training
 
 
-def test_another_activation_conserves_nothing() -> None:
-    """Control."""
-    network = sparse.network(
-        LINEAR | {"activation": ["tanh"]}, method="synflow", weight_density=0.5
-    )
-    sums = layer_sums(network)
-    assert sums.max() / sums.min() > 1.1
-
-
 def test_what_is_too_much_for_single_precision_is_not_for_double() -> None:
     """Sixty layers; what the network is, is put back. The control: single precision alone."""
     deep = LINEAR | {"depth": [60], "width": [128]}
