@@ -47,14 +47,19 @@ from search_spaces import Architecture, SearchSpace, Task
 from search_spaces.extension import ChoosesEdges
 from search_spaces.quantization.quantizers import ActivationQuantizer, WeightQuantizer
 from search_spaces.quantization.storage import stored_bytes
-from search_spaces.sparsity.edges import Share
+from search_spaces.sparsity.edges import Edges, Share
 from search_spaces.sparsity.storage import saved_bytes
 
 __all__ = ["CandidateError", "facts"]
 
 
 def facts(
-    space: SearchSpace, architecture: Architecture, task: Task, in_degrees: Tensor | None = None
+    space: SearchSpace,
+    architecture: Architecture,
+    task: Task,
+    in_degrees: Tensor | None = None,
+    *,
+    kept: Callable[[Edges], int] | None = None,
 ) -> dict[str, float]:
     """All of `FACTS`, and the space's own, of a network; `params` are its trainable numbers.
 
@@ -64,6 +69,8 @@ def facts(
 
     Args:
         in_degrees: [n_nodes], for networks that choose among edges; without it they keep all.
+        kept: how many edges a ticket or a rule leaves of the task's graph; without it as many as if
+            each had both directions and none were a self-loop.
 
     Raises:
         CandidateError: the network cannot be built or run; its `failure` says why.
@@ -75,9 +82,9 @@ def facts(
         made = space.network(architecture, task)
         saved = saved_bytes(made)
         network = space.counted(made, architecture).to(device).eval()
-        inputs = network_inputs(task, _load(network, load, in_degrees))
+        inputs = network_inputs(task, _load(network, load, in_degrees, kept))
         if in_degrees is not None:
-            _keep_edges(network, task, in_degrees)
+            _keep_edges(network, task, in_degrees, kept)
         params = sum(p.numel() for p in network.parameters() if p.requires_grad)
         stored = stored_bytes(network) - saved
         with _Counter(network) as counter:
@@ -97,21 +104,37 @@ def facts(
     return without_values(count, "counting the network")
 
 
-def _load(network: nn.Module, load: Workload, in_degrees: Tensor | None) -> Workload:
+def _load(
+    network: nn.Module,
+    load: Workload,
+    in_degrees: Tensor | None,
+    kept: Callable[[Edges], int] | None,
+) -> Workload:
     """A graph that leaves with the network has no edge but those that are left of it."""
     shares = [module for module in network.modules() if isinstance(module, Share)]
     if in_degrees is None or not shares:
         return load
-    return replace(load, edges=min(share.edges_kept(in_degrees) for share in shares))
+    return replace(load, edges=min(_left(share, in_degrees, kept) for share in shares))
 
 
-def _keep_edges(network: nn.Module, task: Task, in_degrees: Tensor) -> None:
+def _keep_edges(
+    network: nn.Module,
+    task: Task,
+    in_degrees: Tensor,
+    kept: Callable[[Edges], int] | None,
+) -> None:
     """Let what chooses among edges leave as many as of the dataset itself."""
     for module in network.modules():
         if isinstance(module, ChoosesEdges):
-            kept = round(module.edges_kept(in_degrees) / task.n_graphs)
+            count = round(_left(module, in_degrees, kept) / task.n_graphs)
             # Without values a mask has chosen all, and a ring loses no more edges than the graph.
-            module.register_forward_hook(lambda _module, _edges, left, kept=kept: left[:, :kept])
+            module.register_forward_hook(lambda _module, _edges, left, count=count: left[:, :count])
+
+
+def _left(module: ChoosesEdges, in_degrees: Tensor, kept: Callable[[Edges], int] | None) -> int:
+    if kept is not None and isinstance(module, Edges):
+        return kept(module)
+    return module.edges_kept(in_degrees)
 
 
 def _finite(name: str, value: float) -> float:

@@ -12,6 +12,7 @@ from evaluators.post_training import STEPS, flex_round, round_to_nearest
 from nas.candidate import Candidate, candidate
 from nas.export._background import Background
 from nas.export._folder import check_free
+from nas.export._graph import facts_left
 from nas.export._manifest import PostTraining, Provenance
 from nas.export._programs import planned
 from nas.export.bundle import write_bundle
@@ -194,7 +195,8 @@ def _written(
 ) -> dict[str, Any]:
     """The manifest of the bundle that was written; what was measured is before and after."""
     before, after = measured_
-    same = {name: chosen.metrics[name] for name in _SAME if name in chosen.metrics}
+    known = {**chosen.metrics, **facts_left(chosen, network)}
+    same = {name: known[name] for name in _SAME if name in known}
     architecture = Architecture(
         f"{chosen.architecture.space}+{START}", {**chosen.architecture.choices, **manner.choices}
     )

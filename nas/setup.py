@@ -1,6 +1,6 @@
 """What all drivers of a study share: dataset, space, evaluator, predictions of latency."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from evaluators import Artifact
     from evaluators.datasets._base import Dataset
     from nas.latency.predicting import Latency
+    from search_spaces.sparsity.edges import Edges
 
 # The topic under which an evaluation's notes have what limits such a prediction.
 LATENCY_NOTE = "latency"
@@ -102,7 +103,9 @@ class Setup:
 
         counted: Mapping[str, float] = {}
         if self.counts:
-            counted = facts(self.space, architecture, self.task, self.in_degrees)
+            counted = facts(
+                self.space, architecture, self.task, self.in_degrees, kept=self.edges_kept
+            )
         if self.latency is None:
             return counted
         return {**counted, **self.latency.facts(self.space, architecture, self.task)}
@@ -115,6 +118,18 @@ class Setup:
         import torch
 
         return torch.bincount(self.dataset.edge_index[1], minlength=self.task.n_nodes)
+
+    @cached_property
+    def edges_kept(self) -> "Callable[[Edges], int] | None":
+        """How many edges of the dataset a ticket or a rule leaves; None without one.
+
+        The rule's graphs are told apart by nobody here: of many, as if they were one.
+        """
+        if self.dataset is None or all(e.name != "sparsity" for e in self.space.extensions):
+            return None
+        from search_spaces.sparsity.edges import EdgeCounts
+
+        return EdgeCounts.of(self.dataset.edge_index).kept
 
     def marks(self, architecture: Architecture) -> Mapping[str, str]:
         """Notes on the facts, by topic: what limits a prediction; of what `facts` can tell of."""

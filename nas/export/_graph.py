@@ -8,6 +8,7 @@ before there is a digest, by which it is known again whatever the order of its e
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -15,11 +16,17 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from evaluators.datasets._base import Dataset
+from evaluators.facts import facts
 from nas.export._base import BundleError, ExportError
 from nas.export._manifest import GRAPH, GraphEntry
 from search_spaces.sparsity.edges import Ticket
 
+if TYPE_CHECKING:
+    from nas.candidate import Candidate
+
 _EDGES = "edge_index"
+# Facts in which the edges count.
+OF_EDGES = ("macs", "bit_operations", "peak_memory_bytes", "buffer_bytes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +112,22 @@ def graph_left(network: nn.Module, dataset: Dataset | None) -> PrunedGraph | Non
             f"{whole.size(1)} edges; give the dataset that it was trained on"
         )
     return PrunedGraph(kept.clone(), n_nodes, whole.size(1), digest_of(whole, n_nodes))
+
+
+def facts_left(chosen: "Candidate", network: nn.Module) -> dict[str, float]:
+    """Facts of a trained network on exactly the edges that its ticket has left; {} without one.
+
+    Before it was trained they could only be told of as many edges as are left on average.
+    """
+    graph = graph_left(network, chosen.dataset)
+    if graph is None:
+        return {}
+    nodes, left = graph.n_nodes, graph.edge_index
+    in_degrees = torch.bincount(left[1], minlength=nodes)
+    counted = facts(
+        chosen.space, chosen.architecture, chosen.task, in_degrees, kept=lambda _: left.size(1)
+    )
+    return {name: counted[name] for name in OF_EDGES if name in chosen.metrics}
 
 
 def with_graph(dataset: Dataset, graph: PrunedGraph) -> Dataset:

@@ -17,7 +17,7 @@ from nas.export._base import Contract
 from nas.export._compared import as_trained, graphs_of
 from nas.export._deployed import deployed
 from nas.export._folder import check_free, new_folder
-from nas.export._graph import graph_left, with_graph
+from nas.export._graph import facts_left, graph_left, with_graph
 from nas.export._manifest import (
     ARCHITECTURE,
     NAME,
@@ -106,7 +106,7 @@ def export_candidate(
             seed=chosen.seed,
             retrained=chosen.retrained,
         ),
-        metrics=chosen.metrics,
+        metrics={**chosen.metrics, **facts_left(chosen, network)},
         confirmed=chosen.confirmed,
         dataset=chosen.dataset,
         formats=formats,

@@ -109,7 +109,9 @@ class Searching:
         if chosen is None:
             return Winner(bound.bound)
         setup, architecture = self.setup, chosen.architecture
-        counted = facts(setup.space, architecture, setup.task, setup.in_degrees)
+        counted = facts(
+            setup.space, architecture, setup.task, setup.in_degrees, kept=setup.edges_kept
+        )
         metrics = {**self.evaluated([architecture])[0].metrics, **chosen.facts, **counted}
         timing = timings.get(architecture.structure_key)
         return Winner(bound.bound, architecture, FrozenMapping(metrics), timing)

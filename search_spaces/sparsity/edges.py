@@ -10,6 +10,7 @@ begins at 1 and is trained like any other; operators normalize by the edges as t
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,8 +38,48 @@ class Edges(nn.Module):
         return edge_index
 
     def edges_kept(self, in_degrees: Tensor) -> int:
-        """How many directed edges are left of a graph."""
+        """How many directed edges are left of a graph, as if it had both directions and no loops.
+
+        What is left of a graph that is at hand `EdgeCounts` tells.
+        """
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class EdgeCounts:
+    """Of one graph, what there is to choose from.
+
+    Attributes:
+        edges: directed, all.
+        pairs: of different nodes with an edge between them, whatever its direction.
+        loops: edges from a node to itself, which stay.
+    """
+
+    edges: int
+    pairs: int
+    loops: int
+
+    @classmethod
+    def of(cls, edge_index: Tensor) -> "EdgeCounts":
+        """Of edges [2, E]."""
+        loops = int((edge_index[0] == edge_index[1]).sum())
+        first = first_directions(edge_index)
+        pairs = int((first == torch.arange(first.numel(), device=first.device)).sum())
+        return cls(edge_index.size(1), pairs, loops)
+
+    def kept(self, edges: Edges) -> int:
+        """How many directed edges are left of it.
+
+        Where some pairs have more edges than others, so many as on average: who is left is not
+        known before it is chosen.
+        """
+        others = self.edges - self.loops
+        if not self.pairs or not isinstance(edges, Share | Scored):
+            return self.edges
+        if isinstance(edges, Scored):
+            return self.loops + min(others, 2 * round(edges.density * others / 2))
+        pairs = max(1, round(edges.density * self.pairs))
+        return self.loops + round(pairs * others / self.pairs)
 
 
 class Share(Edges):

@@ -212,10 +212,10 @@ class TestFacts:
         real = evaluators.facts.facts
 
         def counted(
-            space: SearchSpace, architecture: Architecture, task: Task, in_degrees: Any
+            space: SearchSpace, architecture: Architecture, task: Task, *rest: Any, **named: Any
         ) -> dict[str, float]:
             asked.append(architecture.structure_key)
-            return real(space, architecture, task, in_degrees)
+            return real(space, architecture, task, *rest, **named)
 
         monkeypatch.setattr(evaluators.facts, "facts", counted)
         bound = {"name": "fake", "constraints": ["params <= 100_000"]}

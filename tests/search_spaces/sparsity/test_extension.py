@@ -11,12 +11,15 @@ import torch
 from fakes import sparse
 from torch import nn
 
+from evaluators.datasets import Dataset
 from evaluators.facts import facts
 from nas.contracts import graphs
+from nas.export._graph import facts_left
 from nas.setting_up import set_up
 from nas.spec import SpecError, spec_from_mapping
 from search_spaces import Architecture, Decision, SearchSpace, SpaceError, Task, gnn
 from search_spaces.extensions import neighborhood, quantization, sparsity
+from search_spaces.sparsity.edges import EdgeCounts
 from search_spaces.sparsity.network import Sparse
 
 TASK = sparse.DATASET.task
@@ -203,6 +206,99 @@ def test_of_a_ticket_the_facts_are_of_the_edges_left(method: str) -> None:
     assert found["model_bytes"] == dense["model_bytes"]
     assert found["macs"] == on_fewer["macs"] < dense["macs"]
     assert found["peak_memory_bytes"] == on_fewer["peak_memory_bytes"] < dense["peak_memory_bytes"]
+
+
+def uneven() -> Dataset:
+    """The graph with self-loops, edges that are there twice, and edges of one direction."""
+    edges = sparse.DATASET.edge_index
+    loops = torch.arange(30).repeat(2, 1)
+    forward = torch.stack([torch.arange(0, 40), torch.arange(45, 85)])
+    edge_index = torch.cat([edges, loops, forward, edges[:, :20]], dim=1)
+    return dataclasses.replace(sparse.DATASET, edge_index=edge_index)
+
+
+def looped() -> Dataset:
+    """Both directions of each edge once, and self-loops."""
+    edges = torch.cat([sparse.DATASET.edge_index, torch.arange(30).repeat(2, 1)], dim=1)
+    return dataclasses.replace(sparse.DATASET, edge_index=edges.unique(dim=1))
+
+
+def trained_ticket(dataset: Dataset, **given: Any) -> tuple[SearchSpace, Sparse, int]:
+    """A space, its network after training, and how many edges are left."""
+    base = sparse.space(dataset, {"operators": ["sage"], "output": ["sage"]})
+    space = sparse.pruned(base, dataset, method="snip", weight_density=1.0, **given)
+    torch.manual_seed(0)
+    network = space.network(sparse.first(space), dataset.task)
+    assert isinstance(network, Sparse)
+    sparse.begin(network, 1, dataset)
+    edges = network.eval().sparsity.edges
+    assert edges is not None
+    return space, network, edges.choose(dataset.x, dataset.edge_index)[0].size(1)
+
+
+@pytest.mark.parametrize("mode", ["ticket", "inductive"])
+@pytest.mark.parametrize("density", [0.8, 0.3])
+def test_facts_know_self_loops(mode: str, density: float) -> None:
+    """As many operations as on the edges that are left; the control takes loops for edges."""
+    dataset = looped()
+    space, _, left = trained_ticket(dataset, edge_density=density, edge_mode=mode)
+    task, architecture = dataset.task, sparse.first(space)
+    degrees = torch.bincount(dataset.edge_index[1], minlength=90)
+    kept = EdgeCounts.of(dataset.edge_index).kept
+    found = facts(space, architecture, task, degrees, kept=kept)["macs"]
+    # What the rule itself takes depends on all edges.
+    same = facts(space, architecture, task, degrees, kept=lambda _: left)["macs"]
+    assert found == same != facts(space, architecture, task, degrees)["macs"]
+    if mode == "ticket":
+        plain = sparse.space(dataset, {"operators": ["sage"], "output": ["sage"]})
+        fewer = dataclasses.replace(task, n_edges=left)
+        assert found == facts(plain, sparse.first(plain), fewer)["macs"]
+
+
+def test_where_pairs_differ_facts_are_of_the_mean_and_a_bundle_of_its_graph() -> None:
+    """Of edges twice and of one direction it is not known before who is left; then it is."""
+    dataset = uneven()
+    space, network, _ = trained_ticket(dataset, edge_density=0.5)
+    counts = EdgeCounts.of(dataset.edge_index)
+    assert counts.loops > 30
+    assert counts.edges == dataset.task.n_edges != 2 * counts.pairs + counts.loops
+    edges = network.sparsity.edges
+    assert edges is not None
+    means = []
+    for seed in range(40):
+        rows = torch.rand(counts.edges, generator=torch.Generator().manual_seed(seed))
+        (group,) = network.groups()
+        group.keep_top({"edges": rows}, 0.5)
+        means.append(edges.choose(dataset.x, dataset.edge_index)[0].size(1))
+    assert sum(means) / len(means) == pytest.approx(counts.kept(edges), rel=0.02)
+    assert len(set(means)) > 1
+    left = means[-1]
+    recorded = facts(space, sparse.first(space), dataset.task, DEGREES, kept=counts.kept)
+    chosen = Candidate(
+        network, space, sparse.first(space), dataset, {"macs": recorded["macs"], "params": 1.0}
+    )
+    found = facts_left(chosen, network)  # type: ignore[arg-type]
+    fewer = dataclasses.replace(dataset.task, n_edges=left)
+    plain = sparse.space(dataset, {"operators": ["sage"], "output": ["sage"]})
+    assert found == {"macs": facts(plain, sparse.first(plain), fewer)["macs"]}
+    assert left == counts.kept(edges) or found["macs"] != recorded["macs"]
+    # Without a ticket there is nothing to be told again.
+    assert facts_left(chosen, nn.Linear(1, 1)) == {}  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass
+class Candidate:
+    """What `facts_left` asks of one."""
+
+    trained: nn.Module
+    space: SearchSpace
+    architecture: Architecture
+    dataset: Dataset
+    metrics: dict[str, float]
+
+    @property
+    def task(self) -> Task:
+        return self.dataset.task
 
 
 @pytest.mark.parametrize("structure", ["units", "heads", "layers"])
