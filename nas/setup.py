@@ -132,11 +132,15 @@ class Setup:
         return EdgeCounts.of(self.dataset.edge_index).kept
 
     def marks(self, architecture: Architecture) -> Mapping[str, str]:
-        """Notes on the facts, by topic: what limits a prediction; of what `facts` can tell of."""
-        if self.latency is None:
-            return {}
-        mark = self.latency.mark(self.space, architecture, self.task)
-        return {LATENCY_NOTE: mark} if mark else {}
+        """Notes on an architecture, by topic: what limits a prediction, what extensions remark."""
+        known = {
+            extension.name: extension.remark(architecture, self.task)
+            for extension in self.space.extensions
+            if extension.remark is not None
+        }
+        if self.latency is not None:
+            known[LATENCY_NOTE] = self.latency.mark(self.space, architecture, self.task)
+        return {topic: mark for topic, mark in known.items() if mark}
 
     def shareable(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Of recorded metrics those that belong to every study that has the same evaluation.

@@ -20,6 +20,7 @@ Shares: TypeAlias = "Mapping[Choice, Tensor]"
 Weigh: TypeAlias = "Callable[[nn.Module, str, Mapping[str, Shares]], None]"
 Transform: TypeAlias = "Callable[[nn.Module, Architecture, Task], nn.Module]"
 Deploy: TypeAlias = "Callable[[nn.Module, Architecture], nn.Module]"
+Remark: TypeAlias = "Callable[[Architecture, Task], str]"
 Fact: TypeAlias = "Callable[[nn.Module, Architecture], float]"
 
 
@@ -54,6 +55,8 @@ class SpaceExtension:
             for more.
         lasting: the options that say how many these are.
         is_last: whether no other extension may change its networks after it.
+        remark: a module-level function, or a value that is called as one, with an architecture and
+            a task: what is to be noted of that trial, "" for nothing.
     """
 
     name: str
@@ -68,6 +71,7 @@ class SpaceExtension:
     least_epochs: int = 0
     lasting: tuple[str, ...] = ()
     is_last: bool = False
+    remark: "Remark | None" = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decisions", tuple(self.decisions))

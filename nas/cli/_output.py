@@ -82,8 +82,13 @@ def _numeric(text: str) -> bool:
     return not text or text.replace(",", "").replace(".", "").replace("-", "").isdigit()
 
 
+# Scores of untrained networks may have any size.
+_MANY = 1e6
+
+
 def cell(value: Any) -> str:
-    """A value for people: four digits behind the point, thousands apart."""
+    """A value for people: four digits behind the point, thousands apart, five digits of what is
+    a million or more and no whole number."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -91,8 +96,13 @@ def cell(value: Any) -> str:
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and value >= 2):
         return f"{int(value):,}"
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.3g}"
+        return measured(value) if abs(value) >= 1e-3 or value == 0 else f"{value:.3g}"
     return str(value)
+
+
+def measured(value: float) -> str:
+    """What is no count, for people."""
+    return f"{value:.4e}" if abs(value) >= _MANY else f"{value:.4f}"
 
 
 def choices(decisions: Mapping[str, Any]) -> str:

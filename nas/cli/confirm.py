@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nas.cli._output import choices, write_rows, write_table
+from nas.cli._output import choices, measured, write_rows, write_table
 from nas.cli._progress import Live
 from nas.cli._shared import command, data_root_option, format_option, name_argument, storage_option
 from nas.cli._types import Integer
@@ -133,7 +133,9 @@ def _write(rows: Sequence["Confirmation"]) -> None:
 
 def _mean(row: "Confirmation", metric: str) -> str:
     summary = row.metrics.get(metric)
-    if not summary:
+    mean = summary["mean"] if summary else None
+    if summary is None or mean is None:
         return ""
-    spread = "" if summary["stderr"] is None else f" ± {summary['stderr']:.4f}"
-    return f"{summary['mean']:.4f}{spread}"
+    error = summary["stderr"]
+    spread = "" if error is None else f" ± {measured(error)}"
+    return f"{measured(mean)}{spread}"

@@ -120,6 +120,8 @@ def quantize_command(
             f"{activation_bits} bits: {_change(done)}",
             err=True,
         )
+        for note in done.manifest["notes"]:
+            click.echo(note, err=True)
 
 
 def _change(done: "Quantized") -> str:

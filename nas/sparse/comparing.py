@@ -58,20 +58,20 @@ def compare_sparse(
         warn: called once with each warning of the evaluator.
 
     Raises:
-        UsageError: no such study or trial, nothing in it is sparse, a study of graphs, fewer than 2
-            seeds, a schedule longer than the training, or a file of another comparison.
+        UsageError: no such study or trial, nothing in it is sparse or left out, a study of graphs,
+            fewer than 2 seeds, a schedule longer than the training, or a file of another comparison.
         SparseTrainingError: a training failed; those that ended are kept.
         UnequalArmsError: the random network has not exactly as much left as the searched one.
     """
     if seeds < 2:
         raise UsageError(f"seeds: expected at least 2, so that there is a spread, got {seeds}")
     store = Store.open_existing(storage)
-    record, searched = _chosen(store, name, trial)
     study = opened(
         store, name, data_root, space, changed=lambda s: with_executor(s, executor),
         with_latency=False,
     )  # fmt: skip
     setup = study.setup.alone
+    record, searched = _chosen(store, name, trial, setup)
     _refuse_graphs(name, setup)
     metric, is_minimized = _metric(setup)
     first = setup.spec.study.seed + FRESH_SEEDS
@@ -94,22 +94,22 @@ def dense_parent(architecture: Architecture) -> Architecture:
 
 
 def _chosen(
-    store: Store, name: str, trial: int | Literal["best"]
+    store: Store, name: str, trial: int | Literal["best"], setup: Setup
 ) -> tuple[TrialRecord, Architecture]:
     if trial != "best":
-        return _refuse_dense(name, store.trial(name, trial))
-    store.status(name)
+        return _refuse_dense(name, store.trial(name, trial), setup)
     confirmed = [store.trial(name, one.trial) for one in confirmations(store, name)]
     for record in (*confirmed, *store.fronts(name)):
-        if record.architecture is not None and _is_sparse(record.architecture):
-            return record, record.architecture
+        one = record.architecture
+        if one is not None and _is_sparse(one) and not _whole(one, setup):
+            return record, one
     raise UsageError(
         f'study "{name}" has no complete, feasible trial of which anything was pruned; search with '
         "[extension.sparsity] and a density below 1"
     )
 
 
-def _refuse_dense(name: str, record: TrialRecord) -> tuple[TrialRecord, Architecture]:
+def _refuse_dense(name: str, record: TrialRecord, setup: Setup) -> tuple[TrialRecord, Architecture]:
     said = f'trial {record.number} of study "{name}"'
     architecture = record.architecture
     if architecture is None or record.state not in ("complete", "infeasible"):
@@ -126,7 +126,19 @@ def _refuse_dense(name: str, record: TrialRecord) -> tuple[TrialRecord, Architec
             f"{said} is dense already: both densities are 1, so there is nothing to compare; name "
             f"one with a density below 1, see nas trials {name}"
         )
+    remark = _whole(architecture, setup)
+    if remark:
+        raise UsageError(
+            f"{said} cannot be compared: {remark}; name another, see nas trials {name}"
+        )
     return record, architecture
+
+
+def _whole(architecture: Architecture, setup: Setup) -> str:
+    """What is remarked of a network that keeps all weights and edges; "" of others."""
+    if architecture.choices.get(_DENSITIES[1], 1) != 1:
+        return ""
+    return setup.marks(architecture).get(_START.rstrip("."), "")
 
 
 def _is_sparse(architecture: Architecture) -> bool:

@@ -82,10 +82,12 @@ def build(
         others: see above.
 
     Raises:
-        SpaceError: nothing is to be pruned; structures of a space whose modules are not known, or
+        SpaceError: nothing is to be pruned, or no edge by a rule for edges; a schedule shorter than
+            the time between two changes; structures of a space whose modules are not known, or
             by methods that choose single entries; edges of many graphs as a ticket; binary weights.
     """
     _check(space, task, method, weight_density, edge_density, structure, edge_mode)
+    _check_schedule(method, over_epochs, every)
     of_method = {name: loaded(name) for name in method}
 
     def using(option: str) -> tuple[str, ...]:
@@ -122,6 +124,7 @@ def build(
         least_epochs=max(module.epochs(longest) for module in of_method.values()),
         lasting=tuple(name for name in ("over_epochs", "rounds") if using(name)),
         is_last=True,
+        remark=Whole(space),
     )
 
 
@@ -164,12 +167,43 @@ class Pruned:
         plan = plan_of(architecture.choices, self.edge_mode)
         if plan.weight_density == plan.edge_density == 1:
             return network
-        own = {n: c for n, c in architecture.choices.items() if not n.startswith(f"{_START}.")}
-        if plan.structure != "none":
-            own = without_skips(own)
-        base = Architecture(self.space.name, own)
-        source = Source(self.space, base, task, plan.weight_density, plan.structure)
+        source = _source(self.space, plan, architecture, task)
         return made_sparse(network, plan, source, _edges(plan, task))
+
+
+def _source(space: SearchSpace, plan: Plan, architecture: Architecture, task: Task) -> Source:
+    own = {n: c for n, c in architecture.choices.items() if not n.startswith(f"{_START}.")}
+    if plan.structure != "none":
+        own = without_skips(own)
+    base = Architecture(space.name, own)
+    return Source(space, base, task, plan.weight_density, plan.structure)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Says of a network with structures that nothing is left out of it.
+
+    Attributes:
+        space: that the extension is of.
+    """
+
+    space: SearchSpace
+
+    def __call__(self, architecture: Architecture, task: Task) -> str:
+        plan = plan_of(architecture.choices, "ticket")
+        if plan.weight_density == 1 or plan.structure == "none":
+            return ""
+        if not _source(self.space, plan, architecture, task).is_whole:
+            return ""
+        why = (
+            "layers go of residual networks alone, where input and output are of one width"
+            if plan.structure == "layers"
+            else f"it has too few {plan.structure}"
+        )
+        return (
+            f"nothing is left out of this network at the density {plan.weight_density:g}: {why}; "
+            "its weights are those of density 1"
+        )
 
 
 def _edges(plan: Plan, task: Task) -> Edges | None:
@@ -193,7 +227,10 @@ def counted(network: nn.Module, architecture: Architecture) -> nn.Module:
 
 
 def nonzero_params(network: nn.Module, architecture: Architecture) -> float:
-    """Of the network that `counted` gives: its parameters without the weights that are not left."""
+    """Of the network that `counted` gives: its parameters without the weights that are not left.
+
+    Who is left is counted and not what it is: biases that are 0, too.
+    """
     total = sum(p.numel() for p in network.parameters() if p.requires_grad)
     plan = plan_of(architecture.choices, "ticket")
     if plan.weight_density == 1 or plan.structure != "none":
@@ -215,6 +252,11 @@ def _check(
         raise SpaceError(
             "weight_density, edge_density: 1 both, so nothing is pruned; give one of them below 1, "
             "or leave [extension.sparsity] out"
+        )
+    if edge_mode == "inductive" and min(edge_density) == 1:
+        raise SpaceError(
+            'edge_mode: "inductive" is a rule for which edges are left, and edge_density = [1.0] '
+            "leaves all; give edge_density a choice below 1, or leave edge_mode out"
         )
     if task.is_graph_task and min(edge_density) < 1 and edge_mode == "ticket":
         raise SpaceError(
@@ -252,4 +294,16 @@ def _check(
         raise SpaceError(
             f'weight_density: {bits[0].name} may be "binary", which has no 0, so entries '
             "cannot go; leave it out, or use structures"
+        )
+
+
+def _check_schedule(
+    method: Sequence[str], over_epochs: Sequence[int], every: Sequence[int]
+) -> None:
+    using = [name for name in method if "every" in loaded(name).OPTIONS]
+    if using and max(every) > min(over_epochs):
+        raise SpaceError(
+            f"every: {max(every)} epochs between two changes by {', '.join(using)} are more than "
+            f"their schedule has with over_epochs = {min(over_epochs)}, so there would be none; "
+            "lower every, or raise over_epochs"
         )

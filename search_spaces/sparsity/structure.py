@@ -80,6 +80,11 @@ class Source:
             if self._chunks(source)[0] != self._chunks(source)[1]
         }
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing goes: no layer may, or so few are there that all of them stay."""
+        return not self._removed if self.structure == "layers" else not self.sizes
+
     def smaller(self, layers: Sequence[int] | None = None) -> Architecture:
         """The choices of what is left, which need be none of the space's.
 

@@ -16,6 +16,7 @@ from evaluators.datasets import load
 from evaluators.metrics import split_metrics
 from nas.candidate import Candidate, candidate
 from nas.quantizing import Manner, measured, quantized_network
+from nas.store import Store
 from search_spaces.plugins import Plugin
 
 from .conftest import Nas, run
@@ -138,3 +139,32 @@ def test_a_trial_trained_in_few_bits_leaves_as_it_is(tmp_path: Path) -> None:
     assert "has its bits decided already, 32 or fewer" in result.stderr
     assert "nas export low --trial 0 --to" in result.stderr
     assert not (tmp_path / "b").exists()
+
+
+def test_what_a_ticket_ships_is_said_as_by_export(tmp_path: Path) -> None:
+    """The graph that its figures hold for, whose operations are those of the edges left."""
+    spec = {
+        "study": {"name": "few"},
+        "space": {"name": "gnn", "depth": [1], "width": [4], "operators": ["gcn"]},
+        "extension": {
+            "sparsity": {"method": ["snip"], "weight_density": [1.0], "edge_density": [0.5]}
+        },
+        "dataset": {"name": "digits_knn"},
+        "strategy": {"name": "random"},
+        "evaluator": {"name": "training", "epochs": 1},
+        "budget": {"trials": 1},
+        "executor": {"name": "inline"},
+    }
+    storage = f"sqlite:///{tmp_path}/nas.db"
+    api.search(spec, storage=storage, data_root=tmp_path)
+    usual = ("few", "--storage", storage)
+    nearest = ("--method", "nearest", "--to", str(tmp_path / "b"))
+    quantized = run("quantize", *usual, *nearest)
+    exported = run("export", *usual, "--to", str(tmp_path / "c"))
+    for result, folder in ((quantized, "b"), (exported, "c")):
+        manifest = json.loads((tmp_path / folder / "manifest.json").read_text())
+        assert any("Edges were pruned with it" in note for note in manifest["notes"])
+        assert all(note in result.stderr for note in manifest["notes"])
+    # Both directions of each edge and no self-loop: what was recorded is what is shipped.
+    (record,) = Store(storage).trials("few")
+    assert manifest["metrics"]["macs"]["value"] == record.metrics["macs"]

@@ -366,6 +366,22 @@ class TestRefused:
             study.compare_sparse(densities.index(1.0))
         assert study.compare_sparse(seeds=2).trial == densities.index(0.5)
 
+    def test_nothing_is_left_out(self, tmp_path: Path) -> None:
+        """Of one head; the record of the trial says so, too. The control is one of four heads."""
+        one_head = {"operators": ["gat"], "heads": [1]}
+        heads = {"method": ["snip"], "weight_density": [0.5], "structure": ["heads"]}
+        study = go(tmp_path, heads, space=one_head)
+        (record,) = Store(study.storage).trials("s")
+        assert "nothing is left out of this network" in record.evaluated["sparsity"]
+        with pytest.raises(UsageError, match="nothing is left out of this network"):
+            study.compare_sparse(0)
+        with pytest.raises(UsageError, match="no complete, feasible trial of which anything"):
+            study.compare_sparse()
+        (tmp_path / "four").mkdir()
+        many = go(tmp_path / "four", heads, space=GAT)
+        (record,) = Store(many.storage).trials("s")
+        assert "sparsity" not in record.evaluated
+
     def test_a_schedule_that_does_not_end(self, tmp_path: Path) -> None:
         """The study itself is refused, so there is nothing to compare."""
         with pytest.raises(UsageError, match="expected more than 4, before which networks"):

@@ -72,6 +72,8 @@ def test_only_what_a_method_looks_at_is_decided() -> None:
         ({}, {"method": ["layer_ticket"]}, 'add connectivity = ["residual"]'),
         ({}, {"method": ["snip"], "structure": ["heads"]}, 'or leave "heads" out'),
         (RESIDUAL, {"method": ["layer_ticket"], "structure": ["units"]}, '"units" go once'),
+        ({}, {"edge_mode": "inductive"}, "give edge_density a choice below 1"),
+        ({}, {"every": [2, 6], "over_epochs": [5, 20]}, "lower every, or raise over_epochs"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -79,6 +81,41 @@ def test_what_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(SpaceError, match=re.escape(message)):
         extension(sparse.space(given=given), **options)
+
+
+def test_a_schedule_is_judged_by_methods_that_have_one() -> None:
+    """Controls of what is refused: nothing changes every few epochs; as long as the schedule."""
+    extension(sparse.space(), method=["magnitude"], every=[6], over_epochs=[5])
+    extension(sparse.space(), method=["granet"], every=[5], over_epochs=[5])
+
+
+@pytest.mark.parametrize(
+    ("given", "method", "structure", "density", "is_whole"),
+    [
+        ({"connectivity": ["plain", "residual"], "depth": [3]}, "layer_ticket", "", 0.5, True),
+        (RESIDUAL, "layer_ticket", "", 0.5, False),
+        (RESIDUAL, "layer_ticket", "", 0.9, True),
+        ({"operators": ["gat"], "heads": [1]}, "snip", "heads", 0.5, True),
+        ({"operators": ["gat"], "heads": [4]}, "snip", "heads", 0.5, False),
+        ({"width": [1]}, "snip", "units", 0.5, True),
+        ({}, "snip", "units", 0.5, False),
+        ({}, "snip", "none", 0.5, False),
+    ],
+)
+def test_it_is_remarked_where_nothing_is_left_out(
+    given: dict[str, Any], method: str, structure: str, density: float, is_whole: bool
+) -> None:
+    """As many parameters as of the dense network, if and only if."""
+    options: dict[str, Any] = {"structure": structure} if structure else {}
+    space = sparse.pruned(
+        sparse.space(given=given), method=method, weight_density=density, **options
+    )
+    remark = space.extensions[-1].remark
+    assert remark is not None
+    said = remark(sparse.first(space), TASK)
+    assert ("nothing is left out of this network" in said) == is_whole
+    found, dense = known(space), plain_facts(given)
+    assert (found["nonzero_params"] == dense["params"]) == is_whole
 
 
 def test_of_spaces_and_tasks_that_are_not_for_it() -> None:
