@@ -1,8 +1,8 @@
 """Architecture search for graph neural networks.
 
 `search` runs a study and returns it; `Study` opens one that a database holds; `load_bundle` loads
-what was exported, `load_weights` its weights alone, `load_network` a network to train on, and `card`
-describes it. The command line is a thin twin of these.
+what was exported, `load_weights` its weights alone, `load_network` a network to train on, and
+`card` describes it. The command line is a thin twin of these.
 """
 
 import importlib

@@ -59,7 +59,7 @@ def compare_sparse(
 
     Raises:
         UsageError: no such study or trial, nothing in it is sparse or left out, a study of graphs,
-            fewer than 2 seeds, a schedule longer than the training, or a file of another comparison.
+            fewer than 2 seeds, a schedule longer than the training, or another comparison's file.
         SparseTrainingError: a training failed; those that ended are kept.
         UnequalArmsError: the random network has not exactly as much left as the searched one.
     """
