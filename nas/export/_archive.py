@@ -1,5 +1,8 @@
 """What may lie in a program's archive: JSON and raw numbers, or one library; never a pickle.
 
+Files are stored as they are, so that none is larger once it is read (`nas.export._layout`), and the
+JSON has nothing that torch would run while it opens it (`nas.export._program`).
+
 `torch.export.load` unpickles, without a filter, whatever an archive declares as a pickled tensor, a
 custom object or a sample input that a filtered load refuses. A program that this package writes
 has none of these, so an archive that has one is refused before torch opens it.
@@ -10,8 +13,10 @@ for this kind of machine, is all that can be checked of it.
 
 import io
 import json
+import math
 import platform
 import re
+import struct
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +26,9 @@ from typing import Any
 
 import torch
 
-from nas.export._base import BundleError
+from nas.export._base import BundleError, ElsewhereError, shown
+from nas.export._layout import check_layout
+from nas.export._program import check_program
 
 _SIGNS = (
     r"archive_format|archive_version|byteorder|\.data/version|\.data/serialization_id"
@@ -38,7 +45,19 @@ _MEMBERS = re.compile(
 _LIBRARY = r"data/aotinductor/model/\w+\.wrapper"
 # The second JSON says which of torch's own operations the library calls by name.
 _COMPILED = re.compile(rf"[^/]+/({_LIBRARY}\.so|{_LIBRARY}(_metadata)?\.json|{_SIGNS})")
+# What zipfile raises of bytes that are none.
+_NO_ARCHIVE = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    ArithmeticError,
+    OSError,
+    EOFError,
+    struct.error,
+)
 _SAMPLE_INPUTS = "data/sample_inputs/model.pt"
+_GRAPH = "models/model.json"
 _CONFIGS = ("data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
 
 
@@ -51,7 +70,8 @@ def check_archive(path: Path, content: bytes) -> None:
 
     Raises:
         BundleError: it is no archive of a program, holds a file that has no place there, sample
-            inputs, or a value that is declared as a pickle.
+            inputs, a value that is declared as a pickle or larger than its file, or a graph with
+            more than operations of torch.
     """
     with _opened(path, content) as archive:
         for name in archive.namelist():
@@ -73,7 +93,7 @@ def check_compiled(path: Path, content: bytes) -> None:
         names = archive.namelist()
         for name in names:
             if not _COMPILED.fullmatch(name):
-                raise BundleError(f'{path} holds "{name}", which no compiled network has')
+                raise BundleError(f"{path} holds {shown(name)}, which no compiled network has")
         libraries = [name for name in names if name.endswith(".so")]
         described = [name for name in names if name.endswith("_metadata.json")]
         if len(libraries) != 1 or len(described) != 1:
@@ -90,8 +110,9 @@ def _opened(path: Path, content: bytes) -> Iterator[zipfile.ZipFile]:
             # Of two members with one name torch may read the other one.
             if len(set(names)) != len(names) or len({n.partition("/")[0] for n in names}) != 1:
                 raise BundleError(f"{path} holds a file twice, or two programs; not loaded")
+            check_layout(path, content, archive)
             yield archive
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except _NO_ARCHIVE as error:
         raise BundleError(f"{path} is not a program of torch.export: {error}") from error
 
 
@@ -122,7 +143,7 @@ def _check_machine(path: Path, content: bytes) -> None:
         if word in _HAS and not _HAS[word]()
     ]
     if (metadata.get("AOTI_PLATFORM"), metadata.get("AOTI_MACHINE")) != same or lacks:
-        raise BundleError(
+        raise ElsewhereError(
             f"{path} was compiled for {machine(metadata)}; this machine is {' '.join(same)}"
             + (f" without {', '.join(lacks)}" if lacks else "")
             + ". Run model.pt2 beside it, which runs anywhere, or export again on this machine"
@@ -131,15 +152,34 @@ def _check_machine(path: Path, content: bytes) -> None:
 
 def _check_member(path: Path, archive: zipfile.ZipFile, name: str) -> None:
     if not _MEMBERS.fullmatch(name):
-        raise BundleError(f'{path} holds "{name}", which no exported network has; not loaded')
-    inner = name.partition("/")[2]
+        raise BundleError(f"{path} holds {shown(name)}, which no exported network has; not loaded")
+    folder, _, inner = name.partition("/")
+    if inner == _GRAPH:
+        check_program(path, archive.read(name))
     if inner == _SAMPLE_INPUTS and archive.getinfo(name).file_size:
         raise BundleError(f"{path} holds sample inputs, which are a pickle; not loaded")
     if inner in _CONFIGS:
         for key, value in _entries(path, archive.read(name)):
             pickled = not isinstance(value, dict) or value.get("use_pickle") is not False
             if pickled or not _is_payload(value.get("path_name")):
-                raise BundleError(f'{path}: "{key}" is not declared as raw numbers; not loaded')
+                raise BundleError(
+                    f"{path}: {shown(key)} is not declared as raw numbers; not loaded"
+                )
+            _check_size(path, archive, f"{folder}/{Path(inner).parent}", key, value)
+
+
+def _check_size(
+    path: Path, archive: zipfile.ZipFile, folder: str, key: str, value: dict[str, Any]
+) -> None:
+    """Whether a tensor has no more numbers than its file has bytes."""
+    try:
+        size = archive.getinfo(f"{folder}/{value['path_name']}").file_size
+        sizes = [each["as_int"] for each in value["tensor_meta"]["sizes"]]
+        if all(type(each) is int and each >= 0 for each in sizes) and math.prod(sizes) <= size:
+            return
+    except (KeyError, TypeError):
+        pass
+    raise BundleError(f"{path}: {shown(key)} is said to be larger than its file; not loaded")
 
 
 def _entries(path: Path, content: bytes) -> list[tuple[str, Any]]:

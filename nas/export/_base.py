@@ -1,5 +1,6 @@
 """What an exporter is, and the contract of what it exports: names, types and shapes."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ Dimension: TypeAlias = PositiveInt | Literal["N", "E", "B"]
 Runnable: TypeAlias = Callable[..., Tensor]
 Edges: TypeAlias = Literal["directed", "undirected", "both_directions"]
 
+_MOST_SHOWN = 80
 # The smallest value of each dimension that is not fixed: nodes, edges, graphs.
 SMALLEST = {"N": 1, "E": 0, "B": 1}
 
@@ -31,6 +33,16 @@ class ExportFailedError(ExportError):
 
 class BundleError(UsageError):
     """A bundle that cannot be read, was changed, or was given a graph that it does not take."""
+
+
+class ElsewhereError(BundleError):
+    """A program that is whole as far as can be told, and is for another kind of machine."""
+
+
+def shown(text: object) -> str:
+    """A name from a file of a stranger, in quotes: on one line, in ASCII, and not long."""
+    quoted = json.dumps(str(text))
+    return quoted if len(quoted) <= _MOST_SHOWN else f'{quoted[:_MOST_SHOWN]}..."'
 
 
 class Strict(BaseModel):
