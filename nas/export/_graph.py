@@ -144,11 +144,12 @@ def read_graph(folder: Path, entry: GraphEntry) -> PrunedGraph:
     path = folder / entry.file
     try:
         edge_index = load(path.read_bytes())[_EDGES]
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, LookupError, ValueError, RuntimeError, TypeError) as error:
         raise BundleError(f"{path} cannot be read ({error}); export the network again") from error
     shape = (2, entry.edges)
-    inside = bool(((edge_index >= 0) & (edge_index < entry.n_nodes)).all())
-    if edge_index.dtype != torch.int64 or tuple(edge_index.shape) != shape or not inside:
+    is_one = edge_index.dtype == torch.int64 and tuple(edge_index.shape) == shape
+    # One after the other: only integers are compared with others.
+    if not is_one or not bool(((edge_index >= 0) & (edge_index < entry.n_nodes)).all()):
         raise BundleError(
             f"{path}: expected edge_index, int64 {list(shape)}, of {entry.n_nodes} nodes, got "
             f"{edge_index.dtype} {list(edge_index.shape)}; export the network again"

@@ -59,7 +59,7 @@ def _end_of(path: Path, content: bytes, info: zipfile.ZipInfo) -> int:
     )
     name = content[begin : begin + names]
     data = begin + names + extra
-    end = data + info.file_size
+    end: int = data + info.file_size
     follow = bool(flags & _SIZES_FOLLOW)
     # 2^32 - 1: the size stands where large ones do.
     known = {info.file_size, 2**32 - 1} | ({0} if follow else set())

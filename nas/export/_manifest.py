@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
 
-from nas.export._base import BundleError, Contract, Strict, TensorSpec
+from nas.export._base import BundleError, Contract, Strict, TensorSpec, shown
 from search_spaces.canonical import canonical_json
 
 FORMAT = "gnn-nas bundle"
@@ -21,6 +21,7 @@ README = "README.md"
 GRAPH: Final = "graph.safetensors"
 REQUIRED = (WEIGHTS, ARCHITECTURE, README)
 _MOST_BYTES = 2**20
+_LONGEST_NAME = 100
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 
 Split = Literal["train", "validation", "test"]
@@ -28,8 +29,8 @@ _PREFIXES: Mapping[str, Split] = {"train": "train", "val": "validation", "test":
 
 
 def _inside(name: str) -> str:
-    if not _FILE_NAME.fullmatch(name) or name == NAME:
-        raise ValueError(f'"{name}" is not the plain name of a file in the bundle')
+    if len(name) > _LONGEST_NAME or not _FILE_NAME.fullmatch(name) or name == NAME:
+        raise ValueError(f"{shown(name)} is not the plain name of a file in the bundle")
     return name
 
 
@@ -40,7 +41,7 @@ class FileEntry(Strict):
     """One file of the bundle."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    bytes: Annotated[int, Field(ge=0)]
+    bytes: Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Metric(Strict):
@@ -264,13 +265,15 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / NAME
     text, value = _json(path)
     if value.get("format") != FORMAT:
-        raise BundleError(f'{path}: expected "format": "{FORMAT}", got {value.get("format")!r}')
+        raise BundleError(
+            f'{path}: expected "format": "{FORMAT}", got {_short(value.get("format"))}'
+        )
     if value.get("version") != VERSION or value["version"] is True:
         raise BundleError(
             f"{path}: this program reads bundles of version {VERSION}, this one has version "
-            f"{value.get('version')!r}; use the gnn-nas that wrote it or export it again"
+            f"{_short(value.get('version'))}; use the gnn-nas that wrote it or export it again"
         )
-    if text != text_of(value) or value.get("digest") != manifest_digest(value):
+    if not _is_as_written(text, value) or value.get("digest") != manifest_digest(value):
         raise BundleError(
             f"{path} is damaged or was changed: its digest is not that of what it says; copy the "
             "bundle again"
@@ -279,15 +282,47 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json(json.dumps(value))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the manifest"
+        where = ".".join(map(_plain, first["loc"])) or "the manifest"
         raise BundleError(f"{path}: {where}: {first['msg']}") from error
+
+
+def read_text(path: Path, most_bytes: int) -> str:
+    """The text of a plain file, as it is: line breaks are not changed.
+
+    Raises:
+        BundleError: it is a link, no plain file, or larger than that.
+        OSError, ValueError: it is not there, or no text.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise BundleError(f"{path} is not a plain file; copy the whole bundle")
+    with path.open("rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise BundleError(f"{path} is larger than {most_bytes} bytes; no bundle has such a file")
+    return content.decode("utf-8")
+
+
+def _is_as_written(text: str, value: Any) -> bool:
+    try:
+        return text == text_of(value)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _short(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
+
+
+def _plain(part: int | str) -> str:
+    """A key of the manifest, or a place in a list; what a stranger wrote there in quotes."""
+    text = str(part)
+    return text if len(text) <= _LONGEST_NAME and _FILE_NAME.fullmatch(text) else shown(text)
 
 
 def _json(path: Path) -> tuple[str, dict[str, Any]]:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise BundleError(f"{path} is larger than {_MOST_BYTES} bytes; this is no manifest")
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, _MOST_BYTES)
         value = json.loads(text, parse_constant=_no_number)
     except OSError as error:
         raise BundleError(

@@ -23,7 +23,8 @@ _OPERATORS = (
     r"add|sub|mul|truediv|floordiv|mod|pow|neg|pos|abs|eq|ne|lt|le|gt|ge|and_|or_|xor|not_|getitem"
 )
 _TARGET = re.compile(
-    r"torch\.ops\.(aten|prims|higher_order)\.(?!from_file)(?!__)\w+(\.(?!__)\w+)?"
+    r"torch\.ops\.(aten|prims|higher_order)\.(?!from_file)((?!__)\w+|__i?(and|or|xor)__)"
+    r"(\.(?!__)\w+)?"
     r"|torch\._?sym_[a-z]+"
     rf"|_operator\.({_OPERATORS})"
     r"|math\.[a-z]+[0-9]*",
@@ -31,11 +32,12 @@ _TARGET = re.compile(
 )
 _KINDS = (None, "builtins.tuple", "builtins.list", "builtins.dict")
 # What expressions of sizes are made of, as sympy writes them.
-_FUNCTIONS = frozenset(
-    "Symbol Integer Rational Float Add Mul Pow Max Min Mod PythonMod Abs FloorDiv CleanDiv CeilDiv "
-    "IntTrueDiv FloatTrueDiv CeilToInt FloorToInt TruncToInt RoundToInt ToFloat ModularIndexing "
-    "Where Identity GreaterThan LessThan StrictGreaterThan StrictLessThan Equality Unequality And "
-    "Or Not Piecewise ExprCondPair Tuple floor ceiling".split()
+_FUNCTIONS = re.compile(
+    r"Symbol|Integer|Rational|Float|Add|Mul|Pow|Max|Min|Mod|PythonMod|Abs|FloorDiv"
+    r"|CleanDiv|CeilDiv|IntTrueDiv|FloatTrueDiv|CeilToInt|FloorToInt|TruncToInt"
+    r"|RoundToInt|ToFloat|ModularIndexing|Where|Identity|GreaterThan|LessThan"
+    r"|StrictGreaterThan|StrictLessThan|Equality|Unequality|And|Or|Not|Piecewise"
+    r"|ExprCondPair|Tuple|floor|ceiling"
 )
 _CONSTANTS = frozenset({"true", "false"})
 _MOST_CHARACTERS, _MOST_DIGITS, _LARGEST_POWER = 4000, 30, 8
@@ -131,7 +133,9 @@ def _is_sum(node: ast.expr, *, in_power: bool = False) -> bool:
         if name == "Pow" and (in_power or not _is_small(node.args[-1:])):
             return False
         is_power = in_power or name == "Pow"
-        return name in _FUNCTIONS and all(_is_sum(each, in_power=is_power) for each in own)
+        return _FUNCTIONS.fullmatch(name) is not None and all(
+            _is_sum(each, in_power=is_power) for each in own
+        )
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return _is_sum(node.operand, in_power=in_power)
     if isinstance(node, ast.Name):

@@ -1,5 +1,6 @@
 """How a network was trained: what `nas reproduce` needs to train it again."""
 
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from nas.export._base import BundleError, Strict
-from nas.export._manifest import text_of
+from nas.export._base import BundleError, Strict, shown
+from nas.export._manifest import read_text, text_of
+from search_spaces import plugins
 
 RECIPE: Final = "recipe.json"
 _MOST_BYTES = 2**20
@@ -71,6 +73,20 @@ class Recipe(Strict):
         }
         return made | ({"extension": dict(self.extension)} if self.extension else {})
 
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """Its plug-ins that did not come with this program, as `space "mine.space"`.
+
+        They are code that runs here, so a bundle cannot ask for them itself.
+        """
+        named = [("space", self.space), ("dataset", self.dataset), ("evaluator", self.evaluator)]
+        named += [("extension", {"name": name}) for name, _ in self.extension]
+        return tuple(
+            f"{kind} {shown(table.get('name'))}"
+            for kind, table in named
+            if table.get("name") not in plugins.names(kind)
+        )
+
     def write(self, folder: Path) -> Path:
         """Into a bundle."""
         path = folder / RECIPE
@@ -86,15 +102,20 @@ def read_recipe(folder: Path) -> Recipe:
     """
     path = folder / RECIPE
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise BundleError(f"{path} is larger than {_MOST_BYTES} bytes; this is no recipe")
-        return Recipe.model_validate_json(path.read_text(encoding="utf-8"), strict=False)
+        text = read_text(path, _MOST_BYTES)
+        if text != text_of(json.loads(text)):
+            raise BundleError(f"{path} is not as it was written; export the network again")
+        return Recipe.model_validate_json(text, strict=False)
     except FileNotFoundError as error:
         raise BundleError(
             f"{folder} does not say how its network was trained ({RECIPE}): it was written by "
             "hand, or is a part of a supernet; nothing can train it again"
         ) from error
-    except (OSError, ValidationError, ValueError) as error:
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = shown(".".join(map(str, first["loc"])))
+        raise BundleError(f"{path} cannot be read: {where}: {first['msg']}") from error
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
 
 

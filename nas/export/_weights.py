@@ -21,12 +21,23 @@ from torch import Tensor, nn
 
 from nas.export._base import BundleError
 from nas.export._manifest import WEIGHTS
+from nas.export._stored import said_of
 from search_spaces import SpaceError
 from search_spaces.quantization.codes import Codes
 from search_spaces.quantization.storage import SCALE, Stored, codes_of, described, packed, unpacked
 from search_spaces.sparsity.storage import MASK, Left, compressed, decompressed, is_smaller, masks
 
 _QUANTIZED, _SPARSE = "quantized", "sparse"
+# What safetensors and torch raise of bytes that are none; pydantic's errors are ValueErrors.
+_NO_WEIGHTS = (
+    OSError,
+    SafetensorError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+)
 _INT8 = "8"
 # A weight that is 16 bits, or on no grid of eight, is changed by being put on one by more.
 _SAME = 1e-5
@@ -146,12 +157,13 @@ def numbers(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
-        text, sparse = (metadata.get(key, "{}") for key in (_QUANTIZED, _SPARSE))
-        read = {name: _read(each) for name, each in json.loads(text).items()}
-        left = {name: Left(_shape(dict(each))) for name, each in json.loads(sparse).items()}
+        read, left = said_of(metadata, _QUANTIZED, _SPARSE, tensors)
         return unpacked(_whole(tensors, read, left), read)
-    except (OSError, SafetensorError, ValueError, TypeError, AttributeError, SpaceError) as error:
+    except SpaceError as error:
         raise BundleError(f"{path} cannot be read ({error}); export the network again") from error
+    except _NO_WEIGHTS as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise BundleError(f"{path} cannot be read ({reason}); export the network again") from error
 
 
 def _whole(
@@ -160,22 +172,5 @@ def _whole(
     """With zeros where entries were left out."""
     found = dict(tensors)
     for name, each in left.items():
-        missing = sorted({name, name + MASK} - {*tensors})
-        if missing:
-            raise SpaceError(f"the stored weights lack {missing[0]}; they are not complete")
         found[name] = decompressed(tensors[name], found.pop(name + MASK), each, how.get(name))
     return found
-
-
-def _read(value: Mapping[str, object]) -> Stored:
-    given = dict(value)
-    shape = _shape(given)
-    return Stored(shape=shape, **given)  # type: ignore[arg-type]
-
-
-def _shape(value: dict[str, object]) -> tuple[int, ...]:
-    """Taken out of what is said of a weight."""
-    shape = value.pop("shape")
-    if not isinstance(shape, list):
-        raise TypeError(f"expected a shape, got {shape!r}")
-    return tuple(int(size) for size in shape)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch_geometric.utils import to_undirected
 
 from evaluators.artifacts import sha256_of
-from nas.export._base import BundleError, Exporter, Runnable
+from nas.export._base import BundleError, Exporter, Runnable, shown
 from nas.export._graph import PrunedGraph, read_graph
 from nas.export._inputs import check_inputs
 from nas.export._manifest import NAME, WEIGHTS, FileEntry, Manifest, read_manifest
@@ -148,14 +148,15 @@ def _exporter(folder: Path, manifest: Manifest, given: str | None) -> Exporter:
     files = {program.exporter: program.file for program in manifest.programs}
     if given is not None and given not in files:
         raise BundleError(
-            f'{folder}: its programs were written by {", ".join(files)}, none by "{given}"'
+            f"{folder}: its programs were written by {', '.join(map(_name, files))}, none by "
+            f'"{given}"'
         )
     wrote = given or next(iter(files))
     if given is None and wrote not in plugins.names("exporter"):
         raise BundleError(
-            f'{folder}: its program was written by "{wrote}", which did not come with this '
-            f'program; where you trust it, name it: nas predict ... --exporter "{wrote}", in '
-            f'Python load_bundle(folder, exporter="{wrote}")'
+            f"{folder / NAME}: its program was written by {shown(wrote)}, which did not come with "
+            f"this program; where you trust it, name it: nas predict ... --exporter {shown(wrote)},"
+            f" in Python load_bundle(folder, exporter={shown(wrote)})"
         )
     exporter: Exporter = plugins.load("exporter", wrote).build()
     if exporter.file != files[wrote]:
@@ -165,18 +166,26 @@ def _exporter(folder: Path, manifest: Manifest, given: str | None) -> Exporter:
     return exporter
 
 
+def _name(exporter: str) -> str:
+    return exporter if exporter.replace(".", "").isidentifier() else shown(exporter)
+
+
 def _check_file(path: Path, entry: FileEntry) -> None:
     if path.is_symlink() or not path.is_file():
         raise BundleError(
             f"{path} is listed in the manifest but is not a plain file there; copy the whole bundle"
         )
-    size = path.stat().st_size
+    try:
+        size = path.stat().st_size
+        # Of a file of another size nothing is read.
+        found = sha256_of(path) if size == entry.bytes else ""
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
     if size != entry.bytes:
         raise BundleError(
             f"{path} is damaged: it has {size} bytes, the manifest says {entry.bytes}; "
             "copy it again"
         )
-    found = sha256_of(path)
     if found != entry.sha256:
         raise BundleError(
             f"{path} is damaged or was changed: its SHA-256 is {found[:12]}..., the manifest says "

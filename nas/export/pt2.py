@@ -5,6 +5,9 @@ was traced with is kept, no path of this machine, and nothing in the file is a p
 """
 
 import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +57,24 @@ class Pt2:
         content = path.read_bytes()
         check_archive(path, content)
         try:
-            return torch.export.load(io.BytesIO(content)).module()
+            with _unlogged():
+                return torch.export.load(io.BytesIO(content)).module()
         except Exception as error:  # a fault boundary: the file decides what torch trips over
             raise BundleError(
                 f"{path}: torch {torch.__version__} cannot load this program ({error}); the "
                 "manifest says which version wrote it"
             ) from error
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """What is raised is not logged as well, with a traceback."""
+    logger = logging.getLogger("torch.export")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def build() -> Exporter:
