@@ -1,8 +1,9 @@
 """Architecture search for graph neural networks.
 
 `search` runs a study and returns it; `Study` opens one that a database holds; `load_bundle` loads
-what was exported, `load_weights` its weights alone, `load_network` a network to train on, and
-`card` describes it. The command line is a thin twin of these.
+what was exported, `load_weights` its weights alone, `load_network` a network to train on; `card`
+describes it, and `verify` says whether it is what it says. The command line is a thin twin of
+these.
 """
 
 import importlib
@@ -15,9 +16,19 @@ if TYPE_CHECKING:
     from nas.export._state import load_network as load_network
     from nas.export.load import load_bundle as load_bundle
     from nas.export.load import load_weights as load_weights
+    from nas.verifying import verify as verify
 
 __version__ = "0.1.0"
-__all__ = ["Study", "__version__", "card", "load_bundle", "load_network", "load_weights", "search"]
+__all__ = [
+    "Study",
+    "__version__",
+    "card",
+    "load_bundle",
+    "load_network",
+    "load_weights",
+    "search",
+    "verify",
+]
 
 _HOME = {
     "Study": "nas.api",
@@ -26,6 +37,7 @@ _HOME = {
     "load_bundle": "nas.export.load",
     "load_network": "nas.export._state",
     "load_weights": "nas.export.load",
+    "verify": "nas.verifying",
 }
 
 

@@ -1,6 +1,7 @@
 """The Python API, of which the command line is a twin: `search`, and a `Study` to look at."""
 
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from evaluators import PreparedEpoch, artifacts
 from nas import study
 from nas._options import thaw
+from nas.bundling import recorded
 from nas.confirm import confirm
 from nas.export.bundle import export_trial
 from nas.latency.front import remeasure
@@ -15,6 +17,7 @@ from nas.record import Confirmation, StudyStatus, TrialRecord
 from nas.setup import PYTHON_SPACE
 from nas.spec import StudySpec, load_spec, spec_from_mapping
 from nas.store import Store
+from nas.store.bundles import stored_bundles
 from nas.telling import Report
 from search_spaces import SearchSpace, UsageError
 
@@ -284,13 +287,15 @@ class Study:
     ) -> dict[str, Any]:
         """Write a trial as a bundle that runs without this program; returns its manifest.
 
+        Its digest is recorded with the trial; a database that cannot take it is warned of.
+
         Args:
             to: the folder to make.
             trial: its number, or the best.
             formats: of the programs, as pt2, aoti, onnx; pt2 is always among them.
             gives_both: whether callers give each edge of an undirected graph in both directions.
         """
-        return export_trial(
+        manifest = export_trial(
             self.name,
             trial,
             Path(to),
@@ -300,6 +305,12 @@ class Study:
             formats=formats,
             gives_both=gives_both,
         )
+        _record(self.storage, manifest)
+        return manifest
+
+    def bundles(self, trial: int) -> list[dict[str, Any]]:
+        """What is recorded of a trial's bundles: digest, formats, and when each was written."""
+        return stored_bundles(self._store, self.name, trial)
 
     def quantize(
         self,
@@ -319,7 +330,7 @@ class Study:
         """
         from nas.quantizing import Manner, quantize_trial
 
-        return quantize_trial(
+        done = quantize_trial(
             self.name,
             trial,
             Path(to),
@@ -329,9 +340,16 @@ class Study:
             space=self._space,
             formats=formats,
         )
+        _record(self.storage, done.manifest)
+        return done
 
     def __repr__(self) -> str:
         return f"Study({self.name!r}, {self.status().trials.ended} trials)"
+
+
+def _record(storage: str, manifest: Mapping[str, Any]) -> None:
+    if why := recorded(storage, manifest):
+        warnings.warn(why, stacklevel=3)
 
 
 def search(

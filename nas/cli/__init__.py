@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, str] = {
     "reproduce": "reproduce",
     "serve": "serve",
     "card": "card",
+    "verify": "verify",
     "plugins": "plugins",
 }
 

@@ -87,6 +87,8 @@ def export_command(
     row |= {key: parity[key] for key in ("largest_difference", "mean_difference", "tolerance")}
     row |= {n: m["value"] for n, m in manifest["metrics"].items() if m["by"] == "program"}
     row["programs"] = [program["file"] for program in manifest["programs"]]
+    row["digest"] = manifest["digest"]
+    tell_digest(storage, manifest)
     if formats.printed == "json":
         write_json(row)
     elif formats.printed == "csv":
@@ -103,6 +105,15 @@ def export_command(
             click.echo(f"{name} {reached:.6g}, before export {metric['value']:.6g}", err=True)
         for note in manifest["notes"]:
             click.echo(note, err=True)
+
+
+def tell_digest(storage: str, manifest: Mapping[str, Any]) -> None:
+    """Record a bundle with its trial, and say by what it is known again."""
+    from nas.bundling import recorded
+
+    click.echo(f"digest {manifest['digest']}", err=True)
+    if why := recorded(storage, manifest):
+        click.echo(f"warning: {why}", err=True)
 
 
 def _allowed(row: Mapping[str, Any]) -> str:

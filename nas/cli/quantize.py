@@ -16,6 +16,7 @@ from nas.cli._shared import (
     trial_option,
 )
 from nas.cli._types import Folder, Formats, OneOf
+from nas.cli.bundles import tell_digest
 
 if TYPE_CHECKING:
     from nas.quantizing import Quantized
@@ -109,6 +110,8 @@ def quantize_command(
     row |= {"trial": done.manifest["provenance"]["trial"], "method": method}
     row |= {"weight_bits": weight_bits, "activation_bits": activation_bits}
     row |= {"before": dict(done.before), "after": dict(done.after)}
+    row["digest"] = done.manifest["digest"]
+    tell_digest(storage, done.manifest)
     if formats.printed == "json":
         write_json(row)
     elif formats.printed == "csv":

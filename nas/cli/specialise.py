@@ -165,7 +165,10 @@ def specialise_command(
 def _tell_places(found: "Specialisation", study: Path | None) -> None:
     for winner in found.winners:
         if winner.bundle is not None:
-            click.echo(f"{winner.bundle / 'manifest.json'} written", err=True)
+            from nas.export._manifest import read_manifest
+
+            place, digest = winner.bundle / "manifest.json", read_manifest(winner.bundle).digest
+            click.echo(f"{place} written, digest {digest}", err=True)
     if study is not None and study.exists():
         click.echo(f"{study} written; train them: nas search {study}", err=True)
 

@@ -1,6 +1,6 @@
 """`nas trials`, `show`, `front`: what a study has found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -70,7 +70,7 @@ def show_command(name: str, trial: int, storage: str, fmt: str) -> None:
     """Show one trial.
 
     Number TRIAL of the study NAME: decisions, metrics, what was measured on the device, what its
-    strategy noted, how it was evaluated, rungs, and why it failed.
+    strategy noted, how it was evaluated, rungs, bundles, and why it failed.
 
     \b
     Examples:
@@ -86,14 +86,26 @@ def show_command(name: str, trial: int, storage: str, fmt: str) -> None:
         | {"evaluated": rung.get("notes")}
         for rung in store.evaluations(name, trial)
     ]
+    from nas.store.bundles import stored_bundles
+
+    bundles = stored_bundles(store, name, trial)
     if fmt == "json":
-        write_json(record.to_json() | {"violation": record.violation, "rungs": rungs})
+        more = {"violation": record.violation, "rungs": rungs, "bundles": bundles}
+        write_json(record.to_json() | more)
     elif fmt == "csv":
         write_rows([record.to_json()], fmt)
     else:
         from nas.store.fronts import broken
 
         _write_trial(record, rungs, [str(bound) for bound in broken(store.spec(name), record)])
+        _write_bundles(bundles)
+
+
+def _write_bundles(bundles: Sequence[Mapping[str, Any]]) -> None:
+    if bundles:
+        click.echo("\nbundles")
+        rows = [[each["digest"], ",".join(each["formats"]), each["created"]] for each in bundles]
+        write_table(["digest", "programs", "written"], rows, clip=False)
 
 
 def _write_trial(record: "TrialRecord", rungs: list[dict[str, Any]], broken: Sequence[str]) -> None:

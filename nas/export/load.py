@@ -106,7 +106,7 @@ def load_bundle(folder: Path | str, exporter: str | None = None) -> Bundle:
     """
     folder = Path(folder)
     manifest = check_files(folder)
-    reader = _exporter(folder, manifest, exporter)
+    reader = exporter_of(folder, manifest, exporter)
     graph = None if manifest.graph is None else read_graph(folder, manifest.graph)
     return Bundle(folder, manifest, reader.open(folder), graph)
 
@@ -120,7 +120,7 @@ def check_files(folder: Path) -> Manifest:
     """
     manifest = read_manifest(folder)
     for name, entry in manifest.files.items():
-        _check_file(folder / name, entry)
+        check_file(folder / name, entry)
     return manifest
 
 
@@ -133,11 +133,11 @@ def load_weights(folder: Path | str) -> dict[str, Tensor]:
         BundleError: a file is missing or damaged; see `load_bundle`.
     """
     folder = Path(folder)
-    _check_file(folder / WEIGHTS, read_manifest(folder).files[WEIGHTS])
+    check_file(folder / WEIGHTS, read_manifest(folder).files[WEIGHTS])
     return numbers(folder / WEIGHTS)
 
 
-def _exporter(folder: Path, manifest: Manifest, given: str | None) -> Exporter:
+def exporter_of(folder: Path, manifest: Manifest, given: str | None) -> Exporter:
     """The exporter to read with.
 
     Raises:
@@ -170,7 +170,12 @@ def _name(exporter: str) -> str:
     return exporter if exporter.replace(".", "").isidentifier() else shown(exporter)
 
 
-def _check_file(path: Path, entry: FileEntry) -> None:
+def check_file(path: Path, entry: FileEntry) -> None:
+    """Compare a file with its size and hash.
+
+    Raises:
+        BundleError: it is no plain file, or another one.
+    """
     if path.is_symlink() or not path.is_file():
         raise BundleError(
             f"{path} is listed in the manifest but is not a plain file there; copy the whole bundle"

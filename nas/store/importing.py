@@ -24,7 +24,7 @@ from search_spaces import Architecture
 # How many rows one statement writes.
 _BATCH = 500
 # The JSON columns that hold no object.
-_LISTS = ("pending", "start")
+_LISTS = ("pending", "start", "formats")
 _STATES = {"study": ("new", "stopped", "finished"), "trial": ("waiting", *ENDED)}
 
 

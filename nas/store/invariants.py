@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from nas.record import ENDED
 from nas.store.schema import (
+    bundles,
     confirmations,
     evaluations,
     latencies,
@@ -47,6 +48,7 @@ def broken_invariants(connection: sa.Connection, study: int) -> list[str]:
         "evaluations have no trial": _without_trial(connection, evaluations, study),
         "confirmations have no trial": _without_trial(connection, confirmations, study),
         "measured latencies have no trial": _without_trial(connection, latencies, study),
+        "bundles have no trial": _without_trial(connection, bundles, study),
         "preparations lack epochs that they have had": _with_gaps(connection, study),
     }
     return [

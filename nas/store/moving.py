@@ -1,8 +1,8 @@
 """A study as one file of JSON lines, the same whatever database it comes from.
 
 The first line says what the file is, then come the study, its preparations, trials, evaluations,
-confirmations, measured latencies and ranking in a fixed order, artifacts if they were asked for,
-and a last line that counts them.
+confirmations, measured latencies, ranking and bundles in a fixed order, artifacts if they were
+asked for, and a last line that counts them.
 What belongs to one database alone is left out: ids, runs, Optuna's rows, the place of artifacts.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nas.store.schema import (
+    bundles,
     confirmations,
     evaluations,
     latencies,
@@ -35,6 +36,7 @@ PARTS: Mapping[str, sa.Table] = {
     "confirmation": confirmations,
     "latency": latencies,
     "ranking": rankings,
+    "bundle": bundles,
 }
 # What makes a row one of its kind, within a study.
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -45,6 +47,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "confirmation": ("ordinal", "seed"),
     "latency": ("ordinal",),
     "ranking": ("measured",),
+    "bundle": ("ordinal", "digest"),
 }
 _LEFT_OUT: Mapping[str, frozenset[str]] = {
     "study": frozenset({"id", "artifacts", "accounted"}),
@@ -55,6 +58,7 @@ _LEFT_OUT: Mapping[str, frozenset[str]] = {
     "confirmation": frozenset({"study_id"}),
     "latency": frozenset({"study_id"}),
     "ranking": frozenset({"study_id"}),
+    "bundle": frozenset({"study_id"}),
 }
 # Whose row must have come before, by the first part of the key.
 BELONGS_TO: Mapping[str, str] = {
@@ -62,6 +66,7 @@ BELONGS_TO: Mapping[str, str] = {
     "evaluation": "trial",
     "confirmation": "trial",
     "latency": "trial",
+    "bundle": "trial",
 }
 # In place of the path of a graph that lies among the artifacts.
 _AMONG_ARTIFACTS = "artifact:"

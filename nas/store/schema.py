@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 
 # A change here is a new file in `migrations/versions/` that leads to it.
-VERSION = 8
+VERSION = 9
 # None is SQL NULL, not the JSON text "null".
 OPTIONAL_JSON = JSON(none_as_null=True)
 metadata = MetaData()
@@ -199,6 +199,18 @@ rankings = Table(
     _study(),
     Column("ranking", JSON, nullable=False),
     Column("measured", String(32), nullable=False),
+)
+
+# The bundles that were written of a trial: by its digest one is known again.
+bundles = Table(
+    "nas_bundles",
+    metadata,
+    _study(),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("digest", String(64), primary_key=True),
+    # The exporters that wrote its programs, the first one first.
+    Column("formats", JSON, nullable=False),
+    Column("created", String(32), nullable=False),
 )
 
 # One row for each run of `nas compare`; its trials are in no table, only those that got further.

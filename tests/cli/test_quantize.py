@@ -50,6 +50,7 @@ def test_a_bundle_that_says_what_it_cost(nas: Nas, study: dict[str, Any], tmp_pa
         "activation_bits",
         "before",
         "after",
+        "digest",
     ]
     before, after = printed["before"], printed["after"]
     (best, *_) = study["printed"]["front"]

@@ -181,7 +181,17 @@ def a_file(draw: Any) -> list[str]:
     rankings = [{"ranking": draw(OBJECT), "measured": "2025-01-01T00:00:00+00:00"}]
     rankings = rankings[: draw(st.integers(0, 1))]
     counts |= {"confirmation": len(confirmations), "latency": len(latencies)}
-    counts |= {"ranking": len(rankings), "artifact": 0}
+    wrote = sorted(draw(st.sets(st.tuples(st.integers(0, n - 1), SHA256)))) if n else []
+    bundles = [
+        {
+            "ordinal": ordinal,
+            "digest": digest,
+            "formats": draw(st.lists(TEXT, max_size=3)),
+            "created": "2025-01-01T00:00:00+00:00",
+        }
+        for ordinal, digest in wrote
+    ]
+    counts |= {"ranking": len(rankings), "bundle": len(bundles), "artifact": 0}
     return [
         line(FORMAT, header),
         line("study", study),
@@ -192,6 +202,7 @@ def a_file(draw: Any) -> list[str]:
         *(line("confirmation", row) for row in confirmations),
         *(line("latency", row) for row in latencies),
         *(line("ranking", row) for row in rankings),
+        *(line("bundle", row) for row in bundles),
         line("end", counts),
     ]
 
@@ -362,6 +373,12 @@ class TestFaults:
             import_study(store, wrong, "moved.jsonl")
         import_study(store, older, "moved.jsonl")
         assert exported(store, "fake", with_artifacts=True) == lines
+
+    def test_one_of_tables_without_bundles_is_taken(self, lines: list[str], storage: str) -> None:
+        older = [*lines[:-1], lines[-1].replace('"bundle":0,', "")]
+        older[0] = older[0].replace(TABLES, '"tables":8')
+        assert older[-1] != lines[-1]
+        assert import_study(Store(storage), older, "moved.jsonl") == "fake"
 
     def test_a_file_that_was_cut_off_anywhere_is_refused(
         self, lines: list[str], refused: Callable[..., str], database: str

@@ -20,6 +20,7 @@ GRAPH, WEIGHTS = "archive/models/model.json", "archive/data/weights/model_weight
 _GIB = 2**30
 # What is run would say so.
 _CODE = "exit(99)"
+IMPORTS = "__import__('os')._exit(99)"
 
 
 class Evil:
@@ -252,8 +253,8 @@ PROGRAMS: Sequence[Change] = [
     _weight("an offset out of it", lambda w: w[_TENSOR].update(storage_offset={"as_int": 2**40})),
     _weight("an unknown type", lambda w: w[_TENSOR].update(dtype=99)),
     _weight("no shape", lambda w: w.update(tensor_meta=None)),
+    _expression(IMPORTS),
     _expression(_CODE),
-    _expression("__import__('os')._exit(99)"),
     _expression("().__class__.__base__.__subclasses__()"),
     _expression("Symbol('x', integer=exit(99))"),
     _expression("Pow(Integer(10), Integer(1000000000))"),

@@ -1,0 +1,145 @@
+"""The network of a bundle, built again of its recipe with the weights of `weights.safetensors`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from evaluators.datasets._base import Preprocessing
+from evaluators.latency.samples import task_of
+from evaluators.latency.values import Workload, random_skew
+from nas.export._base import BundleError
+from nas.export._deployed import Deployed, deployed
+from nas.export._manifest import ARCHITECTURE, WEIGHTS, Manifest, read_text
+from nas.export._recipe import RECIPE, read_recipe
+from nas.export._weights import numbers
+from search_spaces import Architecture, SearchSpace, Task, UsageError, plugins
+
+_MOST_BYTES = 2**20
+# By how much a network may be larger than the file of its weights, which may have a bit an entry
+# and none for those that were pruned.
+_MOST_TIMES, _FREE_NUMBERS = 64, 2**20
+
+
+class NotRebuiltError(UsageError):
+    """A network that cannot be built here, though nothing is wrong with its bundle."""
+
+
+def architecture_of(folder: Path, manifest: Manifest) -> Architecture:
+    """The architecture of a bundle, whose file has been compared with its hash.
+
+    Raises:
+        BundleError: it is none, or not the one that the manifest names.
+    """
+    path = folder / ARCHITECTURE
+    try:
+        found = Architecture.from_json(json.loads(read_text(path, _MOST_BYTES)))
+    except (OSError, ValueError, TypeError, LookupError, RecursionError, UsageError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+    if found.key != manifest.architecture:
+        raise BundleError(
+            f"{path} is {found.key}, and the manifest is of {manifest.architecture}; one of them "
+            "was changed"
+        )
+    return found
+
+
+def rebuilt(folder: Path, manifest: Manifest) -> Deployed:
+    """What the programs of a bundle must compute, by this program's own modules.
+
+    Its space has to have come with this program; no dataset is needed.
+
+    Raises:
+        BundleError: architecture, recipe and weights are not of one network.
+        NotRebuiltError: it cannot be built from them alone.
+    """
+    architecture = architecture_of(folder, manifest)
+    if RECIPE not in manifest.files:
+        raise NotRebuiltError(f"the bundle has no {RECIPE}, so its space is not known")
+    recipe = read_recipe(folder)
+    if dict(recipe.steps[-1].choices) != dict(architecture.choices) and recipe.quantized is None:
+        raise BundleError(f"{folder / RECIPE} is of another architecture than {ARCHITECTURE}")
+    if recipe.strangers:
+        raise NotRebuiltError(
+            f"{', '.join(recipe.strangers)} did not come with this program; no bundle decides "
+            "what is imported here"
+        )
+    if recipe.quantized is not None:
+        raise NotRebuiltError(
+            "it was brought to few bits after its training, so the recipe's network is another one"
+        )
+    task = _task(manifest)
+    extensions = [name for name, _ in recipe.extension]
+    weights = numbers(folder / WEIGHTS)
+    with torch.random.fork_rng(devices=[]):
+        try:
+            space = _space(recipe.space, recipe.extension, task)
+            _check_size(folder, space, architecture, task)
+            network = space.network(architecture, task).eval()
+            leaving = space.deployed(network, architecture)
+            module = deployed(leaving, _preprocessing(manifest), manifest.contract)
+        except UsageError as error:
+            if isinstance(error, BundleError):
+                raise
+            raise NotRebuiltError(f"its space cannot be built here: {error}") from error
+        except Exception as error:  # a fault boundary: what extensions make of an untrained network
+            if not extensions:
+                raise
+            raise NotRebuiltError(_changed(extensions, error)) from error
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        if extensions:
+            raise NotRebuiltError(_changed(extensions, error)) from error
+        raise BundleError(
+            f"{folder / WEIGHTS} has not the weights of the network that {ARCHITECTURE} and "
+            f"{RECIPE} describe"
+        ) from error
+    return module
+
+
+def _changed(extensions: list[str], error: Exception) -> str:
+    reason = str(error).strip().partition("\n")[0]
+    return f"what {', '.join(extensions)} made of it depends on its training ({reason})"
+
+
+def _space(
+    table: dict[str, Any], extensions: list[tuple[str, dict[str, Any]]], task: Task
+) -> SearchSpace:
+    options = {name: value for name, value in table.items() if name != "name"}
+    space: SearchSpace = plugins.load("space", table["name"]).build(task, **options)
+    for name, given in extensions:
+        space = space.extended(plugins.load("extension", name).build(space, task, **given))
+    return space
+
+
+def _check_size(folder: Path, space: SearchSpace, architecture: Architecture, task: Task) -> None:
+    """Before room is made for it: whether it can be the network of these weights."""
+    with torch.device("meta"):
+        network: nn.Module = space.network(architecture, task)
+    count = sum(each.numel() for each in network.parameters())
+    held = (folder / WEIGHTS).stat().st_size
+    if count > _MOST_TIMES * held + _FREE_NUMBERS:
+        raise BundleError(
+            f"{folder / RECIPE} describes a network of {count:,} weights, and {WEIGHTS} has "
+            f"{held:,} bytes"
+        )
+
+
+def _task(manifest: Manifest) -> Task:
+    """As far as a bundle says what it was trained on; the size of the graph is what it was."""
+    contract, own = manifest.contract, manifest.programs[0].parity.graphs[0]
+    nodes, edges = max(1, own.get("N", 1)), max(1, own.get("E", 1))
+    workload = Workload(nodes, edges, random_skew(edges / nodes), own.get("B", 1))
+    return task_of(contract.kind, contract.n_features, contract.n_classes, workload)
+
+
+def _preprocessing(manifest: Manifest) -> Preprocessing:
+    """Its numbers are among the weights."""
+    contract = manifest.contract
+    mean = std = None
+    if contract.features == "standardize":
+        mean, std = torch.zeros(contract.n_features), torch.ones(contract.n_features)
+    return Preprocessing(contract.features, contract.edges != "directed", mean, std)
