@@ -84,10 +84,9 @@ def rebuilt(folder: Path, manifest: Manifest) -> Deployed:
             if isinstance(error, BundleError):
                 raise
             raise NotRebuiltError(f"its space cannot be built here: {error}") from error
-        except Exception as error:  # a fault boundary: what extensions make of an untrained network
-            if not extensions:
-                raise
-            raise NotRebuiltError(_changed(extensions, error)) from error
+        except Exception as error:  # a fault boundary: options of a stranger, untrained networks
+            reason = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
+            raise NotRebuiltError(f"its network cannot be built here: {reason}") from error
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:

@@ -66,6 +66,7 @@ def test_none_is_read_and_each_reason_names_the_file(told: dict[str, Any]) -> No
     assert len(told["found"]) == COUNT
     assert [each for each in told["found"] if each[2]] == []
     assert {kind for kind, _, _ in told["found"]} == {*corrupted.KINDS}
+    assert corrupted.hostile() <= {(kind, what) for kind, what, _ in told["found"]}
 
 
 def test_none_is_given_memory(told: dict[str, Any]) -> None:

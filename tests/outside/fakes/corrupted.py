@@ -7,7 +7,7 @@ changed is then vouched for by the manifest, or not. `outcome` says whether it w
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from evaluators.datasets import Preprocessing
 from fakes.corrupted_files import GRAPHS, RECIPES, WEIGHTS
-from fakes.corrupted_manifests import MANIFESTS, TEXTS
+from fakes.corrupted_manifests import MANIFESTS, TEXTS, Change
 from fakes.corrupted_programs import PROGRAMS
 from fakes.resealing import resealed
 from nas.export._base import BundleError
@@ -39,7 +39,6 @@ FILES = (
     "recipe.json",
     "README.md",
 )
-Make = Callable[[Path, random.Random], str]
 
 
 @dataclass(frozen=True)
@@ -159,14 +158,18 @@ def corrupted(
     numbers = {kind: max(1, round(count * part / share)) for kind, part in KINDS.items()}
     numbers[FLIPPED] += count - sum(numbers.values())
     for kind, number in numbers.items():
+        changes = list(_HOSTILE.get(kind, ()))
+        made.shuffle(changes)
         for index in range(number):
             shutil.copytree(bundle, folder)
-            yield Case(kind, *_make(kind, index, folder, made)), folder
+            yield Case(kind, *_make(kind, index, folder, made, changes)), folder
             shutil.rmtree(folder)
             (scratch / "elsewhere").unlink(missing_ok=True)
 
 
-def _make(kind: str, index: int, folder: Path, made: random.Random) -> tuple[tuple[str, ...], str]:
+def _make(
+    kind: str, index: int, folder: Path, made: random.Random, changes: Sequence[Change]
+) -> tuple[tuple[str, ...], str]:
     """Spoil it; which files the reason may name, and what was done."""
     if kind in _DAMAGES:
         name = FILES[index % len(FILES)]
@@ -174,7 +177,6 @@ def _make(kind: str, index: int, folder: Path, made: random.Random) -> tuple[tup
         rest = _DAMAGES[kind](folder, name, made)
         others = [n for n in FILES if n != name and _differs(folder / n, before[n])]
         return (name, *others), f"{kind}: {name}{rest}"
-    changes = _HOSTILE[kind]
     what, name, change = changes[index % len(changes)]
     change(folder, made)
     return (name,), what
@@ -247,7 +249,7 @@ _DAMAGES: dict[str, Callable[[Path, str, random.Random], str]] = {
     "a link": _link,
     "no file": _other,
 }
-_HOSTILE = {
+_HOSTILE: dict[str, Sequence[Change]] = {
     "manifest, vouched for": MANIFESTS,
     "manifest, its text": TEXTS,
     "program, vouched for": PROGRAMS,
@@ -257,17 +259,22 @@ _HOSTILE = {
 }
 # The share of each kind.
 KINDS = {
-    FLIPPED: 300,
+    FLIPPED: 294,
     "cut off": 100,
     "made longer": 70,
-    "swapped": 60,
+    "swapped": 56,
     "deleted": 14,
     "a link": 56,
     "no file": 28,
-    "manifest, vouched for": 130,
-    "manifest, its text": 40,
-    "program, vouched for": 90,
-    "weights, vouched for": 70,
-    "graph, vouched for": 20,
+    "manifest, vouched for": 118,
+    "manifest, its text": 33,
+    "program, vouched for": 94,
+    "weights, vouched for": 85,
+    "graph, vouched for": 30,
     "recipe, vouched for": 22,
 }
+
+
+def hostile() -> set[tuple[str, str]]:
+    """The kind and the name of each change that somebody hostile makes; a thousand have them all."""
+    return {(kind, what) for kind, changes in _HOSTILE.items() for what, _, _ in changes}
