@@ -31,12 +31,7 @@ found = [(each.kind, each.what, outcome(folder, each.names))
 read(bundle)
 print(json.dumps({"found": found, "mib": (peak() - before) / 1024}))
 """
-OPEN = """
-import sys, torch
-network = torch.export.load(sys.argv[1]).module()
-if sys.argv[2:]:
-    network(torch.rand(5, 4), torch.tensor([[0, 1], [1, 2]]))
-"""
+OPEN = "import sys, torch; torch.export.load(sys.argv[1])"
 
 
 @pytest.fixture(scope="module")
@@ -86,20 +81,14 @@ def test_what_is_not_spoilt_is_not_refused(bundle: Path) -> None:
     assert corrupted.outcome(bundle, ("manifest.json",)) == "it was read"
 
 
-@pytest.mark.parametrize(
-    ("what", "run"),
-    [(f"graph: the size {IMPORTS[:30]}", ()), ("graph: guards", ("run",))],
-    ids=["a size", "a guard"],
-)
-def test_hostile_programs_are_hostile(
-    bundle: Path, tmp_path: Path, what: str, run: tuple[str, ...]
-) -> None:
-    """The control: torch by itself runs what stands in these, on loading or when they run."""
+def test_a_hostile_program_is_hostile(bundle: Path, tmp_path: Path) -> None:
+    """The control: torch by itself runs what stands in the place of a size, on loading."""
+    what = f"graph: the size {IMPORTS[:30]}"
     (tmp_path / "b").mkdir()
     for file in bundle.iterdir():
         (tmp_path / "b" / file.name).write_bytes(file.read_bytes())
     ((_, _, change),) = [each for each in PROGRAMS if each[0] == what]
     change(tmp_path / "b", corrupted.random.Random(0))
-    line = [sys.executable, "-c", OPEN, str(tmp_path / "b" / "model.pt2"), *run]
+    line = [sys.executable, "-c", OPEN, str(tmp_path / "b" / "model.pt2")]
     assert subprocess.run(line, capture_output=True).returncode == 99
     assert corrupted.outcome(tmp_path / "b", ("model.pt2",)) == ""

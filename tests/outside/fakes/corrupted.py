@@ -276,5 +276,5 @@ KINDS = {
 
 
 def hostile() -> set[tuple[str, str]]:
-    """The kind and the name of each change that somebody hostile makes; a thousand have them all."""
+    """Kind and name of each change that somebody hostile makes; a thousand have them all."""
     return {(kind, what) for kind, changes in _HOSTILE.items() for what, _, _ in changes}
