@@ -83,20 +83,20 @@ def whole(to: Path) -> None:
     edges = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 4]])
     graph = PrunedGraph(edges, 8, 8, digest_of(edges, 8))
     graph.write(to)
-    _recipe().write(to)
+    _recipe(task).write(to)
     (to / "weights.safetensors").write_bytes(_weights())
     entry = graph.entry.model_dump(mode="json")
     resealed(to, lambda value: value.update(graph=entry))
 
 
-def _recipe() -> Recipe:
+def _recipe(task: Task) -> Recipe:
     return Recipe(
         seed=0,
         objectives=[("val_accuracy", "maximize")],
         space={"name": "gnn", "depth": [1]},
         dataset={"name": "digits_knn"},
         evaluator={"name": "training", "epochs": 1},
-        fingerprint="0" * 32,
+        task=asdict(task),
         steps=[Step(choices={"depth": 1}, epochs=1)],
     )
 
