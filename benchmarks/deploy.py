@@ -3,9 +3,10 @@
 `parity`: benchmarks/deploy_parity.py: all operators, tasks and formats, here and elsewhere.
 `speed`: benchmarks/deploy_speed.py: compiled programs beside torch.
 `serve`: benchmarks/deploy_serve.py: throughput over HTTP beside the bare forward.
+`corrupt`: benchmarks/deploy_corrupt.py: a thousand spoilt bundles.
 
     python benchmarks/deploy.py [--quick] [--json FILE] [--data-root DIR] [--write] [--keep DIR]
-                                [--only parity,speed,serve]
+                                [--only parity,speed,serve,corrupt]
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from reporting import by_module
 
 DOCUMENT = Path(__file__).with_suffix(".md")
-SECTIONS = ("parity", "speed", "serve")
+SECTIONS = ("parity", "speed", "serve", "corrupt")
 
 
 def main() -> None:

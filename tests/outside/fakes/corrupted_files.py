@@ -214,6 +214,6 @@ RECIPES: Sequence[Change] = [
     _recipe("epochs below 0", lambda v: v["steps"][0].update(epochs=-1)),
     _recipe("a space that is text", lambda v: v.update(space="gnn")),
     _recipe("objectives of three", lambda v: v.update(objectives=[["a", "b", "c"]])),
-    _recipe("no fingerprint", lambda v: v.pop("fingerprint")),
+    _recipe("no fingerprint", lambda v: v.pop("task")),
     _recipe("a seed that is text", lambda v: v.update(seed=[])),
 ]
