@@ -77,7 +77,11 @@ def _exported(
     return parity.largest_difference
 
 
-@pytest.mark.parametrize("exporter", LAYERS)
+@pytest.mark.parametrize(
+    "exporter",
+    # Translating takes seconds for each: CI does so beside the fast tests.
+    ["pt2", pytest.param("onnx", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("kind", ["node_classification", "graph_classification"])
 def test_every_operator_can_be_exported(
