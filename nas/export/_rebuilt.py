@@ -16,6 +16,7 @@ from nas.export._manifest import ARCHITECTURE, WEIGHTS, Manifest, read_text
 from nas.export._recipe import RECIPE, read_recipe
 from nas.export._weights import numbers
 from search_spaces import Architecture, SearchSpace, Task, UsageError, plugins
+from search_spaces.quantization.layers import settled
 
 _MOST_BYTES = 2**20
 # By how much a network may be larger than the file of its weights, which may have a bit an entry
@@ -96,6 +97,8 @@ def rebuilt(folder: Path, manifest: Manifest) -> Deployed:
             f"{folder / WEIGHTS} has not the weights of the network that {ARCHITECTURE} and "
             f"{RECIPE} describe"
         ) from error
+    # Which ranges were seen is known now.
+    settled(module)
     return module
 
 

@@ -23,10 +23,8 @@ from search_spaces.plugins import Plugin
 WEIGHTS, PROGRAM = "weights.safetensors", "model.pt2"
 
 
-@pytest.fixture(scope="module")
-def chosen(tmp_path_factory: pytest.TempPathFactory) -> Candidate:
+def searched(folder: Path, **tables: Any) -> Candidate:
     """The network of a study of one trial."""
-    folder = tmp_path_factory.mktemp("study")
     spec: dict[str, Any] = {
         "study": {"name": "small", "objectives": {"val_accuracy": "maximize"}},
         "space": {"name": "gnn", "depth": [2], "width": [8], "operators": ["gcn"]},
@@ -35,10 +33,16 @@ def chosen(tmp_path_factory: pytest.TempPathFactory) -> Candidate:
         "evaluator": {"name": "training", "epochs": 15},
         "budget": {"trials": 1},
         "executor": {"name": "inline"},
+        **tables,
     }
     url = f"sqlite:///{folder}/nas.db"
     nas.search(spec, storage=url, data_root=folder)
     return candidate("small", 0, storage=url, data_root=folder)
+
+
+@pytest.fixture(scope="module")
+def chosen(tmp_path_factory: pytest.TempPathFactory) -> Candidate:
+    return searched(tmp_path_factory.mktemp("study"))
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +225,17 @@ class TestAttackers:
         found = said(copied)
         assert "parity" in failed(found)
         assert "describes a network of 17" in of(found, "parity")[0].detail
+
+
+def test_one_of_few_bits_is_built_again_with_its_ranges(tmp_path: Path) -> None:
+    """Weights of four bits, and activations of eight over the ranges that training saw."""
+    few = {"quantization": {"weight_bits": [4], "activation_bits": [8]}}
+    export_candidate(tmp_path / "b", searched(tmp_path, extension=few))
+    found = said(tmp_path / "b")
+    assert found.holds
+    (parity,) = of(found, "parity")
+    assert "beside weights.safetensors" in parity.detail
+    assert parity.ok
 
 
 class TestSkipped:
