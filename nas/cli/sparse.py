@@ -33,7 +33,7 @@ COMMANDS: Mapping[str, str] = {"compare": "sparse"}
 @click.group("sparse", cls=Lazy, modules=COMMANDS)
 @debug_option
 def sparse_command() -> None:
-    """Hold a sparse trial against its dense parent and against chance.
+    """Compare a sparse trial with dense and random networks.
 
     \b
     Examples:
