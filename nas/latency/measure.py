@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -175,8 +175,16 @@ def measure_bundle(folder: Path, *, sizes: Sizes = _OWN, manner: Manner = _USUAL
     edges = round(own["E"] / graphs)
     workload = sizes.workload(Workload(nodes, edges, random_skew(edges / nodes)))
     task = task_of(contract.kind, contract.n_features, contract.n_classes, workload)
-    program = cast("nn.Module", bundle.program)
-    return _measured(program, inputs(task, workload), workload, device, manner)
+    return _measured(_as_module(bundle.program), inputs(task, workload), workload, device, manner)
+
+
+def _as_module(program: Callable[..., "Tensor"]) -> "nn.Module":
+    """A compiled program, or one of another runtime, has no weights that torch could move."""
+    if isinstance(program, torch.nn.Module):
+        return program
+    module = torch.nn.Module()
+    module.forward = lambda *inputs: program(*inputs)
+    return module
 
 
 def _leaving(setup: Setup, record: TrialRecord) -> "tuple[nn.Module, Tensor | None]":

@@ -42,7 +42,7 @@ def test_text_and_a_quantized_one(nas: Nas, study: dict[str, Any], tmp_path: Pat
         io.StringIO(nas("quantize", "tiny", "--to", str(tmp_path / "q"), *few).stdout)
     )
     found = [each["digest"] for each in api.Study("tiny", storage=study["storage"]).bundles(2)]
-    assert len(found) == 2
+    assert len(found) >= 2
     assert row["digest"] in found
     assert any(f"digest {each}\n" in result.stderr for each in found)
 

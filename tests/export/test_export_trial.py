@@ -163,6 +163,11 @@ def test_a_trial_leaves_in_eight_bits(storage: str, tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stderr
     assert float(run.stdout) < NEAR
+    found = nas.verify(tmp_path / "b", manifest["digest"], data_root=tmp_path)
+    assert found.holds, [each for each in found.checks if each.ok is False]
+    parity_ = [(each.program, each.ok) for each in found.checks if each.check == "parity"]
+    assert parity_ == [("int8_static", True), ("pt2", True), ("pt2", True)]
+    assert found.checks[-1].value > 0, "the time of a compiled program"
 
 
 def test_a_fold_is_measured_on_what_it_was_validated_on(tmp_path: Path) -> None:
