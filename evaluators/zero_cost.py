@@ -15,7 +15,8 @@ Kendall's tau with accuracy after 100 epochs (mean of 2 seeds), of 60 architectu
 space `gnn`: synflow 0.05 and -0.05, snip 0.34 and 0.21, grasp -0.21 and -0.06, gradient_norm 0.32
 and 0.17, read-out 0.62 and 0.43; the number of parameters 0.34 and 0.38, 10 epochs of training 0.49
 and 0.56. So only the read-out says more than how large a network is, on one of both graphs; and a
-few epochs of training cost less there than the scores. On your own graph: `nas rank NAME`.
+few epochs of training cost less there than the scores. On your own graph: `nas rank NAME`. Of
+synflow that was with activations and attention as they are, which it leaves out by now.
 
 What is chosen is trained for real (`alone_epochs`, `alone_lr`) by `nas confirm` and `nas export`.
 
