@@ -9,7 +9,7 @@ from torch import Tensor
 
 from evaluators.datasets import load
 from evaluators.datasets._base import Dataset
-from nas.export._base import Runnable
+from nas.export._base import Runnable, shown
 from nas.export._graph import read_graph, with_graph
 from nas.export._manifest import Manifest
 from nas.export._measured import measured, sample_of
@@ -63,12 +63,14 @@ def data_for(
         if plugin is None:
             if recipe is None:
                 return Data(why_not="the bundle does not say its dataset; name one: --dataset")
-            if strange := [each for each in recipe.strangers if each.startswith("dataset")]:
+            name = str(recipe.dataset["name"])
+            if name in recipe.strangers:
                 return Data(
-                    why_not=f"{strange[0]} did not come with this program; name it: --dataset"
+                    why_not=f"dataset {shown(name)} did not come with this program; name it: "
+                    "--dataset"
                 )
             options = {name: v for name, v in recipe.dataset.items() if name != "name"}
-            plugin = Plugin(str(recipe.dataset["name"]), options)
+            plugin = Plugin(name, options)
         told(f"loading {plugin.name}")
         dataset = load(plugin, data_root).seal()
     except UsageError as error:

@@ -10,7 +10,7 @@ from torch import nn
 from evaluators.datasets._base import Preprocessing
 from evaluators.latency.samples import task_of
 from evaluators.latency.values import Workload, random_skew
-from nas.export._base import BundleError
+from nas.export._base import BundleError, shown
 from nas.export._deployed import Deployed, deployed
 from nas.export._manifest import ARCHITECTURE, WEIGHTS, Manifest, read_text
 from nas.export._recipe import RECIPE, read_recipe
@@ -64,8 +64,8 @@ def rebuilt(folder: Path, manifest: Manifest) -> Deployed:
         raise BundleError(f"{folder / RECIPE} is of another architecture than {ARCHITECTURE}")
     if recipe.strangers:
         raise NotRebuiltError(
-            f"{', '.join(recipe.strangers)} did not come with this program; no bundle decides "
-            "what is imported here"
+            f"{', '.join(map(shown, recipe.strangers))} did not come with this program; no bundle "
+            "decides what is imported here"
         )
     if recipe.quantized is not None:
         raise NotRebuiltError(

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from nas.export._base import BundleError, Strict, shown
 from nas.export._manifest import read_text, text_of
+from nas.setup import PYTHON_SPACE
 from search_spaces import plugins
 
 RECIPE: Final = "recipe.json"
@@ -75,17 +76,19 @@ class Recipe(Strict):
 
     @property
     def strangers(self) -> tuple[str, ...]:
-        """Its plug-ins that did not come with this program, as `space "mine.space"`.
+        """The names of its plug-ins that did not come with this program, operators among them.
 
         They are code that runs here, so a bundle cannot ask for them itself.
         """
-        named = [("space", self.space), ("dataset", self.dataset), ("evaluator", self.evaluator)]
-        named += [("extension", {"name": name}) for name, _ in self.extension]
-        return tuple(
-            f"{kind} {shown(table.get('name'))}"
-            for kind, table in named
-            if table.get("name") not in plugins.names(kind)
-        )
+        kinds = {"space": self.space, "dataset": self.dataset, "evaluator": self.evaluator}
+        named = [(kind, str(table.get("name"))) for kind, table in kinds.items()]
+        named += [("extension", name) for name, _ in self.extension]
+        foreign = {name for kind, name in named if name not in plugins.names(kind)}
+        options = [self.space, self.evaluator, [table for _, table in self.extension]]
+        chosen = [step.choices for step in self.steps]
+        modules = {text for text in _texts([options, chosen]) if _MODULE.fullmatch(text)}
+        # Of a space that was made in Python there is no module: it is handed over, or missed.
+        return tuple(sorted((foreign | modules) - {PYTHON_SPACE}))
 
     def write(self, folder: Path) -> Path:
         """Into a bundle."""
@@ -129,13 +132,11 @@ def refuse_foreign(recipe: Recipe, folder: Path, allowed: Collection[str]) -> No
     Raises:
         BundleError: it names one that is not among them.
     """
-    plugged = [recipe.space, recipe.evaluator, recipe.dataset["name"], recipe.extension]
-    chosen = [step.choices for step in recipe.steps]
-    named = {text for text in _texts([plugged, chosen]) if _MODULE.fullmatch(text)}
-    if foreign := sorted(named - {*allowed}):
+    if foreign := [name for name in recipe.strangers if name not in allowed]:
         raise BundleError(
-            f'{folder}: it was made with "{foreign[0]}", code that did not come with this program '
-            f'and would run here; where you trust it, allow it: --allow "{foreign[0]}"'
+            f"{folder}: it was made with {shown(foreign[0])}, code that did not come with this "
+            "program and would run here; where you trust it, allow it: --allow "
+            f"{shown(foreign[0])}"
         )
 
 

@@ -40,7 +40,7 @@ from search_spaces.sparsity.pruning import prunable
 from search_spaces.sparsity.structure import Source, without_skips
 from search_spaces.task import Task
 
-VERSION = 1
+VERSION = 2
 _START = "sparsity"
 # Options that edges have no use for.
 _OF_WEIGHTS = ("structure", "scope")

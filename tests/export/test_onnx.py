@@ -160,7 +160,7 @@ RULE = {"method": ["random"], "weight_density": [1.0], "edge_mode": "inductive"}
             "graph_classification",
             "sparsity",
             {**RULE, "edge_density": [0.5]},
-            {**RULE, "edge_density": [1.0], "weight_density": [0.9]},
+            {"weight_density": [0.9]},
         ),
         ("node_classification", "sparsity", {**RULE, "edge_density": [0.5]}, None),
     ],
