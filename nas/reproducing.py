@@ -100,7 +100,13 @@ def _setup(
     given = None if dataset is None else {"name": dataset.name, **dataset.options}
     where = f"{folder}"
     spec = spec_from_mapping(recipe.tables("reproduced", given), where)
-    setup = set_up(spec, data_root, space, where, with_latency=False)
+    try:
+        setup = set_up(spec, data_root, space, where, with_latency=False)
+    except UsageError as error:
+        if dataset is not None:
+            raise
+        hint = "if its data lie elsewhere, name the study file that has them: --dataset study.toml"
+        raise ReproduceError(f"{error}; {hint}") from error
     found, expected = setup.task.fingerprint, recipe.task["fingerprint"]
     if found != expected:
         raise ReproduceError(

@@ -62,8 +62,9 @@ bundle_format_option = click.option(
     metavar="LIST",
     type=FormatsType(),
     default=Formats(),
-    help="Programs to write, with commas: pt2 (always), aoti, onnx, ...: see nas plugins exporter; "
-    "without any, what [export] of the study file says. And text, json or csv, of what is printed.",
+    help="Programs to write, with commas: pt2 (always), aoti, onnx, ... (see nas plugins "
+    "exporter), and state, to train on; without any, what [export] of the study file says. And "
+    "text, json or csv, of what is printed.",
 )
 name_argument = click.argument("name")
 

@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, Self, TypeAlias, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from evaluators.datasets._base import Normalization, Preprocessing
@@ -79,6 +79,15 @@ class Contract(Strict):
     features: Normalization
     edges: Edges
     class_names: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        names = self.class_names
+        if names is not None and (len(names) != self.n_classes or len({*names}) != len(names)):
+            raise ValueError(
+                f"class_names: expected {self.n_classes} different names, got {len(names)}"
+            )
+        return self
 
     @classmethod
     def of(

@@ -30,9 +30,12 @@ def new_folder(to: Path) -> Iterator[Path]:
         ExportError: something is there.
     """
     check_free(to)
-    to.parent.mkdir(parents=True, exist_ok=True)
     partial = to.parent / f".{to.name}.partial-{uuid.uuid4().hex}"
-    partial.mkdir()
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir()
+    except OSError as error:
+        raise ExportError(f"{to} cannot be made: {error.strerror}; choose another place") from error
     try:
         yield partial
         for file in filter(Path.is_file, partial.rglob("*")):

@@ -23,8 +23,8 @@ _OPERATORS = (
     r"add|sub|mul|truediv|floordiv|mod|pow|neg|pos|abs|eq|ne|lt|le|gt|ge|and_|or_|xor|not_|getitem"
 )
 _TARGET = re.compile(
-    r"torch\.ops\.(aten|prims|higher_order)\.(?!from_file)((?!__)\w+|__i?(and|or|xor)__)"
-    r"(\.(?!__)\w+)?"
+    r"torch\.ops\.(aten|prims|higher_order)\.(?!from_file)"
+    r"((?!__)\w+|__i?(and|or|xor|lshift|rshift)__)(\.(?!__)\w+)?"
     r"|torch\._?sym_[a-z]+"
     rf"|_operator\.({_OPERATORS})"
     r"|math\.[a-z]+[0-9]*",

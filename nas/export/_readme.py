@@ -65,6 +65,8 @@ def readme(description: Description, exporters: Mapping[str, Exporter]) -> str:
             "- `weights.safetensors`: the same weights by name, for other tools",
             "- `architecture.json`: the decisions that the network was built from",
             *_graph_file(description),
+            "- `recipe.json`, where there is one: what it was trained on, and how",
+            "- `state.safetensors`, where there is one: its tensors as they were trained",
             "- `manifest.json`: all of the above for programs, with the SHA-256 of each file",
             "",
         ]

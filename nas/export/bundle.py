@@ -13,7 +13,7 @@ from evaluators.datasets._base import Dataset, Preprocessing
 from nas import __version__
 from nas._tables import STATE
 from nas.export._background import Background
-from nas.export._base import Contract
+from nas.export._base import Contract, ExportError
 from nas.export._compared import as_trained, graphs_of
 from nas.export._deployed import deployed
 from nas.export._folder import check_free, new_folder
@@ -171,6 +171,11 @@ def write_bundle(
             ticket, and `dataset` is missing or another one.
     """
     contract = Contract.of(task, preprocessing, class_names, gives_both=gives_both)
+    if gives_both and contract.edges == "directed":
+        raise ExportError(
+            "edges: the network was trained on directed edges, which are used as they come, so "
+            "there are no both directions to give; leave --edges out"
+        )
     module = deployed(network, preprocessing, contract)
     leaves = module if leaving is None else deployed(leaving, preprocessing, contract)
     known = background or Background()

@@ -33,7 +33,7 @@ from search_spaces.sparsity.edges import Scored
 OPSET = 18
 _PROVIDERS = ["CPUExecutionProvider"]
 _SLOWER = (
-    "It is ONNX, for portability: onnxruntime takes longer than torch for graph networks on CPUs. "
+    "model.onnx is for portability: onnxruntime takes longer than torch for graphs on CPUs. "
     "Where torch runs, pt2 is faster, and aoti faster still."
 )
 # Of onnxruntime: fatal errors alone; all others are raised.
