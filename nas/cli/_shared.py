@@ -56,12 +56,22 @@ format_option = click.option(
     show_default=True,
     help="Of the rows on stdout.",
 )
+
+
+def _together(_ctx: click.Context, _option: click.Parameter, given: tuple[Formats, ...]) -> Formats:
+    """Of an option that was given more than once: all programs, and what was last said of print."""
+    programs = dict.fromkeys(name for each in given for name in each.programs)
+    printed = [each.printed for each in given if each.printed is not None]
+    return Formats(tuple(programs), printed[-1] if printed else "text")
+
+
 bundle_format_option = click.option(
     "--format",
     "formats",
     metavar="LIST",
     type=FormatsType(),
-    default=Formats(),
+    multiple=True,
+    callback=_together,
     help="Programs to write, with commas: pt2 (always), aoti, onnx, ... (see nas plugins "
     "exporter), and state, to train on; without any, what [export] of the study file says. And "
     "text, json or csv, of what is printed.",

@@ -16,11 +16,11 @@ class Formats:
 
     Attributes:
         programs: plug-ins that write programs; without any, those that the study names.
-        printed: text, json or csv.
+        printed: text, json or csv; None where it does not say.
     """
 
     programs: tuple[str, ...] = ()
-    printed: str = "text"
+    printed: str | None = None
 
 
 def _bounds(kind: click.IntRange | click.FloatRange) -> str:
@@ -99,7 +99,7 @@ class FormatsType(click.ParamType):  # type: ignore[type-arg]  # generic in late
         programs = [word for word in words if word not in FORMATS]
         if "" in words or len(printed) > 1:
             self.fail(f'expected names such as pt2,aoti or pt2,json, got "{value}"', param, ctx)
-        return Formats(tuple(dict.fromkeys(programs)), printed[0] if printed else "text")
+        return Formats(tuple(dict.fromkeys(programs)), printed[0] if printed else None)
 
 
 class Folder(click.Path):

@@ -156,7 +156,7 @@ def specialise_command(
     except KeyboardInterrupt:
         click.echo("interrupted; the same command begins again", err=True)
         ctx.exit(INTERRUPTED)
-    _write(found, formats.printed)
+    _write(found, formats.printed or "text")
     _tell_places(found, leaving.write_study)
     if any(winner.architecture is None for winner in found.winners):
         ctx.exit(FAILED)

@@ -63,14 +63,14 @@ def test_two_programs_in_one_file_are_refused_before_anything_is_written() -> No
 @pytest.mark.parametrize(
     ("text", "programs", "printed"),
     [
-        ("pt2,aoti", ("pt2", "aoti"), "text"),
+        ("pt2,aoti", ("pt2", "aoti"), None),
         ("json", (), "json"),
         ("onnx, json", ("onnx",), "json"),
         ("csv,state,pt2", ("state", "pt2"), "csv"),
     ],
 )
 def test_programs_and_print_are_one_option(
-    text: str, programs: tuple[str, ...], printed: str
+    text: str, programs: tuple[str, ...], printed: str | None
 ) -> None:
     assert FormatsType().convert(text, None, None) == Formats(programs, printed)
 
