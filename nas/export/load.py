@@ -23,20 +23,43 @@ from search_spaces import plugins
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """An exported network; make one with `load_bundle`.
+class Contents:
+    """What a bundle holds besides its program, which has not been opened.
 
     Attributes:
         folder: where it is.
         manifest: what it holds, takes and gives.
-        program: what computes.
         graph: of a network whose edges were pruned, what is left of its graph; else None.
     """
 
     folder: Path
     manifest: Manifest
-    program: Runnable = field(repr=False)
     graph: PrunedGraph | None = None
+
+    def edges(self, edge_index: Tensor, n_nodes: int) -> Tensor:
+        """What is left [2, e] of the graph that edges were pruned of; any other graph as it is.
+
+        Args:
+            edge_index: [2, E], in any order; of an undirected graph in one direction or both.
+            n_nodes: N.
+        """
+        if self.graph is None:
+            return edge_index
+        whole = edge_index
+        if self.manifest.contract.edges != "directed":
+            whole = to_undirected(edge_index, num_nodes=n_nodes)
+        return self.graph.edge_index if self.graph.is_of(whole, n_nodes) else edge_index
+
+
+@dataclass(frozen=True)
+class Bundle(Contents):
+    """An exported network; make one with `load_bundle`.
+
+    Attributes:
+        program: what computes.
+    """
+
+    program: Runnable = field(repr=False, kw_only=True)
 
     def predict(
         self,
@@ -77,20 +100,6 @@ class Bundle:
         """The softmax of `predict`: [N, C] or [B, C], each row sums to 1."""
         return self.predict(x, edge_index, graph_ids, graphs=graphs).softmax(dim=-1)
 
-    def edges(self, edge_index: Tensor, n_nodes: int) -> Tensor:
-        """What is left [2, e] of the graph that edges were pruned of; any other graph as it is.
-
-        Args:
-            edge_index: [2, E], in any order; of an undirected graph in one direction or both.
-            n_nodes: N.
-        """
-        if self.graph is None:
-            return edge_index
-        whole = edge_index
-        if self.manifest.contract.edges != "directed":
-            whole = to_undirected(edge_index, num_nodes=n_nodes)
-        return self.graph.edge_index if self.graph.is_of(whole, n_nodes) else edge_index
-
 
 def load_bundle(folder: Path | str, exporter: str | None = None) -> Bundle:
     """Read a bundle that `nas export` wrote.
@@ -104,11 +113,20 @@ def load_bundle(folder: Path | str, exporter: str | None = None) -> Bundle:
         BundleError: a file is missing, damaged or not a plain file in the folder; the manifest is
             of another version; the program holds a pickle; or no such exporter wrote one.
     """
-    folder = Path(folder)
+    contents, reader = _read(Path(folder), exporter)
+    return Bundle(**vars(contents), program=reader.open(contents.folder))
+
+
+def read_contents(folder: Path, exporter: str | None = None) -> Contents:
+    """Read a bundle without its program: nothing of it runs. See `load_bundle`."""
+    return _read(folder, exporter)[0]
+
+
+def _read(folder: Path, exporter: str | None) -> tuple[Contents, Exporter]:
     manifest = check_files(folder)
     reader = exporter_of(folder, manifest, exporter)
     graph = None if manifest.graph is None else read_graph(folder, manifest.graph)
-    return Bundle(folder, manifest, reader.open(folder), graph)
+    return Contents(folder, manifest, graph), reader
 
 
 def check_files(folder: Path) -> Manifest:

@@ -14,14 +14,15 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from nas.export.load import Bundle
+from nas.export.load import Contents
 from nas.serving import answers
-from nas.serving.batching import Forwards, ProgramError
+from nas.serving.batching import Forwards
 from nas.serving.bodies import BINARY, JSON, of_binary, of_json
 from nas.serving.graphs import checked
 from nas.serving.limits import MEBIBYTE, Held, Limits, RequestError
 from nas.serving.openapi import description
 from nas.serving.page import page
+from nas.serving.program import ProgramError
 from nas.serving.reading import kind_of, read, wanted
 from nas.serving.refusing import Logged, Refusal
 from search_spaces import UsageError
@@ -34,12 +35,14 @@ class Service:
     """A bundle, and what answers for it.
 
     Attributes:
+        is_up: whether its program can be asked now.
         digest: SHA-256 of the file of the manifest.
         held: the bodies that are held now.
     """
 
-    bundle: Bundle
+    bundle: Contents
     forwards: Forwards
+    is_up: Callable[[], bool]
     limits: Limits
     digest: str
     held: Held
@@ -62,9 +65,10 @@ def make_app(service: Service, url: str, log: Callable[[str], None] | None) -> A
         return await _predict(service, request)
 
     async def health(_request: Request) -> Response:
-        up = round(time.monotonic() - service.started, 3)
+        up, ready = round(time.monotonic() - service.started, 3), service.is_up()
         return JSONResponse(
-            {"ready": True, "manifest_sha256": service.digest, "uptime_seconds": up}
+            {"ready": ready, "manifest_sha256": service.digest, "uptime_seconds": up},
+            200 if ready else 503,
         )
 
     routes = [
@@ -105,9 +109,7 @@ async def _predict(service: Service, request: Request) -> Response:
             return found, is_list
 
         asked, is_list = await _aside(graphs, taken)
-        logits = await asyncio.gather(
-            *(asyncio.wrap_future(service.forwards.ask(graph)) for graph in asked)
-        )
+        logits = await asyncio.gather(*map(service.forwards.ask, asked))
         binary = wanted(request, kind) == BINARY
 
         def answer() -> bytes:

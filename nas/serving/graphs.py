@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nas.export._inputs import check_inputs
-from nas.export.load import Bundle
+from nas.export.load import Contents
 from nas.serving.limits import MOST_GRAPHS, Limits, RequestError
 
 
@@ -45,7 +45,7 @@ class Graph:
         return self.x, self.edge_index, self.graph_ids, counted
 
 
-def checked(bundle: Bundle, given: Given, limits: Limits) -> Graph:
+def checked(bundle: Contents, given: Given, limits: Limits) -> Graph:
     """A graph as the program takes it.
 
     Raises:
@@ -89,7 +89,7 @@ def _check_graph_ids(given: Given) -> None:
         )
 
 
-def _own(bundle: Bundle, x: Tensor) -> Tensor:
+def _own(bundle: Contents, x: Tensor) -> Tensor:
     if bundle.graph is None:
         raise RequestError(422, "edge_index is missing; this bundle has no graph of its own")
     if x.size(0) != bundle.graph.n_nodes:

@@ -51,7 +51,7 @@ def description(contract: Contract, limits: Limits, *, own_graph: bool) -> _Json
         },
         "paths": {
             "/predict": {"post": _predict(contract)},
-            "/health": {"get": _get("Whether it answers", "health", _HEALTH)},
+            "/health": {"get": _health()},
             "/manifest": {"get": _get("The bundle's manifest.json", "manifest", _MANIFEST)},
             "/openapi.json": {"get": _get("This description", "openapi", {"type": "object"})},
             "/docs": {"get": _page()},
@@ -111,6 +111,12 @@ def _get(summary: str, name: str, schema: _Json) -> _Json:
     return {"operationId": name, "summary": summary, "responses": {"200": found}}
 
 
+def _health() -> _Json:
+    said = _get("Whether it answers", "health", _HEALTH)
+    away = {**said["responses"]["200"], "description": "Its program is being started again."}
+    return {**said, "responses": {**said["responses"], "503": away}}
+
+
 def _page() -> _Json:
     found = {"description": "A page.", "content": {"text/html": {"schema": {"type": "string"}}}}
     return {"operationId": "docs", "summary": "This page", "responses": {"200": found}}
@@ -121,7 +127,7 @@ _HEALTH: _Json = {
     "required": ["ready", "manifest_sha256", "uptime_seconds"],
     "additionalProperties": False,
     "properties": {
-        "ready": {"const": True},
+        "ready": {"type": "boolean"},
         "manifest_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
         "uptime_seconds": {"type": "number", "minimum": 0},
     },

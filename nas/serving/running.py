@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ import uvicorn
 
 from evaluators.latency.allocator import kept_memory
 from nas.export._manifest import NAME
-from nas.export.load import load_bundle
+from nas.export.load import read_contents
 from nas.serving.app import Service, make_app
-from nas.serving.batching import Forwards, joins
+from nas.serving.batching import Forwards
 from nas.serving.limits import Held, Limits
+from nas.serving.program import Program
 from nas.serving.protocol import Bounded
 from search_spaces import UsageError
 
@@ -68,18 +70,19 @@ def serve(
         UsageError: the bundle cannot be read, or the server cannot begin.
         KeyboardInterrupt: a second signal came before everything was answered.
     """
-    bundle = load_bundle(folder, exporter)
-    with _listening(place) as listening, kept_memory():
-        together = joins(bundle.program, bundle.manifest.contract)
-        if bundle.manifest.contract.is_graph_task and not together:
+    contents = read_contents(folder, exporter)
+    contract = contents.manifest.contract
+    program = Program(folder, exporter, contract, threads=place.threads)
+    with _listening(place) as listening, kept_memory(), closing(program):
+        together = program.start()
+        if contract.is_graph_task and not together:
             say("graphs change one another in this program: each is computed alone")
         forwards = Forwards(
-            bundle.program,
+            program.run,
             together=together,
             most_graphs=place.most_joined,
             most_bytes=limits.request_bytes,
             wait_s=place.wait_s,
-            threads=place.threads,
         )
         host, port = listening.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -89,31 +92,48 @@ def serve(
                 "and no encryption: see docs/serving.md"
             )
         digest = hashlib.sha256((folder / NAME).read_bytes()).hexdigest()
-        service = Service(bundle, forwards, limits, digest, Held(limits.held_bytes))
-        server = _Server(_config(make_app(service, url, log), limits))
-        server.told = lambda: ready({"url": url, "host": host, "port": port})
-        forwards.start()
-        torch.set_num_threads(1)  # of the threads that read bodies; that of forwards has its own
+        service = Service(
+            contents, forwards, lambda: program.is_up, limits, digest, Held(limits.held_bytes)
+        )
+        server = Connected(
+            config(make_app(service, url, log), limits),
+            program,
+            told=lambda: ready({"url": url, "host": host, "port": port}),
+        )
+        torch.set_num_threads(
+            1
+        )  # of the threads that read bodies; the program's process has its own
         gc.freeze()  # torch's many objects stay: no collection need walk through them
         try:
             server.run(sockets=[listening])
         except KeyboardInterrupt:
             if server.force_exit:
                 raise
-        finally:
-            forwards.close()
 
 
-class _Server(uvicorn.Server):
-    told: Callable[[], None]
+class Connected(uvicorn.Server):
+    """A server with a program, which tells when it answers."""
+
+    def __init__(
+        self, config: uvicorn.Config, program: Program, *, told: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._program = program
+        self._told = told
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._program.connect()
         await super().startup(sockets=sockets)
         if self.started:
-            self.told()
+            self._told()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets=sockets)
+        self._program.disconnect()
 
 
-def _config(app: Any, limits: Limits) -> uvicorn.Config:
+def config(app: Any, limits: Limits) -> uvicorn.Config:
+    """How HTTP is spoken."""
     return uvicorn.Config(
         app,
         http=Bounded,

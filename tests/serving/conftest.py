@@ -1,5 +1,6 @@
 """Small bundles, and servers of them in a thread of this process."""
 
+import contextlib
 import http.client
 import json
 import socket
@@ -13,19 +14,22 @@ from typing import Any
 
 import pytest
 import torch
-import uvicorn
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv, global_mean_pool
 
 from evaluators.datasets._base import Preprocessing
+from nas.export._base import Contract
 from nas.export._manifest import Provenance
 from nas.export.bundle import write_bundle
 from nas.export.load import Bundle, load_bundle
 from nas.serving.app import Service, make_app
-from nas.serving.batching import Forwards, joins
+from nas.serving.batching import Forwards
+from nas.serving.elsewhere import attend
+from nas.serving.joining import joins
 from nas.serving.limits import Held, Limits
-from nas.serving.running import _config
+from nas.serving.program import Program
+from nas.serving.running import Connected, config
 from search_spaces import Architecture, Task
 from search_spaces.task import TaskKind
 
@@ -153,6 +157,25 @@ class Server:
 Serving = Callable[..., AbstractContextManager[Server]]
 
 
+class Here(Program):
+    """Whatever is called as a program, in a thread instead of a process."""
+
+    def __init__(self, program: Callable[..., Tensor], contract: Contract) -> None:
+        super().__init__(Path(), None, contract)
+        self._program = program
+
+    def start(self, together: bool | None = None) -> bool:
+        self._connection, theirs = socket.socketpair()
+        paths = [slot.path for slot in self._slots]
+
+        def run() -> None:
+            with theirs, contextlib.suppress(OSError):
+                attend(theirs, paths, self._program, self._contract)
+
+        threading.Thread(target=run).start()
+        return joins(self._program, self._contract) if together is None else together
+
+
 @contextmanager
 def served(bundle: Bundle, limits: Limits | None = None, **given: Any) -> Iterator[Server]:
     """A server of a bundle; keywords go to `Forwards`."""
@@ -160,13 +183,13 @@ def served(bundle: Bundle, limits: Limits | None = None, **given: Any) -> Iterat
     listening = socket.create_server(("127.0.0.1", 0))
     server = Server(listening.getsockname()[1], Held(limits.held_bytes))
     settings = {"most_graphs": 256, "most_bytes": limits.request_bytes} | given
-    settings.setdefault("together", joins(bundle.program, bundle.manifest.contract))
-    forwards = Forwards(bundle.program, **settings)
-    service = Service(bundle, forwards, limits, "0" * 64, server.held)
+    program = Here(bundle.program, bundle.manifest.contract)
+    settings["together"] = program.start(settings.get("together"))
+    forwards = Forwards(program.run, **settings)
+    service = Service(bundle, forwards, lambda: program.is_up, limits, "0" * 64, server.held)
     app = make_app(service, server.url, server.log.append)
-    running = uvicorn.Server(_config(app, limits))
+    running = Connected(config(app, limits), program, told=lambda: None)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
-    forwards.start()
     thread.start()
     while not running.started:
         time.sleep(0.01)
@@ -175,7 +198,7 @@ def served(bundle: Bundle, limits: Limits | None = None, **given: Any) -> Iterat
     finally:
         running.should_exit = True
         thread.join()
-        forwards.close()
+        program.close()
 
 
 @pytest.fixture(scope="session")

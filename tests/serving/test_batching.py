@@ -1,5 +1,6 @@
 """Joining graphs changes no answer, and happens where it may."""
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +14,12 @@ from torch import Tensor
 
 from nas.export._base import Contract
 from nas.export.load import Bundle, load_bundle
-from nas.serving.batching import Forwards, joins
+from nas.serving.batching import Forwards
 from nas.serving.graphs import Given, Graph, checked, joined, parted
+from nas.serving.joining import joins
 from nas.serving.limits import Limits
+
+from .conftest import Here
 
 NODE = Contract(
     kind="node_classification", n_features=3, n_classes=3, features="none", edges="directed"
@@ -111,26 +115,44 @@ class Counted:
         return answer
 
 
+def asked(
+    bundle: Bundle, program: Counted, graphs: Sequence[Graph], **given: Any
+) -> list[Tensor | BaseException]:
+    """What is answered to those who ask at once; the first is computed before the others ask."""
+
+    async def ask() -> list[Tensor | BaseException]:
+        here = Here(program, bundle.manifest.contract)
+        here.start(together=False)
+        await here.connect()
+        settings = {"together": True, "most_graphs": 4, "most_bytes": 10**9, "ahead": 1} | given
+        forwards = Forwards(here.run, **settings)
+        try:
+            first = asyncio.create_task(forwards.ask(graphs[0]))
+            if not program.go_on.is_set():
+                assert await asyncio.to_thread(program.begun.wait, 30)
+            others = [asyncio.create_task(forwards.ask(one)) for one in graphs[1:]]
+            await asyncio.sleep(0)
+            program.go_on.set()
+            async with asyncio.timeout(30):
+                return await asyncio.gather(first, *others, return_exceptions=True)
+        finally:
+            program.go_on.set()
+            here.disconnect()
+            here.close()
+
+    return asyncio.run(ask())
+
+
 def ask_seven(bundle: Bundle, **given: Any) -> list[int]:
     """One graph, and six more while its forward runs; each answer is compared."""
     program = Counted(bundle.program)
-    forwards = Forwards(program, **({"most_graphs": 4, "most_bytes": 10**9} | given))
     several = [
         Given(torch.full((2, 3), float(i)), torch.tensor([[0], [1]]), torch.zeros(2).long())
         for i in range(7)
     ]
-    ready = [checked(bundle, one, Limits()) for one in several]
-    forwards.start()
-    try:
-        answers = [forwards.ask(ready[0])]
-        assert program.begun.wait(30)
-        answers += [forwards.ask(one) for one in ready[1:]]
-        program.go_on.set()
-        got = [answer.result(30) for answer in answers]
-    finally:
-        program.go_on.set()
-        forwards.close()
-    assert not differ(got, [alone(bundle, one) for one in several])
+    got = asked(bundle, program, [checked(bundle, one, Limits()) for one in several], **given)
+    answers = [one for one in got if isinstance(one, Tensor)]
+    assert not differ(answers, [alone(bundle, one) for one in several])
     return program.sizes
 
 
@@ -147,18 +169,25 @@ def test_those_that_wait_are_joined(opened: Bundle) -> None:
     assert ask_seven(opened, together=True, most_bytes=1) == [1] * 7
 
 
+def test_one_is_asked_ahead(opened: Bundle) -> None:
+    """So that the program never waits for the next graph."""
+    assert ask_seven(opened, ahead=2) == [1, 1, 4, 1]
+    program = Counted(opened.program)
+    one = Given(torch.ones(2, 3), torch.tensor([[0], [1]]), torch.zeros(2).long())
+    asked(opened, program, [checked(opened, one, Limits())] * 3, together=False, ahead=2)
+    assert program.sizes == [1, 1, 1]
+
+
 def test_the_first_may_wait_for_others(opened: Bundle) -> None:
     """As long as it was told to, and no longer once there are enough."""
-    program = Counted(opened.program)
-    program.go_on.set()
-    forwards = Forwards(program, together=True, most_graphs=3, most_bytes=10**9, wait_s=20)
     one = Given(torch.ones(2, 3), torch.tensor([[0], [1]]), torch.zeros(2).long())
-    forwards.start()
-    answers = [forwards.ask(checked(opened, one, Limits())) for _ in range(3)]
-    for answer in answers:
-        answer.result(10)
-    forwards.close()
-    assert program.sizes == [3]
+    graphs = [checked(opened, one, Limits())] * 3
+    for wait_s, most, sizes in ((20, 3, [3]), (0.5, 9, [3]), (0, 3, [1, 2])):
+        program = Counted(opened.program)
+        if wait_s:
+            program.go_on.set()
+        asked(opened, program, graphs, most_graphs=most, wait_s=wait_s)
+        assert program.sizes == sizes
 
 
 def test_one_that_fails_fails_alone(opened: Bundle) -> None:
@@ -170,17 +199,12 @@ def test_one_that_fails_fails_alone(opened: Bundle) -> None:
         logits: Tensor = opened.program(x, edge_index, ids, counted)
         return torch.where(logits.isfinite() & (ids.numel() > 0), logits, torch.inf)
 
-    hold = Counted(program)
-    forwards = Forwards(hold, together=True, most_graphs=9, most_bytes=10**9)
-    forwards.start()
     edges, ids = torch.tensor([[0], [1]]), torch.zeros(2).long()
-    asked = [Graph(torch.full((2, 3), v), edges, ids, 1) for v in (1.0, 2.0, 3.0, 3e38, 4.0)]
-    asked[3] = Graph(torch.full((2, 3), torch.inf), edges, ids, 1)
-    answers = [forwards.ask(one) for one in asked]
-    hold.go_on.set()
-    failed = [type(a.exception(30)).__name__ for a in answers]
-    forwards.close()
-    assert failed == ["NoneType", "NoneType", "ProgramError", "RequestError", "NoneType"]
+    graphs = [Graph(torch.full((2, 3), v), edges, ids, 1) for v in (1.0, 2.0, 3.0, 3e38, 4.0)]
+    graphs[3] = Graph(torch.full((2, 3), torch.inf), edges, ids, 1)
+    got = asked(opened, Counted(program), graphs, most_graphs=9)
+    failed = [type(one).__name__ for one in got]
+    assert failed == ["Tensor", "Tensor", "ProgramError", "RequestError", "Tensor"]
 
 
 def test_which_programs_may_join() -> None:
@@ -195,15 +219,3 @@ def test_which_programs_may_join() -> None:
     assert joins(apart, GRAPH)
     assert not joins(mixed, GRAPH)
     assert not joins(lambda x, _e: x, NODE)
-
-
-def test_what_was_asked_before_the_end_is_answered(opened: Bundle) -> None:
-    """Closing waits for it."""
-    forwards = Forwards(opened.program, together=True, most_graphs=2, most_bytes=10**9)
-    one = checked(
-        opened, Given(torch.ones(2, 3), torch.tensor([[0], [1]]), torch.zeros(2).long()), Limits()
-    )
-    answers = [forwards.ask(one) for _ in range(9)]
-    forwards.start()
-    forwards.close()
-    assert all(answer.done() and answer.exception() is None for answer in answers)

@@ -1,5 +1,6 @@
 """`nas serve` as a process: what it prints, how it ends, what it refuses."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -7,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from click.testing import CliRunner
@@ -123,6 +126,36 @@ def test_other_machines_are_let_in_with_a_warning(node_bundle: Path) -> None:
     assert code == 0
     assert row["host"] == "0.0.0.0"  # noqa: S104
     assert "warning: 0.0.0.0 is reached from other machines, and there is no authentic" in err
+
+
+def program_of(running: subprocess.Popen[str]) -> psutil.Process:
+    [found] = [
+        one
+        for one in psutil.Process(running.pid).children()
+        if "spawn_main" in " ".join(one.cmdline())
+    ]
+    return found
+
+
+def test_its_program_dies_and_comes_back(node_bundle: Path) -> None:
+    """Not healthy meanwhile; whoever asks waits. It ends with the server, however that ends."""
+    body = save({"x": torch.zeros(2, 3), "edge_index": torch.zeros(2, 0, dtype=torch.int64)})
+    with process(str(node_bundle), "--port", "0", "--quiet") as running:
+        url = first_line(running)
+        program_of(running).kill()
+        codes = set()
+        while len(codes) < 2:
+            with contextlib.suppress(urllib.error.HTTPError):
+                codes.add(get(f"{url}/health")["ready"])
+                continue
+            codes.add(503)
+        request = urllib.request.Request(f"{url}/predict", body, {"Content-Type": BINARY})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            assert answer.status == 200
+        program = program_of(running)
+        running.kill()
+        program.wait(30)
+        assert not program.is_running()
 
 
 def refused(*line: str) -> str:

@@ -1,6 +1,7 @@
 """Clients that send too much, too slowly, or nothing: refused in time, and others are answered."""
 
 import contextlib
+import dataclasses
 import socket
 import threading
 import time
@@ -252,7 +253,11 @@ def test_an_answer_that_nobody_takes(serving: Serving, replaced: Callable[..., B
     def wide(x: Tensor, _edges: Tensor) -> Tensor:
         return torch.zeros(len(x), 2_000_000)
 
-    with serving(replaced(wide), Limits(seconds=1), together=False) as server:
+    bundle = replaced(wide)
+    contract = bundle.manifest.contract.model_copy(update={"n_classes": 2_000_000})
+    manifest = bundle.manifest.model_copy(update={"contract": contract})
+    bundle = dataclasses.replace(bundle, manifest=manifest)
+    with serving(bundle, Limits(seconds=1), together=False) as server:
         body = save({"x": torch.tensor(X), "edge_index": torch.zeros(2, 0, dtype=torch.int64)})
         head = POST.replace(b"json", b"octet-stream") + b"Content-Length: %d\r\n\r\n" % len(body)
         for more in (b"", b"Connection: close\r\n"):

@@ -1,0 +1,86 @@
+"""The process that runs the program: native code of a bundle, apart from what talks to clients.
+
+Both are busy at once, and a program that crashes takes no other answer with it. Graphs lie in
+memory that both see; of each forward one line goes there, with the slot and the sizes of its graph,
+and one comes back. The process ends when its connection does.
+"""
+
+import json
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evaluators.latency.allocator import kept_memory
+from nas.export._base import Contract, Runnable
+from nas.export.load import load_bundle
+from nas.serving.joining import joins
+from nas.serving.slots import Sizes, Slot
+from search_spaces import UsageError
+
+
+def answer(
+    connection: socket.socket, paths: list[str], folder: Path, exporter: str | None, threads: int
+) -> None:
+    """Open a program, say whether it may be given joined graphs, and run it for each line.
+
+    Args:
+        connection: to the server.
+        paths: of the slots.
+        folder, exporter: see `load_bundle`.
+        threads: of torch.
+    """
+    # The terminal and systemd send these to all of a group: the server ends this process itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+    try:
+        bundle = load_bundle(folder, exporter)
+        contract = bundle.manifest.contract
+        _say(connection, {"together": joins(bundle.program, contract)})
+    except UsageError as error:
+        _say(connection, {"error": str(error)})
+        return
+    attend(connection, paths, bundle.program, contract)
+
+
+def attend(
+    connection: socket.socket, paths: list[str], program: Runnable, contract: Contract
+) -> None:
+    """Run the program for each line that comes, until no more can."""
+    slots = [Slot(path) for path in paths]
+    with kept_memory(), connection.makefile("rb") as lines:
+        for line in lines:
+            asked = json.loads(line)
+            sizes = Sizes(*asked["sizes"])
+            said = _forward(program, contract, slots[asked["slot"]], sizes)
+            _say(connection, {"slot": asked["slot"], **said})
+    for slot in slots:
+        slot.close()
+
+
+def _say(connection: socket.socket, value: Mapping[str, Any]) -> None:
+    connection.sendall(json.dumps(value).encode() + b"\n")
+
+
+def _forward(program: Runnable, contract: Contract, slot: Slot, sizes: Sizes) -> dict[str, Any]:
+    """What is said of a forward, whose logits are in the slot; nothing where all is well."""
+    try:
+        tensors = slot.tensors(sizes, contract)
+        inputs = [tensors[name] for name in tensors if name != "logits"]
+        if contract.is_graph_task:
+            inputs.append(torch.zeros(sizes.graphs, dtype=torch.int64))
+        with torch.inference_mode():
+            logits = program(*inputs)
+            expected = tensors["logits"]
+            if logits.shape != expected.shape:
+                raise ValueError(f"it gave {list(logits.shape)} for {list(expected.shape)}")
+            expected.copy_(logits)
+            return {} if bool(logits.isfinite().all()) else {"infinite": True}
+    except Exception as error:  # a fault boundary: the program is someone's
+        reason = str(error).strip().partition("\n")[0][:200]
+        memory = isinstance(error, MemoryError) or "memory" in reason.lower()
+        return {"memory" if memory else "failed": f"{type(error).__name__}: {reason}"}

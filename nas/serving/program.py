@@ -1,0 +1,224 @@
+"""The program of a bundle, as the server sees it: a process that is started, asked, and ended."""
+
+import asyncio
+import contextlib
+import json
+import multiprocessing
+import socket
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from nas.export._base import BundleError, Contract
+from nas.serving import elsewhere
+from nas.serving.graphs import Graph
+from nas.serving.limits import RequestError
+from nas.serving.slots import Sizes, Slot
+
+# One graph is computed while the next is already there.
+SLOTS = 2
+_CLOSING_S = 5.0
+# How long a request waits for a process that is started again.
+_STARTING_S = 60.0
+
+
+class ProgramError(Exception):
+    """A program that fails on a graph that its contract allows."""
+
+
+class Program:
+    """Runs a bundle's program in a process of its own, which is started again if it dies.
+
+    Args:
+        folder, exporter: see `load_bundle`.
+        contract: of the bundle.
+        threads: of torch.
+    """
+
+    def __init__(
+        self, folder: Path, exporter: str | None, contract: Contract, *, threads: int = 1
+    ) -> None:
+        self._line = folder, exporter, threads
+        self._contract = contract
+        self._slots = [Slot() for _ in range(SLOTS)]
+        self._free: asyncio.Queue[int] = asyncio.Queue()
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._connection: socket.socket | None = None
+        self._process: BaseProcess | None = None
+        self._transport: asyncio.WriteTransport | None = None
+        self._up = asyncio.Event()
+        self._again: asyncio.Task[None] | None = None
+        self._is_closed = False
+        for index in range(SLOTS):
+            self._free.put_nowait(index)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it answers now."""
+        return self._up.is_set()
+
+    def start(self) -> bool:
+        """Open the program and try it; return whether graphs may be joined.
+
+        Raises:
+            BundleError: it cannot be opened, or its process ends meanwhile.
+        """
+        ours, theirs = socket.socketpair()
+        paths = [slot.path for slot in self._slots]
+        process = multiprocessing.get_context("spawn").Process(
+            target=elsewhere.answer, args=(theirs, paths, *self._line), name="program", daemon=True
+        )
+        process.start()
+        theirs.close()
+        self._connection, self._process = ours, process
+        with ours.makefile("rb") as lines:
+            first = lines.readline()
+        said = json.loads(first) if first else {"error": f"{self._line[0]}: {self._ended()}"}
+        if "error" in said:
+            raise BundleError(said["error"])
+        return bool(said["together"])
+
+    async def connect(self) -> None:
+        """Begin to be asked, in the event loop that is running."""
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_connection(lambda: _Lines(self), sock=self._connection)
+        self._transport = transport
+        self._up.set()
+
+    async def run(self, graph: Graph) -> Tensor:
+        """The logits of a graph that `checked` made; of several that were joined.
+
+        Raises:
+            RequestError: they are not finite, or there is no memory.
+            ProgramError: the program failed, or died.
+        """
+        index = await self._free.get()
+        slot = self._slots[index]
+        try:
+            await self._is_there()
+            sizes = Sizes.of(graph)
+            tensors = slot.tensors(sizes, self._contract)
+            tensors["x"].copy_(graph.x)
+            tensors["edge_index"].copy_(graph.edge_index)
+            if graph.graph_ids is not None:
+                tensors["graph_ids"].copy_(graph.graph_ids)
+            said = await self._asked(index, sizes)
+            _check(said)
+            return tensors["logits"].clone()
+        except MemoryError as error:
+            raise _no_memory() from error
+        finally:
+            tensors = {}
+            slot.give_back()
+            self._free.put_nowait(index)
+
+    async def _is_there(self) -> None:
+        try:
+            async with asyncio.timeout(_STARTING_S):
+                await self._up.wait()
+        except TimeoutError as error:
+            raise RequestError(
+                503, "the program's process has died and is not back yet; try again"
+            ) from error
+
+    async def _asked(self, index: int, sizes: Sizes) -> dict[str, Any]:
+        assert self._transport is not None  # noqa: S101
+        answer = asyncio.get_running_loop().create_future()
+        self._answers[index] = answer
+        line = {"slot": index, "sizes": [sizes.nodes, sizes.edges, sizes.graphs]}
+        self._transport.write(json.dumps(line).encode() + b"\n")
+        said: dict[str, Any] = await answer
+        return said
+
+    def answered(self, said: dict[str, Any]) -> None:
+        """A line has come."""
+        answer = self._answers.pop(said["slot"])
+        if not answer.done():
+            answer.set_result(said)
+
+    def lost(self) -> None:
+        """The process is gone: what it was asked fails, and it is started again."""
+        self._up.clear()
+        if self._is_closed:
+            return
+        reason = self._ended()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(ProgramError(reason))
+        self._answers.clear()
+        self._again = asyncio.get_running_loop().create_task(self._restart())
+
+    async def _restart(self) -> None:
+        while not self._is_closed:
+            try:
+                await asyncio.to_thread(self.start)
+            except BundleError:  # there may be memory for it later
+                await asyncio.sleep(1)
+            else:
+                await self.connect()
+                return
+
+    def _ended(self) -> str:
+        assert self._process is not None  # noqa: S101
+        self._process.join(_CLOSING_S)
+        code = self._process.exitcode
+        how = f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
+        return f"the program's process ended by {how}"
+
+    def disconnect(self) -> None:
+        """Ask no more, in the event loop that was connected."""
+        self._is_closed = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def close(self) -> None:
+        """End the process, and give the memory back."""
+        self._is_closed = True
+        if self._connection is not None:
+            with contextlib.suppress(OSError):  # the loop has closed it, or the other side has
+                self._connection.shutdown(socket.SHUT_RDWR)
+            self._connection.close()
+        if self._process is not None:
+            self._process.join(_CLOSING_S)
+            self._process.kill()
+            self._process.join()
+        for slot in self._slots:
+            slot.close()
+
+
+class _Lines(asyncio.Protocol):
+    """Lines of JSON that come from the process."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._program.answered(json.loads(line))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._program.lost()
+
+
+def _check(said: dict[str, Any]) -> None:
+    if "memory" in said:
+        raise _no_memory()
+    if "failed" in said:
+        raise ProgramError(said["failed"])
+    if "infinite" in said:
+        raise RequestError(
+            422,
+            "the network's outputs are not finite for this input: its features are too large; "
+            "give raw features like those of training",
+        )
+
+
+def _no_memory() -> RequestError:
+    return RequestError(
+        503, "there is not enough memory for this graph now; try again, or a smaller one"
+    )
