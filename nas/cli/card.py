@@ -58,6 +58,9 @@ def _format(out: Path | None, fmt: str | None) -> str:
     ending = None if out is None else _ENDINGS.get(out.suffix.lower())
     if fmt is not None and ending not in (None, fmt):
         raise click.UsageError(f"--format is {fmt}, and {out} ends in that of {ending}; change one")
+    if fmt is None and out is not None and out.suffix and ending is None:
+        known = ", ".join(_ENDINGS)
+        raise click.UsageError(f"{out} ends in none of {known}; say what it is by --format")
     return fmt or ending or "md"
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from nas._tables import STATE
 from nas.export._base import Contract, Exporter, ExportError, Runnable, Written
 from nas.export._compared import Graphs, parity_of
 from nas.export._manifest import Program
 from nas.export._products import EXPORTERS, Products
-from search_spaces import plugins
+from search_spaces import PluginError, plugins
+from search_spaces.errors import did_you_mean
 from search_spaces.quantization.codes import Codes
 
 # Runs wherever torch does, so it is in every bundle.
@@ -45,8 +47,12 @@ def planned(formats: Sequence[str]) -> dict[str, Exporter]:
 
     Raises:
         ExportError: two of them write the same file.
-        PluginError: there is no such exporter.
+        PluginError: there is no such format.
     """
+    ours = plugins.names("exporter")
+    for name in formats:
+        if "." not in name and name not in ours:
+            raise PluginError(f'no format is called "{name}"; {did_you_mean(name, (*ours, STATE))}')
     found: dict[str, Exporter] = {
         name: plugins.load("exporter", name).build() for name in (*formats, PORTABLE)
     }

@@ -20,6 +20,7 @@ from nas.serving.slots import Sizes, Slot
 # One graph is computed while the next is already there.
 SLOTS = 2
 _CLOSING_S = 5.0
+_ENDING_S = 1.0
 # How long a request waits for a process that is started again.
 _STARTING_S = 60.0
 
@@ -162,8 +163,9 @@ class Program:
 
     def _ended(self) -> str:
         assert self._process is not None  # noqa: S101
-        self._process.join(_CLOSING_S)
+        self._process.join(_ENDING_S)
         code = self._process.exitcode
+        self._process.kill()  # where it has only gone silent
         how = f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
         return f"the program's process ended by {how}"
 

@@ -412,6 +412,9 @@ def test_what_the_command_refuses(copied: Path, tmp_path: Path) -> None:
     nas.load_bundle(copied)
     result = run(copied, "--out", tmp_path / "c.html", "--format", "md", status=2)
     assert "--format is md" in result.stderr
+    result = run(copied, "--out", tmp_path / "c.pdf", status=2)
+    assert "c.pdf ends in none of .md, .html, .json; say what it is by --format" in result.stderr
+    run(copied, "--out", tmp_path / "c.pdf", "--format", "md")
     assert "is not a bundle" in run(tmp_path, status=2).stderr
     assert "cannot be written" in run(copied, "--out", tmp_path / "no" / "c.md", status=2).stderr
 

@@ -56,8 +56,10 @@ def test_each_is_written_once_in_the_order_asked_for() -> None:
 def test_two_programs_in_one_file_are_refused_before_anything_is_written() -> None:
     with pytest.raises(ExportError, match=r"aoti and int8_static both write compiled\.pt2; .* two"):
         planned(["aoti", "int8_static"])
-    with pytest.raises(PluginError, match="did you mean"):
+    with pytest.raises(PluginError, match=r'no format is called "onxx"; did you mean "onnx"'):
         planned(["onxx"])
+    with pytest.raises(PluginError, match=r"expected one of: .*, state"):
+        planned(["zzz"])
 
 
 @pytest.mark.parametrize(
