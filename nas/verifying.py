@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from nas.export._base import BundleError
-from nas.export._manifest import NAME, Manifest, read_manifest
+from nas.export._manifest import NAME, Manifest
+from nas.export._reading import read_manifest
 from nas.export.load import check_file
 from nas.verifying_accuracy import Data, accuracy, data_for
 from nas.verifying_parity import opened, parity

@@ -165,7 +165,7 @@ def specialise_command(
 def _tell_places(found: "Specialisation", study: Path | None) -> None:
     for winner in found.winners:
         if winner.bundle is not None:
-            from nas.export._manifest import read_manifest
+            from nas.export._reading import read_manifest
 
             place, digest = winner.bundle / "manifest.json", read_manifest(winner.bundle).digest
             click.echo(f"{place} written, digest {digest}", err=True)

@@ -4,12 +4,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from nas.export._base import BundleError, Contract, Strict, TensorSpec, shown
+from nas.export._base import Contract, Strict, TensorSpec, shown
 from search_spaces.canonical import canonical_json
 
 FORMAT = "gnn-nas bundle"
@@ -20,16 +19,15 @@ ARCHITECTURE = "architecture.json"
 README = "README.md"
 GRAPH: Final = "graph.safetensors"
 REQUIRED = (WEIGHTS, ARCHITECTURE, README)
-_MOST_BYTES = 2**20
-_LONGEST_NAME = 100
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
+LONGEST_NAME = 100
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 
 Split = Literal["train", "validation", "test"]
 _PREFIXES: Mapping[str, Split] = {"train": "train", "val": "validation", "test": "test"}
 
 
 def _inside(name: str) -> str:
-    if len(name) > _LONGEST_NAME or not _FILE_NAME.fullmatch(name) or name == NAME:
+    if len(name) > LONGEST_NAME or not FILE_NAME.fullmatch(name) or name == NAME:
         raise ValueError(f"{shown(name)} is not the plain name of a file in the bundle")
     return name
 
@@ -254,87 +252,3 @@ def split_of(metric: str) -> Split | None:
     """The split that a metric comes from by its name: `val_accuracy` from validation."""
     # How long training took is a fact, not a value of the training split.
     return None if metric.endswith("_seconds") else _PREFIXES.get(metric.partition("_")[0])
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a bundle.
-
-    Raises:
-        BundleError: it is missing, no JSON, of another version, or breaks the schema.
-    """
-    path = folder / NAME
-    text, value = _json(path)
-    if value.get("format") != FORMAT:
-        raise BundleError(
-            f'{path}: expected "format": "{FORMAT}", got {_short(value.get("format"))}'
-        )
-    if value.get("version") != VERSION or value["version"] is True:
-        raise BundleError(
-            f"{path}: this program reads bundles of version {VERSION}, this one has version "
-            f"{_short(value.get('version'))}; use the gnn-nas that wrote it or export it again"
-        )
-    if not _is_as_written(text, value) or value.get("digest") != manifest_digest(value):
-        raise BundleError(
-            f"{path} is damaged or was changed: its digest is not that of what it says; copy the "
-            "bundle again"
-        )
-    try:
-        return Manifest.model_validate_json(json.dumps(value))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(_plain, first["loc"])) or "the manifest"
-        raise BundleError(f"{path}: {where}: {first['msg']}") from error
-
-
-def read_text(path: Path, most_bytes: int) -> str:
-    """The text of a plain file, as it is: line breaks are not changed.
-
-    Raises:
-        BundleError: it is a link, no plain file, or larger than that.
-        OSError, ValueError: it is not there, or no text.
-    """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise BundleError(f"{path} is not a plain file; copy the whole bundle")
-    with path.open("rb") as file:
-        content = file.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        raise BundleError(f"{path} is larger than {most_bytes} bytes; no bundle has such a file")
-    return content.decode("utf-8")
-
-
-def _is_as_written(text: str, value: Any) -> bool:
-    try:
-        return text == text_of(value)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _short(value: Any) -> str:
-    text = ascii(value)
-    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
-
-
-def _plain(part: int | str) -> str:
-    """A key of the manifest, or a place in a list; what a stranger wrote there in quotes."""
-    text = str(part)
-    return text if len(text) <= _LONGEST_NAME and _FILE_NAME.fullmatch(text) else shown(text)
-
-
-def _json(path: Path) -> tuple[str, dict[str, Any]]:
-    try:
-        text = read_text(path, _MOST_BYTES)
-        value = json.loads(text, parse_constant=_no_number)
-    except OSError as error:
-        raise BundleError(
-            f"{path.parent} is not a bundle: {NAME} cannot be read ({error.strerror}); "
-            "name the folder that `nas export` wrote"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: expected JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise BundleError(f"{path}: expected a JSON object, got {type(value).__name__}")
-    return text, value
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")

@@ -12,7 +12,8 @@ from evaluators.latency.samples import task_of
 from evaluators.latency.values import Workload, random_skew
 from nas.export._base import BundleError, shown
 from nas.export._deployed import Deployed, deployed
-from nas.export._manifest import ARCHITECTURE, WEIGHTS, Manifest, read_text
+from nas.export._manifest import ARCHITECTURE, WEIGHTS, Manifest
+from nas.export._reading import read_text
 from nas.export._recipe import RECIPE, read_recipe
 from nas.export._weights import numbers
 from search_spaces import Architecture, SearchSpace, Task, UsageError, plugins

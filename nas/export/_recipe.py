@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError
 
 from nas.export._base import BundleError, Strict, shown
-from nas.export._manifest import read_text, text_of
+from nas.export._manifest import text_of
+from nas.export._reading import read_text
 from nas.setup import PYTHON_SPACE
 from search_spaces import plugins
 

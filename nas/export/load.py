@@ -17,7 +17,8 @@ from evaluators.artifacts import sha256_of
 from nas.export._base import BundleError, Exporter, Runnable, shown
 from nas.export._graph import PrunedGraph, read_graph
 from nas.export._inputs import check_inputs
-from nas.export._manifest import NAME, WEIGHTS, FileEntry, Manifest, read_manifest
+from nas.export._manifest import NAME, WEIGHTS, FileEntry, Manifest
+from nas.export._reading import read_manifest
 from nas.export._weights import numbers
 from search_spaces import plugins
 
