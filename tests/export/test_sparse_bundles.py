@@ -31,8 +31,8 @@ from nas.export._base import BundleError, ExportError
 from nas.export._graph import PrunedGraph, digest_of, read_graph
 from nas.export._manifest import GRAPH as GRAPH_FILE
 from nas.export._manifest import GraphEntry, manifest_digest, text_of
-from nas.export._reading import read_manifest
 from nas.export._products import SparseMap, timed_products
+from nas.export._reading import read_manifest
 from nas.export._weights import numbers
 from nas.export.bundle import export_trial
 from nas.export.load import load_bundle, load_weights
