@@ -11,6 +11,7 @@ from nas import study
 from nas._options import thaw
 from nas.bundling import recorded
 from nas.confirm import confirm
+from nas.drawing import Drawing, draw_trial
 from nas.export.bundle import export_trial
 from nas.latency.front import remeasure
 from nas.record import Confirmation, StudyStatus, TrialRecord
@@ -71,6 +72,10 @@ class Study:
     def trial(self, number: int) -> TrialRecord:
         """One trial."""
         return self._store.trial(self.name, number)
+
+    def draw(self, number: int) -> Drawing:
+        """A trial's architecture as SVG: a string, which a notebook shows as an image."""
+        return draw_trial(self._store, self.name, number, self._space)
 
     def front(self) -> list[TrialRecord]:
         """The feasible trials that no other dominates, the best in the first objective first.

@@ -34,6 +34,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from search_spaces import plugins
 from search_spaces.decision import Choice, Choices, Decision, Role
+from search_spaces.drawn import gnn as drawn
 from search_spaces.elastic import places
 from search_spaces.errors import PluginError, SpaceError
 from search_spaces.networks import SKIP, build_network, network_parts
@@ -112,6 +113,7 @@ def build(
         parts=network_parts,
         elastic=places,
         relax=relax,
+        draw=drawn.draw,
     )
 
 

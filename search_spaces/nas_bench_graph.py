@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from search_spaces.architecture import Architecture
 from search_spaces.decision import Choice, Choices, Decision
+from search_spaces.drawn import nas_bench_graph as drawn
 from search_spaces.equivalence import Equivalence
 from search_spaces.graph import ArchitectureGraph
 from search_spaces.message_passing import SKIP, Layer, LayerPlan
@@ -78,6 +79,7 @@ def build(
         graph=graph,
         parts=network_parts,
         relax=relax_cells,
+        draw=drawn.draw,
     )
 
 

@@ -16,6 +16,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.extension import Fact, SpaceExtension
 from search_spaces.frozen import FrozenMapping
 from search_spaces.graph import ArchitectureGraph
+from search_spaces.picture import Draw
 from search_spaces.task import Task
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class SearchSpace(Choosing):
             modules are weighed.
         relax: a module-level function: all its networks as one (see `search_spaces.relaxation`); of
             an extended space as `elastic`.
+        draw: a module-level function: an architecture as boxes and arrows, for people; without it
+            they are drawn by the names of their decisions (see `nas.drawing`).
 
     Raises:
         SpaceError: two decisions with one name, a `needs` on an unknown decision or choice, a
@@ -69,6 +72,7 @@ class SearchSpace(Choosing):
     parts: "Parts | None" = None
     elastic: "Elastic | None" = None
     relax: "Relax | None" = None
+    draw: "Draw | None" = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decisions", parents_first(self.name, self.decisions))
@@ -166,6 +170,7 @@ class SearchSpace(Choosing):
             elastic=elastic,
             # What is relaxed of it is run module by module.
             relax=None if elastic is None else self.relax,
+            draw=self.draw,
         )
 
     def __repr__(self) -> str:

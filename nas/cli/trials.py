@@ -1,13 +1,16 @@
 """`nas trials`, `show`, `front`: what a study has found."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from nas.cli._drawing import write_drawing, write_svg
 from nas.cli._output import cell, choices, write_json, write_rows, write_table
 from nas.cli._shared import command, format_option, name_argument, storage_option
-from nas.cli._types import Integer
+from nas.cli._types import File, Integer
+from nas.cli._usage import WrongUsage
 from nas.cli.search import MEASURED_LATENCY, front_row, measured_columns, write_front
 
 if TYPE_CHECKING:
@@ -64,22 +67,36 @@ def _row(
 @command("show")
 @name_argument
 @click.argument("trial", type=Integer(min=0))
+@click.option(
+    "--svg",
+    metavar="FILE",
+    type=File(),
+    help="Write the drawing of its architecture as SVG instead; - is stdout.",
+)
 @storage_option
 @format_option
-def show_command(name: str, trial: int, storage: str, fmt: str) -> None:
+def show_command(name: str, trial: int, svg: Path | None, storage: str, fmt: str) -> None:
     """Show one trial.
 
-    Number TRIAL of the study NAME: decisions, metrics, what was measured on the device, what its
-    strategy noted, how it was evaluated, rungs, bundles, and why it failed.
+    Number TRIAL of the study NAME: its architecture drawn, decisions, metrics, what was measured on
+    the device, what its strategy noted, how it was evaluated, rungs, bundles, and why it failed.
 
     \b
     Examples:
       nas show quickstart 7
+      nas show quickstart 7 --svg trial7.svg
       nas show quickstart 7 --format json
     """
     from nas.store import Store
 
     store = Store.open_existing(storage)
+    if svg is not None:
+        if fmt != "text":
+            raise WrongUsage(
+                f"--svg is written in place of the trial in {fmt}; give one of the two"
+            )
+        write_svg(store, name, trial, svg)
+        return
     record = store.trial(name, trial)
     rungs = [
         {key: rung.get(key) for key in ("epoch", "metrics", "seconds")}
@@ -99,6 +116,8 @@ def show_command(name: str, trial: int, storage: str, fmt: str) -> None:
 
         _write_trial(record, rungs, [str(bound) for bound in broken(store.spec(name), record)])
         _write_bundles(bundles)
+        if record.architecture is not None:
+            write_drawing(store, name, trial)
 
 
 def _write_bundles(bundles: Sequence[Mapping[str, Any]]) -> None:

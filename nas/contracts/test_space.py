@@ -1,15 +1,19 @@
 """What every space keeps: architectures have keys and vectors, and each is a network."""
 
 import pickle
+import re
 from collections.abc import Mapping
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from nas import drawing
 from nas.contracts import _signature, graphs
 from search_spaces import Architecture, SearchSpace, Task, UsageError, plugins
+from search_spaces.picture import Picture
 from search_spaces.plugins import Plugin
 
 KIND = "space"
@@ -102,3 +106,29 @@ def test_the_seed_decides_the_weights(space: SearchSpace, task: Task) -> None:
 
     assert all(torch.equal(one, other) for one, other in zip(built(1), built(1), strict=True))
     assert any(not torch.equal(one, other) for one, other in zip(built(1), built(2), strict=True))
+
+
+def unsaid(picture: Picture, architecture: Architecture) -> set[str]:
+    """The decisions that are answered in no box that says it shows them, and in no note."""
+    notes = set(re.split(r"[:,] ", ", ".join(picture.notes)))
+    said = {name for name, choice in architecture.choices.items() if f"{name} {choice}" in notes}
+    said |= {f"train.{name}" for name, c in architecture.recipe.items() if f"{name} {c}" in notes}
+    for box in picture.boxes:
+        words = {word.strip("()") for line in (box.title, *box.told) for word in line.split()}
+        said |= {name for name in box.shows if str(architecture.choices[name]) in words}
+    return {*architecture.choices} - said
+
+
+def test_every_architecture_is_drawn(space: SearchSpace, task: Task) -> None:
+    """By `draw`, where it has that, with a task and without; each decision is to be read there."""
+    for architecture in drawn(space, 30):
+        for known in (task, None):
+            if space.draw is not None:
+                assert len(space.draw(architecture, known).boxes) > 1
+            picture = drawing.picture(architecture, known, space=space)
+            assert not unsaid(picture, architecture), architecture
+            image = drawing.svg(architecture, known, space=space)
+            root = ElementTree.fromstring(image)  # noqa: S314 - our own
+            assert root.tag.endswith("svg"), architecture
+            assert root.get("role") == "img"
+            assert drawing.text(architecture, known, space=space)
