@@ -15,6 +15,7 @@ FILES = sorted(f for package in PACKAGES for f in (ROOT / package).rglob("*.py")
 FENCES = {
     "click": ("nas/cli/",),
     "rich": ("nas/cli/",),
+    "uniplot": ("nas/cli/",),
     "sqlalchemy": ("nas/store/",),
     "optuna": ("nas/store/", "nas/strategies/"),
     "alembic": ("nas/store/",),

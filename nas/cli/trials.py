@@ -161,23 +161,57 @@ def _write_trial(record: "TrialRecord", rungs: list[dict[str, Any]], broken: Seq
             click.echo(record.failure["detail"])
 
 
+def _axes(
+    _ctx: click.Context, option: click.Parameter, value: str | None
+) -> tuple[str, str] | None:
+    if value is None:
+        return None
+    names = [name.strip() for name in value.split(",")]
+    if len(names) != 2 or not all(names):
+        raise click.BadParameter(
+            f'expected two metrics such as params,val_accuracy, got "{value}"', _ctx, option
+        )
+    return names[0], names[1]
+
+
 @command("front")
 @name_argument
+@click.option("--plot", is_flag=True, help="Draw it before the list, dominated trials beside it.")
+@click.option(
+    "--axes",
+    metavar="A,B",
+    callback=_axes,
+    help="Of the plot: metrics, across and up.  [default: the second and the first objective]",
+)
 @storage_option
 @format_option
-def front_command(name: str, storage: str, fmt: str) -> None:
+def front_command(
+    name: str, plot: bool, axes: tuple[str, str] | None, storage: str, fmt: str
+) -> None:
     """List the best trials of a study.
 
-    Those of the study NAME that no other trial beats in every objective.
+    Those of the study NAME that no other trial beats in every objective. A plot is of two metrics,
+    or, where the study has one objective, of the best so far.
 
     \b
     Examples:
       nas front quickstart
+      nas front quickstart --plot
+      nas front quickstart --plot --axes macs,val_accuracy
       nas front quickstart --format json
     """
     from nas.store import Store
 
+    if axes is not None and not plot:
+        raise WrongUsage("--axes are of a plot; add --plot")
+    if plot and fmt != "text":
+        raise WrongUsage(f"--plot is text, and --format is {fmt}; leave one of the two out")
     store = Store.open_existing(storage)
+    if plot:
+        from nas.cli._plot import write_plot
+
+        write_plot(store, name, axes)
+        click.echo()
     front = store.front(name)
     if fmt == "text":
         write_front(front, list(store.status(name).objectives))
