@@ -1,6 +1,8 @@
 """The examples work: each plug-in under its contract, and all of them in whole studies."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PLUGINS = ROOT / "examples" / "plugins"
+EXAMPLES = ROOT / "examples"
+PLUGINS = EXAMPLES / "plugins"
+DATA = Path(os.environ.get("NAS_TEST_DATA", ROOT.parent / "shared" / "data"))
 # The kinds of each file; that of its name where nothing else is said.
 KINDS = {"preparing_strategy": ("strategy", "preparation")}
 
@@ -84,3 +88,80 @@ def test_the_study_with_a_preparation(at: Path) -> None:
     for trial in nas(at, "trials", "prepared", storage):
         assert trial["decisions"]["weight_bits"] in (32, 8, 4)
         assert trial["metrics"]["weight_bytes"] > 0
+
+
+def script(name: str, *arguments: str, at: Path) -> str:
+    """What one prints, run as a user runs it, from another folder."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), "--out", str(at / "out"), *arguments],
+        cwd=at,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (at / "out" / "bundle" / "model.pt2").exists()
+    assert (at / "out" / "network.svg").read_text().startswith("<svg ")
+    return done.stdout
+
+
+def numbers(pattern: str, printed: str) -> tuple[float, ...]:
+    match = re.search(pattern, printed)
+    assert match, printed
+    return tuple(map(float, match.groups()))
+
+
+@pytest.mark.slow
+def test_nodes_under_a_bound_on_latency(tmp_path: Path) -> None:
+    """What is printed keeps the bound, and the network that left is better than chance by far."""
+    printed = script("node_classification.py", "--trials", "12", at=tmp_path)
+    (bound,) = numbers(r"at most (\d+\.\d+) ms", printed)
+    front = re.findall(r"trial +\d+: validation accuracy (\S+), (\S+) ms", printed)
+    assert front
+    assert all(float(latency) <= 1.01 * bound for _, latency in front), printed
+    right, of = numbers(r"(\d+) of (\d+) test nodes are right", printed)
+    assert of == 1_247
+    assert right / of > 0.6
+
+
+@pytest.mark.slow
+def test_molecules(tmp_path: Path) -> None:
+    """The new ones are told apart as chemists do."""
+    if not (DATA / "TUDataset" / "MUTAG").exists():
+        pytest.skip(f"MUTAG is not in {DATA} (NAS_TEST_DATA), and tests download nothing")
+    printed = script("graph_classification.py", "--data-root", str(DATA), at=tmp_path)
+    (accuracy,) = numbers(r"test accuracy (\S+)", printed)
+    assert accuracy > 0.665, "no better than the larger class"
+    (small,) = numbers(r"nitrobenzene +: mutagenic with probability (\S+)", printed)
+    (large,) = numbers(r"2-nitroanthracene: mutagenic with probability (\S+)", printed)
+    assert 0 <= small < large <= 1
+
+
+@pytest.mark.slow
+def test_a_graph_in_csv_files(tmp_path: Path) -> None:
+    """Written, searched, and predicted where it has no label."""
+    printed = script("own_csv_graph.py", "--trials", "8", at=tmp_path)
+    right, of = numbers(r"(\d+) of (\d+) diagnoses are right", printed)
+    header, *rows = (tmp_path / "out" / "nodes.csv").read_text().splitlines()
+    assert header.startswith("id,label,mean_radius")
+    assert sum(row.split(",")[1] == "" for row in rows) == of
+    assert right / of > 0.9
+
+
+def test_every_script_is_listed_with_its_command() -> None:
+    """In examples/README.md, in the words of its own help; each says what it is in one line."""
+    listed = (EXAMPLES / "README.md").read_text()
+    scripts = sorted(EXAMPLES.glob("*.py"))
+    assert len(scripts) == 3
+    for file in scripts:
+        assert f"python examples/{file.name}" in listed
+        help_ = subprocess.run(
+            [sys.executable, str(file), "--help"],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        summary = file.read_text().split('"""')[1].splitlines()[0]
+        assert " ".join(help_.split()).count(summary) == 1
