@@ -6,7 +6,6 @@ environment and install into it, are shown and not run: `nas` is then that of th
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,17 +17,21 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
     ("An environment of its own", "python3 -m venv .venv && . .venv/bin/activate"),
     ("The program, in the versions that were tested", "pip install -q -c constraints.txt ."),
-    ("A study file with comments", "nas init mine.toml"),
     (
-        "Search on the graph",
-        "nas search mine.toml --trials 30 --set dataset.name=graph_file"
-        " --set dataset.nodes=studies/own_graph/nodes.csv"
-        " --set dataset.edges=studies/own_graph/edges.csv --set dataset.normalize=standardize",
+        "Check the study file, the two CSV files, and that they fit",
+        "nas search studies/own_graph.toml --dry-run",
     ),
-    ("How far it is, and what it took", "nas status mine"),
-    ("The best two again, on fresh seeds; then test", "nas confirm mine --top 2 --seeds 5"),
-    ("Leave with the best", "nas export mine --to bundle"),
-    ("Is the bundle what it says?", "nas verify bundle --no-latency"),
+    ("Search", "nas search studies/own_graph.toml --trials 30"),
+    ("The best two again, on fresh seeds; then test", "nas confirm own_graph --top 2 --seeds 5"),
+    ("Leave with the best", "nas export own_graph --to bundle"),
+    (
+        "Is the bundle what it says?",
+        "nas verify bundle --dataset studies/own_graph.toml --no-latency",
+    ),
+    (
+        "Predict",
+        "nas predict bundle --dataset studies/own_graph.toml --out predictions.csv",
+    ),
 )
 INSTALLING = 2  # the first commands, which may be left out
 
@@ -43,7 +46,8 @@ python docs/transcript.py
 ```
 
 which runs the commands in a copy of the clone and puts here what they print on stdout. With two workers, results arrive in
-another order each time, so your numbers will differ a little.
+another order each time, so your numbers will differ a little. The graph is
+[studies/own_graph.toml](../studies/own_graph.toml), which names its two CSV files; put yours in their place.
 """
 TAIL = """
 `bundle/README.md` says how to run it; [bundles.md](bundles.md) has more formats. Your own files have the columns of
@@ -96,8 +100,7 @@ def page(printed: list[str]) -> str:
     """The document."""
     parts = [HEAD.format(count=len(COMMANDS))]
     for number, ((what, command), text) in enumerate(zip(COMMANDS, printed, strict=True), 1):
-        shown = re.sub(r" (?=--set)", " \\\\\n    ", command)
-        parts.append(f"\n## {number}. {what}\n\n```sh\n{shown}\n```\n")
+        parts.append(f"\n## {number}. {what}\n\n```sh\n{command}\n```\n")
         if text:
             parts.append(f"\n```text\n{text}\n```\n")
     return "".join(parts) + TAIL
