@@ -21,7 +21,16 @@ PUBLIC = ("nas", "search_spaces", "evaluators")
 def build(source: Path, to: Path) -> "subprocess.CompletedProcess[str]":
     """As CONTRIBUTING.md says."""
     strict = ("-W", "--keep-going", "-q")
-    command = [sys.executable, "-m", "sphinx", *strict, "-c", str(ROOT / "docs"), "-d", str(to / "d")]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        *strict,
+        "-c",
+        str(ROOT / "docs"),
+        "-d",
+        str(to / "d"),
+    ]
     return subprocess.run(
         [*command, str(source), str(to / "site")],
         cwd=ROOT,
@@ -52,7 +61,11 @@ def anchors(page: Path) -> frozenset[str]:
 def addresses(page: Path, tags: dict[str, str]) -> list[str]:
     """The values of an attribute of some tags: {"a": "href"}."""
     found = (tag for name in tags for tag in read(page).find_all(name))
-    return [str(tag[tags[tag.name]]) for tag in found if isinstance(tag, Tag) and tags[tag.name] in tag.attrs]
+    return [
+        str(tag[tags[tag.name]])
+        for tag in found
+        if isinstance(tag, Tag) and tags[tag.name] in tag.attrs
+    ]
 
 
 def broken(page: Path) -> list[str]:
@@ -61,7 +74,9 @@ def broken(page: Path) -> list[str]:
     for link in addresses(page, {"a": "href"}):
         parts = urlsplit(link)
         if parts.scheme:
-            sound = parts.scheme in {"http", "https"} and re.fullmatch(r"[\w.-]+(:\d+)?", parts.netloc)
+            sound = parts.scheme in {"http", "https"} and re.fullmatch(
+                r"[\w.-]+(:\d+)?", parts.netloc
+            )
         else:
             target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
             named = unquote(parts.fragment)
@@ -81,7 +96,15 @@ def test_every_link_leads_somewhere(site: Path) -> None:
 def test_a_broken_link_is_seen(tmp_path: Path) -> None:
     """The control: of the reader of sites, and of the generator."""
     page = tmp_path / "page.html"
-    links = ("#here", "#there", "gone.html", "page.html#here", "https://example.org", "htp://x", "https:/x")
+    links = (
+        "#here",
+        "#there",
+        "gone.html",
+        "page.html#here",
+        "https://example.org",
+        "htp://x",
+        "https:/x",
+    )
     page.write_text('<p id="here">' + "".join(f'<a href="{link}">x</a>' for link in links))
     assert broken(page) == ["#there", "gone.html", "htp://x", "https:/x"]
 
