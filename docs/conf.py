@@ -4,7 +4,6 @@ The root of the repository is the source, so a link between two Markdown files i
 clone, on a forge and in the site. `docs/index.md` is the navigation.
 """
 
-from docutils import nodes
 from sphinx.application import Sphinx
 
 project = "gnn-nas"

@@ -38,20 +38,21 @@ INSTALLING = 2  # the first commands, which may be left out
 HEAD = """\
 # A whole session
 
-From a graph in two CSV files to a bundle that runs with torch alone, in {count} commands, from an empty environment in a
-clone of this repository. It is written by
+From a graph in two CSV files to a bundle that runs with torch alone, in {count} commands, from an
+empty environment in a clone of this repository. It is written by
 
 ```text
 python docs/transcript.py
 ```
 
-which runs the commands in a copy of the clone and puts here what they print on stdout. With two workers, results arrive in
-another order each time, so your numbers will differ a little. The graph is
-[studies/own_graph.toml](../studies/own_graph.toml), which names its two CSV files; put yours in their place.
+which runs the commands in a copy of the clone and puts here what they print on stdout. With two
+workers, results arrive in another order each time, so your numbers will differ a little. The study
+is [studies/own_graph.toml](../studies/own_graph.toml), which names its two CSV files; put yours in
+their place.
 """
 TAIL = """
-`bundle/README.md` says how to run it; [bundles.md](bundles.md) has more formats. Your own files have the columns of
-[own_graph.md](own_graph.md).
+`bundle/README.md` says how to run it; [bundles.md](bundles.md) has more formats. Your own files
+have the columns of [own_graph.md](own_graph.md).
 """
 
 
@@ -83,7 +84,7 @@ def session(clone: Path, *, installed: bool) -> list[str]:
     if installed:
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment["PYTHONPATH"] = str(clone)
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603  (the commands above)
         ["bash", "-c", "\n".join(lines)],  # noqa: S607
         cwd=clone,
         env=environment,

@@ -14,7 +14,7 @@ from .pages import ROOT, blocks, pages
 
 HISTORY = {"CHANGELOG.md"}
 SHELLS = {"sh", "text", "bash", "", "console"}
-# One line of help: it begins with a capital letter, a digit or an option's value, and ends a sentence.
+# A sentence, or several.
 HELP = re.compile(r"\S.*\.", re.DOTALL)
 OPERATORS = ("|", "&&", ";", ">", "<", "||", "&")
 
