@@ -22,6 +22,8 @@ include_patterns = [
 ]
 html_theme = "furo"
 html_title = "gnn-nas"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False
@@ -31,6 +33,7 @@ templates_path = ["templates"]
 myst_heading_anchors = 4  # those of a forge: #the-tables
 # A name in backticks in a docstring is code, and a link where it names something that is here.
 default_role = "py:obj"
+napoleon_use_ivar = True  # a list of attributes, not a heading for each
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
