@@ -50,25 +50,33 @@ def blocks(page: Path) -> list[Block]:
 
 def run(page: Path, at: Path) -> "subprocess.CompletedProcess[str]":
     """Run a page in a folder, block by block, in one shell: files are written, the rest is run."""
-    for folder in CLONE:
-        shutil.copytree(ROOT / folder, at / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    script = ["set -eo pipefail", f'nas() {{ "{sys.executable}" -m nas "$@"; }}']
+    script = []
     for number, block in enumerate(blocks(page)):
         if block.file is not None:
             (at / block.file).write_text(block.text, encoding="utf-8")
         elif block.language == "python":
             (at / f"block_{number}.py").write_text(block.text, encoding="utf-8")
-            script.append(f"python block_{number}.py")
+            script.append(f"python block_{number}.py\n")
         elif block.language == "sh":
-            lines = block.text.splitlines()
-            script += [line for line in lines if not line.startswith(INSTALLING)]
+            script.append(block.text)
+    return shell("".join(script), at)
+
+
+def shell(script: str, at: Path) -> "subprocess.CompletedProcess[str]":
+    """Run commands in a folder that has what a clone has; the first that fails ends them."""
+    for folder in CLONE:
+        if not (at / folder).exists():
+            kept = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / folder, at / folder, ignore=kept)
+    lines = [line for line in script.splitlines() if not line.startswith(INSTALLING)]
+    first = ["set -eo pipefail", f'nas() {{ "{sys.executable}" -m nas "$@"; }}']
     paths = (str(ROOT), os.environ.get("PYTHONPATH", ""))
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     return subprocess.run(
-        ["bash", "-c", "\n".join(script)],
+        ["bash", "-c", "\n".join([*first, *lines])],
         cwd=at,
         env=environment,
         capture_output=True,
