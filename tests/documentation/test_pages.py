@@ -13,7 +13,7 @@ DOCS = ROOT / "docs"
 @pytest.mark.parametrize(
     ("page", "leaves"),
     [
-        ("own_graph", ["graph.npz", "nas.db"]),
+        pytest.param("own_graph", ["graph.npz", "nas.db"], marks=slow),
         ("python", ["bundle/model.pt2"]),
         pytest.param("quickstart", ["predictions.csv", "bundle/README.md"], marks=slow),
         pytest.param("budgets", ["nas.db"], marks=slow),
