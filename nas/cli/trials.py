@@ -181,7 +181,7 @@ def _axes(
     "--axes",
     metavar="A,B",
     callback=_axes,
-    help="Of the plot: metrics, across and up.  [default: the second and the first objective]",
+    help="Of the plot: metrics, across and up; by default the second and the first objective.",
 )
 @storage_option
 @format_option
