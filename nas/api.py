@@ -317,6 +317,16 @@ class Study:
         """What is recorded of a trial's bundles: digest, formats, and when each was written."""
         return stored_bundles(self._store, self.name, trial)
 
+    def report(self, to: Path | str) -> Path:
+        """Write the study as one page of HTML that needs nothing else; returns where.
+
+        Raises:
+            UsageError: plotly is not installed, or the file cannot be written.
+        """
+        from nas.reporting import write
+
+        return write(self.storage, self.name, Path(to))
+
     def quantize(
         self,
         to: Path | str,

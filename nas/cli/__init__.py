@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, str] = {
     "serve": "serve",
     "card": "card",
     "verify": "verify",
+    "report": "report",
     "plugins": "plugins",
 }
 

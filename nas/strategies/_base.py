@@ -74,6 +74,10 @@ class Problem:
         return total_violation((c for c in self.constraints if c.metric in facts), facts)
 
 
+# The note of what is drawn at random because nothing is known yet: what random search would propose.
+STARTUP: Mapping[str, str | int | float] = FrozenMapping({"phase": "startup"})
+
+
 @dataclass(frozen=True)
 class Proposal:
     """What a strategy proposes.

@@ -40,7 +40,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Gt
 
-from nas.strategies._base import Finished, Problem, Proposal, Strategy, generator
+from nas.strategies._base import STARTUP, Finished, Problem, Proposal, Strategy, generator
 from nas.strategies._controller import Controller, Parameters, Walk, kind
 from nas.strategies._ranking import measured
 from nas.strategies._reward import Baseline, check_one_objective, reward_of
@@ -159,7 +159,7 @@ class Agnn(Strategy[Lineage]):
     ) -> Proposal:
         del pending
         if not state.parents or not self.classes:
-            return Proposal(ordinal, self.problem.space.sample(rng))
+            return Proposal(ordinal, self.problem.space.sample(rng), note=STARTUP)
         parent = state.parents[-1]
         choices = parent.architecture.choices
         children = [self._child(state, name, choices, rng) for name in self.classes]

@@ -23,7 +23,7 @@ from typing import Annotated, Literal, TypeAlias
 import numpy as np
 from annotated_types import Ge, Le
 
-from nas.strategies._base import Finished, Problem, Proposal, Strategy
+from nas.strategies._base import STARTUP, Finished, Problem, Proposal, Strategy
 from nas.strategies._growing import check_growing, descended
 from nas.strategies._ranking import mutant, preferences, usable, winner
 from search_spaces import Architecture
@@ -63,7 +63,7 @@ class Evolution(Strategy[Population]):
         del pending
         space = self.problem.space
         if len(state) < self.population:
-            return Proposal(ordinal, space.sample(rng))
+            return Proposal(ordinal, space.sample(rng), note=STARTUP)
         parent = self._parent(state, rng)
         child = parent.architecture
         if self.crossover and rng.random() < self.crossover:

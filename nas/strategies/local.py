@@ -25,7 +25,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge
 
-from nas.strategies._base import Finished, Problem, Proposal, Strategy
+from nas.strategies._base import STARTUP, Finished, Problem, Proposal, Strategy
 from nas.strategies._log import Log
 from nas.strategies._ranking import preferences, usable
 from search_spaces import Architecture
@@ -77,7 +77,8 @@ class LocalSearch(Strategy[Explored]):
                 new = [a for a in self._open(trial, state.log) if a.key not in waiting]
                 if new:
                     return Proposal(ordinal, new[int(rng.integers(len(new)))])
-        return Proposal(ordinal, self.problem.space.sample(rng))
+        note = STARTUP if state.informed < self.startup else {}
+        return Proposal(ordinal, self.problem.space.sample(rng), note=note)
 
     def _worth_keeping(self, trials: tuple[Finished, ...], log: Log) -> tuple[Finished, ...]:
         """The best, without the used-up ones at the top."""

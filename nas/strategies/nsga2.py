@@ -18,7 +18,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Le
 
-from nas.strategies._base import Finished, Problem, Proposal, Strategy
+from nas.strategies._base import STARTUP, Finished, Problem, Proposal, Strategy
 from nas.strategies._ranking import Preference, mutant, preferences, usable, winner
 from search_spaces import Architecture
 
@@ -71,7 +71,7 @@ class Nsga2(Strategy[Generation]):
         del pending
         space = self.problem.space
         if not state.parents:
-            return Proposal(ordinal, space.sample(rng))
+            return Proposal(ordinal, space.sample(rng), note=STARTUP)
         first, second = self._parent(state, rng), self._parent(state, rng)
         child = space.crossover(first, second, rng) if rng.random() < self.crossover else first
         # A copy of a parent would tell nothing new, so it mutates in any case.

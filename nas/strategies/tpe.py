@@ -26,7 +26,7 @@ from annotated_types import Ge
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nas.strategies._base import Finished, Problem, Proposal, Strategy
+from nas.strategies._base import STARTUP, Finished, Problem, Proposal, Strategy
 from nas.strategies._log import Log
 from nas.strategies._ranking import measured, usable
 from search_spaces import Architecture, Choice, SearchSpace
@@ -154,7 +154,7 @@ class Tpe(Strategy[Log]):
         space = self.problem.space
         informed = islice((t for t in state if _is_informative(t)), self.startup)
         if sum(1 for _ in informed) < self.startup:
-            return Proposal(ordinal, space.sample(rng))
+            return Proposal(ordinal, space.sample(rng), note=STARTUP)
         if not self._memo.serves(state):
             self._memo = self._empty()
         self._memo.extend(state)

@@ -1,0 +1,42 @@
+"""`nas report`: a study or a comparison as one page that needs nothing else."""
+
+from pathlib import Path
+
+import click
+
+from nas.cli._shared import command, name_argument, storage_option
+from nas.cli._types import File
+
+STDOUT = "-"
+
+
+@command("report")
+@name_argument
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=File(),
+    help="Write here; - is stdout. By default NAME.html.",
+)
+@storage_option
+def report_command(name: str, out: Path | None, storage: str) -> None:
+    """Write a study or a comparison as one page of HTML.
+
+    Of the study NAME, or of the comparison made from a study file of that name: the front with its
+    networks, progress beside random search, decisions, costs, failures, confirmed results. The file
+    holds all it shows, and loads nothing. Needs pip install 'gnn-nas[report]'.
+
+    \b
+    Examples:
+      nas report quickstart
+      nas report quickstart --out report.html
+      nas report quickstart --out - > report.html
+    """
+    if str(out) == STDOUT:
+        from nas.reporting import page, report_of
+
+        click.echo(page(report_of(storage, name)), nl=False)
+        return
+    from nas.reporting import write
+
+    click.echo(write(storage, name, out or Path(f"{name}.html")))

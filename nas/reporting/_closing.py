@@ -1,0 +1,100 @@
+"""What is left to say of a study: confirmed results, the environment, the study file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nas.reporting._record import Record
+from nas.reporting._report import Chart, Section, Table
+from nas.reporting._shown import value
+from nas.study_file import text_of
+
+CONFIDENCE = 0.95
+
+
+def confirmed(record: Record) -> Section:
+    key, title = "confirmed", "Confirmed on fresh seeds"
+    if not record.confirmed:
+        said = "Nothing is confirmed, so test is not measured: nas confirm retrains the best."
+        return Section(key, title, (said,))
+    metrics = list(dict.fromkeys(m for one in record.confirmed for m in one.values))
+    # Of the metric that was sought, and its twin on test; the others are in the table.
+    sought = next(iter(record.objectives))
+    twins = [m for m in (sought, sought.replace("val_", "test_", 1)) if m in metrics] or metrics[:2]
+    rows = tuple(
+        (str(c.rank), str(c.trial), str(c.seeds), *(_told(c.values.get(m, ())) for m in metrics))
+        for c in record.confirmed
+    )
+    trials = tuple(one.trial for one in record.confirmed)
+    head = ("rank", "trial", "seeds", *metrics)
+    table = Table("Means, and 95 % intervals", head, rows, frozenset({0, 1, 2}), trials)
+    series = []
+    for metric in twins:
+        found = [(c, interval(c.values[metric])) for c in record.confirmed if metric in c.values]
+        means = [sum(c.values[metric]) / len(c.values[metric]) for c, _ in found]
+        series.append(
+            {
+                "name": metric,
+                "x": [f"trial {c.trial}" for c, _ in found],
+                "y": means,
+                "half": [half for _, half in found],
+            }
+        )
+    told = f"{', '.join(twins)} of {len(trials)} retrained trials, with intervals"
+    data = {"x": "", "y": ", ".join(twins), "series": series}
+    words = (
+        "Retrained by nas confirm on seeds that the search did not see, ranked by validation; test "
+        "was measured after that, once. Intervals are Student's, 95 %, of the mean over seeds; a "
+        "single seed has none.",
+    )
+    return Section(key, title, words, (Chart("confirmed-chart", "points", told, data, table),))
+
+
+def interval(values: Sequence[float]) -> float | None:
+    """Half of the 95 % interval of a mean; None for fewer than two values."""
+    n = len(values)
+    if n < 2:
+        return None
+    from scipy.stats import t
+
+    mean = sum(values) / n
+    stderr = (sum((value - mean) ** 2 for value in values) / (n - 1) / n) ** 0.5
+    return float(t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * stderr
+
+
+def _told(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    half, mean = interval(values), sum(values) / len(values)
+    return value(mean) if half is None else f"{value(mean)} ± {value(half)}"
+
+
+def environment(record: Record) -> Section:
+    task, notes = record.task, {}
+    for trial in record.best[:1]:
+        notes = {f"best trial: {what}": said for what, said in trial.evaluated.items()}
+    rows = (
+        ("space", f"{record.space[0]}, version {record.space[1]}"),
+        ("task", f"{task.kind.replace('_', ' ')}, {task.n_classes} classes"),
+        ("data", f"{task.n_nodes:,} nodes, {task.n_edges:,} directed edges, {task.n_graphs} graphs"),
+        ("split", f"{task.n_train:,} train, {task.n_val:,} validation, {task.n_test:,} test"),
+        *((what, str(said)) for what, said in notes.items()),
+        *((f"report written with: {what}", said) for what, said in record.environment.items()),
+    )
+    said = "What the trials were evaluated on, as far as the record says it, and what wrote this."
+    table = Table("Environment", ("what", "is"), tuple(rows))
+    return Section("environment", "Environment", (said,), tables=(table,))
+
+
+def study_file(record: Record) -> Section:
+    words = ("As stored with the study, with overrides in it; nas search takes it.",)
+    return Section("study-file", "Study file", words, code=text(record.spec))
+
+
+def text(spec: Mapping[str, Any]) -> str:
+    """The study file of a stored specification."""
+    tables = {name: dict(table) for name, table in spec.items() if isinstance(table, Mapping)}
+    tables["study"]["objectives"] = dict(tables["study"]["objectives"])
+    named = {name: options for name, options in spec.get("extension", ())}
+    tables |= {f"extension.{json.dumps(name)}": options for name, options in named.items()}
+    return text_of(tables, f"The study {tables['study']['name']}")

@@ -1,0 +1,305 @@
+/* Draws the charts of a report from the data of the page, and shows the trial that is chosen. */
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const trials = data.trials;
+  const COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C"];
+  const SHAPES = ["circle", "diamond", "square", "triangle-up", "x", "cross", "star"];
+  const PATTERNS = ["", "/", "x", "-", "|", "+", "."];
+  const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid"];
+  const FAR = 30;
+  // Beyond so many points, charts are of one color a trace and smaller marks.
+  const MANY = 1000;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const precise = matchMedia("(pointer: fine)").matches;
+  const CONFIG = { displayModeBar: false, responsive: true, showTips: false };
+  let chosen = null;
+
+  const byId = (key) => document.getElementById(key);
+  const escaped = (text) =>
+    String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  const shown = (value) =>
+    value === null || value === undefined ? "-"
+      : Number.isInteger(value) ? value.toLocaleString("en-US") : String(+value.toPrecision(4));
+  const range = (n) => Array.from({ length: n }, (_, index) => index);
+
+  function decisionsOf(index) {
+    return Object.entries(trials.decisions)
+      .filter(([, decision]) => decision.at[index] >= 0)
+      .map(([name, decision]) => [name, decision.choices[decision.at[index]]]);
+  }
+
+  function metricsOf(index) {
+    return Object.entries(trials.metrics)
+      .map(([name, values]) => [name, values[index]])
+      .filter(([, value]) => value !== null);
+  }
+
+  function described(index) {
+    const goals = trials.objectives.map(([name]) => `${name} ${shown(trials.metrics[name][index])}`);
+    const choices = decisionsOf(index).map(([name, choice]) => escaped(`${name}=${choice}`));
+    return [`<b>trial ${trials.number[index]}</b>`, ...goals.map(escaped), ...choices].join("<br>");
+  }
+
+  function layout(more) {
+    const axis = { automargin: true, zeroline: false, linecolor: "#8C8C8C", gridcolor: "#d5dbe4" };
+    const { xaxis, yaxis, ...rest } = more;
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      margin: { l: 10, r: 10, t: 30, b: 10 },
+      font: { family: "system-ui, sans-serif", size: 13 },
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+      hovermode: "closest", dragmode: precise ? "zoom" : false, hoverlabel: { align: "left" },
+      xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
+    };
+  }
+
+  const titled = (text) => ({ title: { text: escaped(text) } });
+
+  function scale(values) {
+    const known = values.filter((value) => value !== null);
+    const low = Math.min(...known), high = Math.max(...known);
+    return low > 0 && high / low >= FAR ? "log" : "linear";
+  }
+
+  /* The front: all trials as points, the front as diamonds, the chosen one in a ring. */
+  function front(chart) {
+    const box = byId(chart.key), acrossBox = byId("front-x"), upBox = byId("front-y");
+    for (const [select, first] of [[acrossBox, chart.x], [upBox, chart.y]]) {
+      for (const name of chart.metrics) select.append(new Option(name, name, false, name === first));
+      select.addEventListener("change", () => draw());
+    }
+    document.querySelector(".axes").hidden = false;
+    const every = range(trials.number.length);
+    const groups = [
+      ["other trials", every.filter((i) => trials.rank[i] > 0 && !trials.random[i]), 0],
+      ["drawn at random", every.filter((i) => trials.rank[i] > 0 && trials.random[i]), 2],
+      ["front", every.filter((i) => trials.rank[i] === 0), 1],
+    ];
+    const walk = [...groups[2][1]];
+    const texts = every.map(described);
+
+    function draw() {
+      const x = trials.metrics[acrossBox.value], y = trials.metrics[upBox.value];
+      const traces = groups.filter(([, members]) => members.length).map(([name, members, look]) => ({
+        type: "scatter", mode: "markers", name,
+        x: members.map((i) => x[i]), y: members.map((i) => y[i]), customdata: members,
+        hovertext: members.map((i) => texts[i]), hoverinfo: "text",
+        marker: {
+          color: COLORS[look], symbol: SHAPES[look],
+          size: name === "front" ? 11 : every.length > MANY ? 5 : 8,
+          opacity: name === "front" ? 1 : 0.6,
+          line: { width: name === "front" ? 1 : 0, color: "#ffffff" },
+        },
+      }));
+      traces.push({
+        type: "scatter", mode: "markers", name: "chosen", hoverinfo: "skip",
+        x: chosen === null ? [] : [x[chosen]], y: chosen === null ? [] : [y[chosen]],
+        marker: { color: COLORS[4], symbol: "circle-open", size: 20, line: { width: 3 } },
+      });
+      walk.sort((a, b) => x[a] - x[b] || y[a] - y[b]);
+      const axes = {
+        xaxis: { ...titled(acrossBox.value), type: scale(x) },
+        yaxis: { ...titled(upBox.value), type: scale(y) },
+      };
+      return Plotly.react(box, traces, layout(axes), CONFIG);
+    }
+
+    function step(key) {
+      if (key === "PageUp" || key === "PageDown") {
+        const place = chosen === null ? 0 : chosen + (key === "PageDown" ? 1 : -1);
+        return Math.max(0, Math.min(every.length - 1, place));
+      }
+      const place = walk.indexOf(chosen), last = walk.length - 1;
+      const next = { ArrowRight: Math.min(last, place + 1), Home: 0, End: last };
+      next.ArrowLeft = place < 0 ? last : Math.max(0, place - 1);
+      return key in next ? walk[next[key]] : undefined;
+    }
+
+    box.addEventListener("keydown", (event) => {
+      const index = step(event.key);
+      if (index === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+      event.preventDefault();
+      choose(index);
+    });
+    redraw = draw;
+    return draw().then(() => {
+      box.on("plotly_click", (event) => {
+        const index = event.points[0].customdata;
+        if (index !== undefined) choose(index);
+      });
+    });
+  }
+  let redraw = () => Promise.resolve();
+
+  function choose(index) {
+    chosen = index;
+    const number = trials.number[index];
+    byId("chosen-title").textContent =
+      `Trial ${number}${trials.rank[index] === 0 ? ", on the front" : ""}`;
+    fill(byId("chosen-metrics"), metricsOf(index).map(([name, value]) => [name, shown(value)]), true);
+    fill(byId("chosen-decisions"), decisionsOf(index), false);
+    const drawing = data.drawings[trials.drawing[number]];
+    const figure = byId("chosen-drawing");
+    if (drawing) {
+      const parsed = new DOMParser().parseFromString(drawing, "text/html");
+      figure.replaceChildren(parsed.body.firstElementChild);
+    } else {
+      figure.textContent = "Networks of the front and of the best 100 trials are drawn.";
+    }
+    return redraw();
+  }
+
+  function fill(table, rows, numbers) {
+    table.tBodies[0].replaceChildren(...rows.map(([name, value]) => {
+      const row = document.createElement("tr"), head = document.createElement("th");
+      const cell = document.createElement("td");
+      head.scope = "row";
+      head.textContent = name;
+      cell.textContent = value;
+      if (numbers) cell.className = "number";
+      row.append(head, cell);
+      return row;
+    }));
+  }
+
+  /* Parallel coordinates from plain lines: plotly's own need WebGL, which not every phone has. */
+  function parallel(chart) {
+    const names = chart.names, n = trials.number.length, goal = trials.metrics[chart.metric];
+    const maximize = Object.fromEntries(trials.objectives)[chart.metric] === "maximize";
+    const order = range(n).sort((a, b) => (maximize ? goal[b] - goal[a] : goal[a] - goal[b]));
+    const tenth = Math.max(1, Math.ceil(n / 10)), half = Math.max(tenth, Math.ceil(n / 2));
+    const low = Math.min(...goal), span = Math.max(...goal) - low || 1;
+    // The best always, the others evenly.
+    const best = order.slice(0, Math.min(tenth, chart.lines / 2));
+    const others = order.slice(tenth), room = chart.lines - best.length;
+    const apart = Math.max(1, others.length / room);
+    const kept = range(Math.min(others.length, room)).map((i) => Math.floor(i * apart));
+    const rest = kept.map((place) => [others[place], place + tenth < half]);
+    const groups = [
+      ["the other half", rest.filter(([, good]) => !good).map(([i]) => i), 6, "solid", 0.8, 0.4],
+      ["the next four tenths", rest.filter(([, good]) => good).map(([i]) => i), 5, "dot", 1, 0.6],
+      ["the best tenth", best, 1, "solid", 2, 0.85],
+    ];
+    const height = (name, index) => {
+      const decision = trials.decisions[name], last = decision.choices.length - 1;
+      const at = decision.at[index];
+      // Lines of one choice lie side by side, always at the same place for the same trial.
+      const beside = (((index * 7919) % 101) / 100 - 0.5) * (0.5 / (last + 1));
+      return at < 0 ? -0.16 + beside * 0.3 : at / last + beside;
+    };
+    const traces = groups.filter(([, members]) => members.length).map(
+      ([name, members, color, dash, width, opacity]) => {
+        const x = [], y = [], text = [];
+        for (const i of members) {
+          names.forEach((decision, place) => {
+            x.push(place);
+            y.push(height(decision, i));
+            text.push(`trial ${trials.number[i]}: ${escaped(chart.metric)} ${shown(goal[i])}`);
+          });
+          x.push(names.length, null);
+          y.push((goal[i] - low) / span, null);
+          text.push(text[text.length - 1], "");
+        }
+        return {
+          type: "scatter", mode: "lines", name: `${name} (${members.length})`, x, y, text,
+          hoverinfo: "text", opacity, line: { color: COLORS[color], dash, width },
+        };
+      });
+    const notes = names.flatMap((name, place) => {
+      const choices = trials.decisions[name].choices;
+      return choices.map((choice, at) => note(place, at / (choices.length - 1), choice));
+    });
+    notes.push(note(names.length, 0, shown(low)), note(names.length, 1, shown(low + span)));
+    const ticks = [...names, chart.metric];
+    const axes = {
+      annotations: notes, dragmode: false,
+      xaxis: {
+        tickvals: range(ticks.length), ticktext: ticks.map(escaped), tickangle: -35,
+        range: [-0.45, names.length + 0.45], showgrid: true,
+      },
+      yaxis: { showticklabels: false, showgrid: false, range: [-0.25, 1.12] },
+    };
+    return Plotly.newPlot(chart.key, traces, layout(axes), CONFIG);
+  }
+
+  const note = (x, y, text) => ({
+    x, y, text: escaped(text), showarrow: false, font: { size: 11 }, bgcolor: "rgba(0,0,0,0)",
+    xanchor: "left", xshift: 3, captureevents: false,
+  });
+
+  function lines(chart) {
+    const traces = chart.series.map((series, i) => ({
+      type: "scatter", mode: "lines+markers", name: escaped(series.name), x: series.x, y: series.y,
+      line: { color: COLORS[i % 7], dash: DASHES[i % 7], shape: chart.shape, width: 2 },
+      marker: { color: COLORS[i % 7], symbol: SHAPES[i % 7], size: 8 },
+      error_y: errors(series),
+    }));
+    return Plotly.newPlot(
+      chart.key, traces, layout({ xaxis: titled(chart.x), yaxis: titled(chart.y) }), CONFIG);
+  }
+
+  function bars(chart) {
+    const traces = chart.series.map((series, i) => ({
+      type: "bar", name: escaped(series.name), x: series.x.map(escaped), y: series.y,
+      marker: { color: COLORS[i % 7], pattern: { shape: PATTERNS[i % 7], fgcolor: "#ffffff" } },
+    }));
+    const axes = {
+      barmode: chart.mode, showlegend: traces.length > 1, dragmode: false,
+      xaxis: { ...titled(chart.x), type: "category" }, yaxis: titled(chart.y),
+    };
+    return Plotly.newPlot(chart.key, traces, layout(axes), CONFIG);
+  }
+
+  function points(chart) {
+    const traces = chart.series.map((series, i) => ({
+      type: "scatter", mode: "markers", name: escaped(series.name), y: series.y,
+      x: series.x.map((x) => (typeof x === "string" ? escaped(x) : x)),
+      text: (series.text || []).map(escaped), error_y: errors(series),
+      marker: { color: COLORS[i % 7], symbol: SHAPES[i % 7], size: 10 },
+    }));
+    const shapes = [];
+    if (chart.diagonal) {
+      const all = chart.series.flatMap((series) => [...series.x, ...series.y]);
+      const [low, high] = [Math.min(...all), Math.max(...all)];
+      shapes.push({
+        type: "line", x0: low, y0: low, x1: high, y1: high,
+        line: { dash: "dash", color: COLORS[6], width: 2 },
+      });
+    }
+    const axes = { shapes, xaxis: titled(chart.x), yaxis: titled(chart.y) };
+    return Plotly.newPlot(chart.key, traces, layout(axes), CONFIG);
+  }
+
+  const errors = (series) =>
+    series.half ? { type: "data", array: series.half, visible: true, thickness: 2 } : undefined;
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-trial]");
+    const index = button ? trials.number.indexOf(Number(button.dataset.trial)) : -1;
+    if (index < 0) return;
+    choose(index);
+    byId("chosen").focus({ preventScroll: true });
+    byId("chosen").scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
+  });
+
+  /* One after the other, with a breath between them: the page answers while charts are drawn. */
+  async function draw() {
+    const kinds = { front, parallel, lines, bars, points };
+    const root = document.documentElement;
+    for (const chart of data.charts) {
+      await new Promise((go) => setTimeout(go));
+      try {
+        await kinds[chart.kind](chart);
+      } catch (error) {
+        const box = byId(chart.key);
+        box.hidden = true;
+        box.closest("section").querySelector(".undrawn").hidden = false;
+        console.error(error);
+      }
+      if (chart.kind === "front") root.dataset.interactive = String(performance.now());
+    }
+    root.dataset.drawn = String(performance.now());
+  }
+  draw();
+})();
