@@ -71,12 +71,13 @@ def _told(values: Sequence[float]) -> str:
 
 def environment(record: Record) -> Section:
     task, notes = record.task, {}
+    graphs = "1 graph" if task.n_graphs == 1 else f"{task.n_graphs:,} graphs"
     for trial in record.best[:1]:
         notes = {f"best trial: {what}": said for what, said in trial.evaluated.items()}
     rows = (
         ("space", f"{record.space[0]}, version {record.space[1]}"),
         ("task", f"{task.kind.replace('_', ' ')}, {task.n_classes} classes"),
-        ("data", f"{task.n_nodes:,} nodes, {task.n_edges:,} directed edges, {task.n_graphs} graphs"),
+        ("data", f"{task.n_nodes:,} nodes, {task.n_edges:,} directed edges, {graphs}"),
         ("split", f"{task.n_train:,} train, {task.n_val:,} validation, {task.n_test:,} test"),
         *((what, str(said)) for what, said in notes.items()),
         *((f"report written with: {what}", said) for what, said in record.environment.items()),

@@ -29,7 +29,9 @@ def importance(record: Record) -> Section:
     if n < LEAST:
         said = f"{n} complete, feasible, different trials; from {LEAST} on something can be said."
         return Section(key, title, (said,))
-    found = {metric: _of(record, metric) for metric in record.objectives}
+    measured = {metric: _of(record, metric) for metric in record.objectives}
+    found = {metric: shares for metric, (shares, _) in measured.items()}
+    doubts = list(dict.fromkeys(doubt for _, told in measured.values() for doubt in told))
     names = list(dict.fromkeys(name for shares in found.values() for name in shares))
     if not names:
         return Section(key, title, ("No decision has more than one choice in these trials.",))
@@ -46,15 +48,15 @@ def importance(record: Record) -> Section:
     data = {"x": "", "y": "share of importance", "mode": "group", "series": series}
     least = f"Of {n:,} trials the best {math.ceil(_quantile(n) * n)} are set against all."
     chart = Chart("importance-chart", "bars", told, data, table, 46 * len(names))
-    return Section(key, title, (*_LIMITS, least), (chart,))
+    return Section(key, title, (*_LIMITS, least, *doubts), (chart,))
 
 
 def _quantile(trials: int) -> float:
     return max(_BEST_TENTH, _AMONG_BEST / trials)
 
 
-def _of(record: Record, metric: str) -> Mapping[str, float]:
-    """{decision: share} for one objective."""
+def _of(record: Record, metric: str) -> tuple[Mapping[str, float], list[str]]:
+    """{decision: share} for one objective, and what Optuna says of how sure it is."""
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
@@ -75,8 +77,10 @@ def _of(record: Record, metric: str) -> Mapping[str, float]:
         study = optuna.create_study()
         study.add_trials(rebuilt)
         evaluator = PedAnovaImportanceEvaluator(target_quantile=_quantile(len(rebuilt)))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return get_param_importances(study, evaluator=evaluator)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            shares = get_param_importances(study, evaluator=evaluator)
     finally:
         optuna.logging.set_verbosity(verbosity)
+    doubts = [str(t.message) for t in told if t.category is UserWarning]
+    return shares, doubts

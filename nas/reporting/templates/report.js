@@ -7,9 +7,10 @@
   const SHAPES = ["circle", "diamond", "square", "triangle-up", "x", "cross", "star"];
   const PATTERNS = ["", "/", "x", "-", "|", "+", "."];
   const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid"];
+  // Positive values so many times apart stand on a logarithmic axis.
   const FAR = 30;
-  // Beyond so many points, charts are of one color a trace and smaller marks.
-  const MANY = 1000;
+  // Of more points the marks are smaller; fewer bars are narrower.
+  const MANY = 1000, FEW = 5;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const precise = matchMedia("(pointer: fine)").matches;
   const CONFIG = { displayModeBar: false, responsive: true, showTips: false };
@@ -224,7 +225,7 @@
   }
 
   const note = (x, y, text) => ({
-    x, y, text: escaped(text), showarrow: false, font: { size: 11 }, bgcolor: "rgba(0,0,0,0)",
+    x, y, text: escaped(text), showarrow: false, font: { size: 11 }, bgcolor: "#ffffff", borderpad: 0,
     xanchor: "left", xshift: 3, captureevents: false,
   });
 
@@ -236,16 +237,21 @@
       error_y: errors(series),
     }));
     return Plotly.newPlot(
-      chart.key, traces, layout({ xaxis: titled(chart.x), yaxis: titled(chart.y) }), CONFIG);
+      chart.key, traces, layout({
+        showlegend: true, xaxis: titled(chart.x), yaxis: titled(chart.y) }), CONFIG);
   }
 
   function bars(chart) {
     const traces = chart.series.map((series, i) => ({
       type: "bar", name: escaped(series.name), x: series.x.map(escaped), y: series.y,
-      marker: { color: COLORS[i % 7], pattern: { shape: PATTERNS[i % 7], fgcolor: "#ffffff" } },
+      marker: {
+        color: COLORS[i % 7],
+        pattern: { shape: PATTERNS[i % 7], fgcolor: "#ffffff", bgcolor: COLORS[i % 7], solidity: 0.2 },
+      },
     }));
     const axes = {
       barmode: chart.mode, showlegend: traces.length > 1, dragmode: false,
+      bargap: chart.series[0].x.length < FEW ? 0.6 : 0.2,
       xaxis: { ...titled(chart.x), type: "category" }, yaxis: titled(chart.y),
     };
     return Plotly.newPlot(chart.key, traces, layout(axes), CONFIG);
@@ -267,7 +273,7 @@
         line: { dash: "dash", color: COLORS[6], width: 2 },
       });
     }
-    const axes = { shapes, xaxis: titled(chart.x), yaxis: titled(chart.y) };
+    const axes = { shapes, scattermode: "group", scattergap: 0.8, xaxis: titled(chart.x), yaxis: titled(chart.y) };
     return Plotly.newPlot(chart.key, traces, layout(axes), CONFIG);
   }
 
