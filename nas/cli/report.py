@@ -18,8 +18,9 @@ STDOUT = "-"
     type=File(),
     help="Write here; - is stdout. By default NAME.html.",
 )
+@click.option("--comparison", is_flag=True, help="Of the comparison, where a study has its name.")
 @storage_option
-def report_command(name: str, out: Path | None, storage: str) -> None:
+def report_command(name: str, out: Path | None, comparison: bool, storage: str) -> None:
     """Write a study or a comparison as one page of HTML.
 
     Of the study NAME, or of the comparison made from a study file of that name: the front with its
@@ -35,8 +36,8 @@ def report_command(name: str, out: Path | None, storage: str) -> None:
     if str(out) == STDOUT:
         from nas.reporting import page, report_of
 
-        click.echo(page(report_of(storage, name)), nl=False)
+        click.echo(page(report_of(storage, name, comparison=comparison)), nl=False)
         return
     from nas.reporting import write
 
-    click.echo(write(storage, name, out or Path(f"{name}.html")))
+    click.echo(write(storage, name, out or Path(f"{name}.html"), comparison=comparison))

@@ -101,7 +101,8 @@ class Plan:
     def _keep(self, entrant: Entrant, run: Run) -> None:
         if self._store is not None:
             labels = (self._setup.spec.study.name, entrant.label)
-            store_run(self._store, self._digest, entrant.digest, labels, run.to_json())
+            sought = tuple(self._setup.objectives.items())
+            store_run(self._store, self._digest, entrant.digest, labels, run.to_json(), sought)
         self.runs[entrant.label, run.seed] = run
 
 

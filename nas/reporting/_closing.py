@@ -58,7 +58,7 @@ def interval(values: Sequence[float]) -> float | None:
     from scipy.stats import t
 
     mean = sum(values) / n
-    stderr = (sum((value - mean) ** 2 for value in values) / (n - 1) / n) ** 0.5
+    stderr = float((sum((v - mean) ** 2 for v in values) / (n - 1) / n) ** 0.5)
     return float(t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * stderr
 
 
@@ -80,11 +80,16 @@ def environment(record: Record) -> Section:
         ("data", f"{task.n_nodes:,} nodes, {task.n_edges:,} directed edges, {graphs}"),
         ("split", f"{task.n_train:,} train, {task.n_val:,} validation, {task.n_test:,} test"),
         *((what, str(said)) for what, said in notes.items()),
-        *((f"report written with: {what}", said) for what, said in record.environment.items()),
+        *environment_rows(record.environment),
     )
     said = "What the trials were evaluated on, as far as the record says it, and what wrote this."
     table = Table("Environment", ("what", "is"), tuple(rows))
     return Section("environment", "Environment", (said,), tables=(table,))
+
+
+def environment_rows(installed: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Of what wrote the report."""
+    return tuple((f"report written with: {what}", said) for what, said in installed.items())
 
 
 def study_file(record: Record) -> Section:
@@ -96,6 +101,6 @@ def text(spec: Mapping[str, Any]) -> str:
     """The study file of a stored specification."""
     tables = {name: dict(table) for name, table in spec.items() if isinstance(table, Mapping)}
     tables["study"]["objectives"] = dict(tables["study"]["objectives"])
-    named = {name: options for name, options in spec.get("extension", ())}
+    named = dict(spec.get("extension", ()))
     tables |= {f"extension.{json.dumps(name)}": options for name, options in named.items()}
     return text_of(tables, f"The study {tables['study']['name']}")

@@ -3,7 +3,7 @@
 from nas.record import TrialRecord
 from nas.reporting._record import Record
 from nas.reporting._report import Chart, Section, Table
-from nas.reporting._shown import decisions, direction, steps, value
+from nas.reporting._shown import Point, decisions, direction, steps, value
 from nas.reporting._startup import is_random, row_of
 
 # Of so many trials, the best first, parallel coordinates have rows; a page has to stay readable.
@@ -54,7 +54,8 @@ def parallel(record: Record) -> Section:
     names = [
         name
         for name, choices in record.decisions.items()
-        if len(choices) > 1 and any(t.architecture and name in t.architecture.choices for t in record.best)
+        if len(choices) > 1
+        and any(t.architecture and name in t.architecture.choices for t in record.best)
     ]
     if len(record.best) < 2 or not names:
         return Section(key, title, ("Fewer than two trials, or decisions, to set side by side.",))
@@ -73,7 +74,9 @@ def parallel(record: Record) -> Section:
     best = record.best[:LISTED]
     head = ("trial", *record.objectives, "decisions")
     numbers = frozenset(range(len(head) - 1))
-    listed = Table(f"The best {len(best)} trials", head, _rows(record, best), numbers, _numbers(best))
+    listed = Table(
+        f"The best {len(best)} trials", head, _rows(record, best), numbers, _numbers(best)
+    )
     data = {"names": names, "metric": metric, "lines": LINES}
     told = f"{drawn} trials as lines through {len(names)} decisions to {metric}"
     chart = Chart("parallel-chart", "parallel", told, data, listed, _AXIS_PX * (len(names) + 1))
@@ -123,7 +126,7 @@ def _summed(seconds: list[float]) -> list[float]:
     return found
 
 
-def _lines(key: str, curves: "dict[str, list[tuple[float, float]]]", x: str, metric: str) -> Chart:
+def _lines(key: str, curves: dict[str, list[Point]], x: str, metric: str) -> Chart:
     series = [
         {"name": name, "x": [p[0] for p in points], "y": [p[1] for p in points]}
         for name, points in curves.items()

@@ -19,7 +19,7 @@ _LIMITS = (
     "objective sum to 1.",
     "Limits: it looks at decisions one by one, so what matters only together counts little. Trials "
     "are those of a search, which tries most what it believes in, not a sample of the space; "
-    "pruned and failed ones are left out. It says what went with good values, not what caused them.",
+    "pruned and failed ones are left out. It says what went with good values, not what made them.",
 )
 
 

@@ -1,15 +1,31 @@
 """From a name to a report: of the study, or of the comparison, that has it."""
 
-from nas.reporting._record import read
+from nas.reporting._record import environment, read
 from nas.reporting._report import Report
 from nas.reporting._study import study_report
-from nas.store import Store
+from nas.store import Store, StoreError
+from nas.store.comparisons import stored_comparison
 
 
-def report_of(storage: str, name: str) -> Report:
-    """The report of a study.
+def report_of(storage: str, name: str, *, comparison: bool = False) -> Report:
+    """The report of a study; of the comparison of that name, where there is no such study.
+
+    Args:
+        comparison: whether it is of the comparison, though there is a study of that name.
 
     Raises:
         StoreError: there is no database, or nothing of that name in it.
+        UsageError: the comparison has not got far enough.
     """
-    return study_report(read(Store.open_existing(storage), name))
+    store = Store.open_existing(storage)
+    is_study = name in (status.name for status in store.studies())
+    if is_study and not comparison:
+        return study_report(read(store, name))
+    rows = stored_comparison(store, name)
+    if rows:
+        from nas.reporting._comparison import comparison_of, comparison_report
+
+        return comparison_report(name, comparison_of(name, rows), environment())
+    if is_study:
+        raise StoreError(f'"{name}" is a study, and no comparison: leave --comparison out')
+    return study_report(read(store, name))  # which says what names there are

@@ -1,4 +1,4 @@
-"""A report as a value: sections of words, tables and charts, and the data that charts are made of."""
+"""A report as a value: sections of words, tables and charts, and what charts are made of."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,9 +1,12 @@
 """Numbers and choices as text, and steps of the best so far."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from nas.cards._numbers import number
 from nas.record import TrialRecord
+
+Point: TypeAlias = tuple[float, float]
 
 
 def value(of: float | None) -> str:
@@ -27,9 +30,9 @@ def direction(objectives: Mapping[str, str], metric: str) -> str:
     return "larger is better" if objectives[metric] == "maximize" else "smaller is better"
 
 
-def steps(values: Iterable[tuple[float, float | None]], maximize: bool) -> list[Sequence[float]]:
+def steps(values: Iterable[tuple[float, float | None]], maximize: bool) -> list[Point]:
     """(x, best so far) wherever it gets better, and at the last x."""
-    found: list[Sequence[float]] = []
+    found: list[Point] = []
     last = None
     for x, y in values:
         last = x

@@ -129,7 +129,9 @@ def latency(record: Record) -> Section:
         if of
     ]
     off = median(t.measured[metric] / t.metrics[metric] for t in both)
-    told = f"Measured against predicted latency of {len(both)} trials: the median ratio is {off:.2f}"
+    told = (
+        f"Measured against predicted latency of {len(both)} trials: the median ratio is {off:.2f}"
+    )
     data = {"x": "predicted ms", "y": "measured ms", "diagonal": True, "series": series}
     words = (f"On the dashed line a prediction is right. {told}.",)
     return Section(key, title, words, (Chart("latency-chart", "points", told, data, table),))

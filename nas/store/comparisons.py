@@ -1,6 +1,6 @@
 """Comparisons in SQL: one row a run, written when the run has ended."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,8 +23,23 @@ def stored_runs(store: Store, comparison: str) -> dict[tuple[str, int], Mapping[
         }
 
 
+def stored_comparison(store: Store, study: str) -> list[dict[str, Any]]:
+    """The rows of the comparison, of those of a study file's name, that was last added to."""
+    last = sa.select(table.c.comparison).where(table.c.study == study)
+    last = last.order_by(table.c.created.desc(), table.c.comparison).limit(1)
+    with store.reading() as connection:
+        query = sa.select(table).where(table.c.comparison == connection.scalar(last))
+        query = query.order_by(table.c.label, table.c.seed)
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
 def store_run(
-    store: Store, comparison: str, strategy: str, labels: tuple[str, str], run: Mapping[str, Any]
+    store: Store,
+    comparison: str,
+    strategy: str,
+    labels: tuple[str, str],
+    run: Mapping[str, Any],
+    objectives: Sequence[tuple[str, str]],
 ) -> None:
     """Record a run that has ended; one that another process has recorded meanwhile is kept.
 
@@ -32,9 +47,11 @@ def store_run(
         comparison, strategy: the hashes by which it is found again.
         labels: of the study and of the strategy, for people.
         run: as JSON: seed, trials, counts, trace, seconds.
+        objectives: (metric, direction) of each loss of its trace.
     """
     study, label = labels
     values = {name: run[name] for name in _CONTENT}
     values |= {"comparison": comparison, "strategy": strategy, "study": study, "label": label}
+    values["objectives"] = [list(pair) for pair in objectives]
     with suppress(sa.exc.IntegrityError), store.writing() as connection:
         connection.execute(sa.insert(table).values(**values, created=now()))

@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 
 # A change here is a new file in `migrations/versions/` that leads to it.
-VERSION = 9
+VERSION = 10
 # None is SQL NULL, not the JSON text "null".
 OPTIONAL_JSON = JSON(none_as_null=True)
 metadata = MetaData()
@@ -231,4 +231,6 @@ comparisons = Table(
     Column("trace", JSON, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("created", String(32), nullable=False),
+    # [metric, direction] of each loss of the trace; of version 9 and before none.
+    Column("objectives", OPTIONAL_JSON),
 )

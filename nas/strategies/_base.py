@@ -74,7 +74,7 @@ class Problem:
         return total_violation((c for c in self.constraints if c.metric in facts), facts)
 
 
-# The note of what is drawn at random because nothing is known yet: what random search would propose.
+# The note of what is drawn at random, as random search would, because nothing is known yet.
 STARTUP: Mapping[str, str | int | float] = FrozenMapping({"phase": "startup"})
 
 
