@@ -41,7 +41,8 @@ def confirmed(record: Record) -> Section:
             }
         )
     told = f"{', '.join(twins)} of {len(trials)} retrained trials, with intervals"
-    data = {"x": "", "y": ", ".join(twins), "series": series}
+    places = [f"trial {trial}" for trial in trials]
+    data = {"x": "", "y": ", ".join(twins), "places": places, "series": series}
     words = (
         "Retrained by nas confirm on seeds that the search did not see, ranked by validation; test "
         "was measured after that, once. Intervals are Student's, 95 %, of the mean over seeds; a "

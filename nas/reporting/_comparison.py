@@ -15,6 +15,7 @@ from search_spaces import UsageError
 _POINTS = 40
 # The reference point of hypervolumes lies so far behind the worst that is known.
 _ROOM = 0.1
+_LOSS = "loss {}"
 
 
 def comparison_of(name: str, rows: Sequence[Mapping[str, Any]]) -> Comparison:
@@ -47,7 +48,7 @@ def _objectives(row: Mapping[str, Any]) -> tuple[Objective, ...]:
     if row["objectives"]:
         return tuple(Objective(metric, direction) for metric, direction in row["objectives"])
     losses = len(row["trace"][0][1]) if row["trace"] else 1
-    return tuple(Objective(f"loss {i + 1}", "minimize") for i in range(losses))
+    return tuple(Objective(_LOSS.format(i + 1), "minimize") for i in range(losses))
 
 
 def _reference(
@@ -133,9 +134,19 @@ def _summary(comparison: Comparison, rows: Sequence[Row]) -> Section:
     )
     words = (
         f"Compared: the {_compared(comparison)}, mean over seeds; differences are paired by seed.",
+        *_unnamed(comparison),
         f"Was it worth it? {verdict} (p < 0.05 after Holm's correction for all rows.)",
     )
     return Section("summary", "Summary", words, tables=(table,))
+
+
+def _unnamed(comparison: Comparison) -> list[str]:
+    if comparison.objectives[0].metric != _LOSS.format(1):
+        return []
+    return [
+        "An earlier version recorded this without the names of its objectives: losses are shown, "
+        "smaller is better, with the sign of what is maximized turned."
+    ]
 
 
 def _against(row: Row) -> tuple[str, str, str]:
@@ -194,7 +205,8 @@ def _by_seed(comparison: Comparison) -> Section:
         for place, seed in enumerate(seeds)
     )
     table = Table("Each run", ("seed", *found), rows, frozenset(range(len(found) + 1)))
-    data = {"x": "", "y": "after all evaluations", "series": series}
+    places = [f"seed {seed}" for seed in seeds]
+    data = {"x": "", "y": "after all evaluations", "places": places, "series": series}
     chart = Chart(
         "seeds-chart", "points", f"Each run of {len(seeds)} seeds", data, table, 90 * len(seeds)
     )

@@ -1,5 +1,7 @@
 """The front, all trials as lines, and progress."""
 
+import math
+
 from nas.record import TrialRecord
 from nas.reporting._record import Record
 from nas.reporting._report import Chart, Section, Table
@@ -8,8 +10,8 @@ from nas.reporting._startup import is_random, row_of
 
 # Of so many trials, the best first, parallel coordinates have rows; a page has to stay readable.
 LISTED = 100
-# Lines that can be told apart, more or less; the best are always among them.
-LINES = 400
+# Lines that can be told apart, more or less, and how many of them are of the best tenth.
+LINES, BEST_LINES = 300, 40
 _AXIS_PX = 96
 
 
@@ -60,13 +62,13 @@ def parallel(record: Record) -> Section:
     if len(record.best) < 2 or not names:
         return Section(key, title, ("Fewer than two trials, or decisions, to set side by side.",))
     metric = next(iter(record.objectives))
-    drawn = min(len(record.best), LINES)
+    drawn, best_drawn = drawn_lines(len(record.best))
     words = (
         f"Each line is a trial: through its choice of each decision to its {metric}. The best "
-        "tenth is drawn thick and last, the next four tenths dashed. Where a decision does not "
-        "exist the line passes below the axis.",
+        f"{best_drawn} are drawn thick and last, what follows up to the better half dotted. Where a "
+        "decision does not exist the line passes below its axis.",
         *(
-            [f"Of {len(record.best):,} trials {drawn} are drawn: the best tenth, others evenly."]
+            [f"Of {len(record.best):,} trials {drawn} are drawn, below the best tenth evenly."]
             if drawn < len(record.best)
             else []
         ),
@@ -77,10 +79,17 @@ def parallel(record: Record) -> Section:
     listed = Table(
         f"The best {len(best)} trials", head, _rows(record, best), numbers, _numbers(best)
     )
-    data = {"names": names, "metric": metric, "lines": LINES}
+    data = {"names": names, "metric": metric, "lines": LINES, "best": BEST_LINES}
     told = f"{drawn} trials as lines through {len(names)} decisions to {metric}"
     chart = Chart("parallel-chart", "parallel", told, data, listed, _AXIS_PX * (len(names) + 1))
     return Section(key, title, words, (chart,))
+
+
+def drawn_lines(trials: int) -> tuple[int, int]:
+    """How many trials are lines, and how many of them are of the best tenth."""
+    tenth = max(1, math.ceil(trials / 10))
+    best = min(tenth, BEST_LINES)
+    return best + min(trials - tenth, LINES - best), best
 
 
 def progress(record: Record) -> Section:

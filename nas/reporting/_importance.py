@@ -1,6 +1,7 @@
 """How much decisions matter, by Optuna's PED-ANOVA on trials rebuilt from the record."""
 
 import math
+import re
 import warnings
 from collections.abc import Mapping
 
@@ -12,6 +13,9 @@ from nas.store.rows import losses_of
 LEAST = 20
 _BEST_TENTH = 0.1
 _AMONG_BEST = 5
+
+# Optuna warns of parameters by name, where few trials stand on one side.
+_NAMED = re.compile(r"parameter `([^`]+)`")
 
 _LIMITS = (
     "How much each decision separates the best trials from all, by PED-ANOVA (S. Watanabe, "
@@ -31,7 +35,7 @@ def importance(record: Record) -> Section:
         return Section(key, title, (said,))
     measured = {metric: _of(record, metric) for metric in record.objectives}
     found = {metric: shares for metric, (shares, _) in measured.items()}
-    doubts = list(dict.fromkeys(doubt for _, told in measured.values() for doubt in told))
+    unsure = list(dict.fromkeys(name for _, told in measured.values() for name in told))
     names = list(dict.fromkeys(name for shares in found.values() for name in shares))
     if not names:
         return Section(key, title, ("No decision has more than one choice in these trials.",))
@@ -47,8 +51,9 @@ def importance(record: Record) -> Section:
     told = f"Importance of {len(names)} decisions; most for {next(iter(found))}: {names[0]}"
     data = {"x": "", "y": "share of importance", "mode": "group", "series": series}
     least = f"Of {n:,} trials the best {math.ceil(_quantile(n) * n)} are set against all."
+    said = [f"For want of trials these may be far off: {', '.join(unsure)}."] if unsure else []
     chart = Chart("importance-chart", "bars", told, data, table, 46 * len(names))
-    return Section(key, title, (*_LIMITS, least, *doubts), (chart,))
+    return Section(key, title, (*_LIMITS, least, *said), (chart,))
 
 
 def _quantile(trials: int) -> float:
@@ -56,7 +61,7 @@ def _quantile(trials: int) -> float:
 
 
 def _of(record: Record, metric: str) -> tuple[Mapping[str, float], list[str]]:
-    """{decision: share} for one objective, and what Optuna says of how sure it is."""
+    """{decision: share} for one objective, and the decisions of which Optuna is not sure."""
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
@@ -82,5 +87,4 @@ def _of(record: Record, metric: str) -> tuple[Mapping[str, float], list[str]]:
             shares = get_param_importances(study, evaluator=evaluator)
     finally:
         optuna.logging.set_verbosity(verbosity)
-    doubts = [str(t.message) for t in told if t.category is UserWarning]
-    return shares, doubts
+    return shares, [name for t in told for name in _NAMED.findall(str(t.message))]

@@ -9,8 +9,8 @@
   const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid"];
   // Positive values so many times apart stand on a logarithmic axis.
   const FAR = 30;
-  // Of more points the marks are smaller; fewer bars are narrower.
-  const MANY = 1000, FEW = 5;
+  // Of more points the marks are smaller.
+  const MANY = 1000;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const precise = matchMedia("(pointer: fine)").matches;
   const CONFIG = { displayModeBar: false, responsive: true, showTips: false };
@@ -172,7 +172,7 @@
     const tenth = Math.max(1, Math.ceil(n / 10)), half = Math.max(tenth, Math.ceil(n / 2));
     const low = Math.min(...goal), span = Math.max(...goal) - low || 1;
     // The best always, the others evenly.
-    const best = order.slice(0, Math.min(tenth, chart.lines / 2));
+    const best = order.slice(0, Math.min(tenth, chart.best));
     const others = order.slice(tenth), room = chart.lines - best.length;
     const apart = Math.max(1, others.length / room);
     const kept = range(Math.min(others.length, room)).map((i) => Math.floor(i * apart));
@@ -180,7 +180,7 @@
     const groups = [
       ["the other half", rest.filter(([, good]) => !good).map(([i]) => i), 6, "solid", 0.8, 0.4],
       ["the next four tenths", rest.filter(([, good]) => good).map(([i]) => i), 5, "dot", 1, 0.6],
-      ["the best tenth", best, 1, "solid", 2, 0.85],
+      ["the best", best, 1, "solid", 2, 0.85],
     ];
     const height = (name, index) => {
       const decision = trials.decisions[name], last = decision.choices.length - 1;
@@ -246,12 +246,12 @@
       type: "bar", name: escaped(series.name), x: series.x.map(escaped), y: series.y,
       marker: {
         color: COLORS[i % 7],
-        pattern: { shape: PATTERNS[i % 7], fgcolor: "#ffffff", bgcolor: COLORS[i % 7], solidity: 0.2 },
+        pattern: { shape: PATTERNS[(i + Math.floor(i / 7)) % 7], fgcolor: "#ffffff", bgcolor: COLORS[i % 7], solidity: 0.2 },
       },
     }));
     const axes = {
       barmode: chart.mode, showlegend: traces.length > 1, dragmode: false,
-      bargap: chart.series[0].x.length < FEW ? 0.6 : 0.2,
+      bargap: Math.max(0.2, 1 - chart.series[0].x.length / 6),
       xaxis: { ...titled(chart.x), type: "category" }, yaxis: titled(chart.y),
     };
     return Plotly.newPlot(chart.key, traces, layout(axes), CONFIG);
@@ -260,7 +260,7 @@
   function points(chart) {
     const traces = chart.series.map((series, i) => ({
       type: "scatter", mode: "markers", name: escaped(series.name), y: series.y,
-      x: series.x.map((x) => (typeof x === "string" ? escaped(x) : x)),
+      x: chart.places ? series.x.map((x) => beside(chart, x, i)) : series.x,
       text: (series.text || []).map(escaped), error_y: errors(series),
       marker: { color: COLORS[i % 7], symbol: SHAPES[i % 7], size: 10 },
     }));
@@ -273,9 +273,19 @@
         line: { dash: "dash", color: COLORS[6], width: 2 },
       });
     }
-    const axes = { shapes, scattermode: "group", scattergap: 0.8, xaxis: titled(chart.x), yaxis: titled(chart.y) };
+    const axes = { shapes, xaxis: titled(chart.x), yaxis: titled(chart.y) };
+    if (chart.places) {
+      Object.assign(axes.xaxis, {
+        tickvals: range(chart.places.length), ticktext: chart.places.map(escaped),
+        range: [-0.5, chart.places.length - 0.5],
+      });
+    }
     return Plotly.newPlot(chart.key, traces, layout(axes), CONFIG);
   }
+
+  /* Series at one place stand side by side. */
+  const beside = (chart, place, i) =>
+    chart.places.indexOf(place) + (i - (chart.series.length - 1) / 2) * (0.5 / chart.series.length);
 
   const errors = (series) =>
     series.half ? { type: "data", array: series.half, visible: true, thickness: 2 } : undefined;
@@ -288,6 +298,15 @@
     byId("chosen").focus({ preventScroll: true });
     byId("chosen").scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
   });
+
+  /* A drawing that knows its own size can be printed in another. */
+  function scaled(box) {
+    for (const svg of box.querySelectorAll(".main-svg")) {
+      const [width, height] = [svg.getAttribute("width"), svg.getAttribute("height")];
+      svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      svg.parentElement.style.aspectRatio = `${width} / ${height}`;
+    }
+  }
 
   /* One after the other, with a breath between them: the page answers while charts are drawn. */
   async function draw() {
@@ -303,6 +322,9 @@
         box.closest("section").querySelector(".undrawn").hidden = false;
         console.error(error);
       }
+      const box = byId(chart.key);
+      if (box.on) box.on("plotly_afterplot", () => scaled(box));
+      scaled(box);
       if (chart.kind === "front") root.dataset.interactive = String(performance.now());
     }
     root.dataset.drawn = String(performance.now());

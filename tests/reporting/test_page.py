@@ -1,0 +1,219 @@
+"""Pages of reports as a browser shows them: drawn, chosen from, read aloud, printed, and silent."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from fakes.browser import Scheme, Show
+from fakes.searched import NAME, searched
+from playwright.sync_api import Page
+
+from nas.reporting import page, report_of
+from nas.store import Store
+
+SEVERE = ("serious", "critical")
+HOSTILE = "</script><script>window.hit=1</script><img src=x onerror=window.hit=1><!--"
+
+
+def violations(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in SEVERE]
+
+
+def point(page: Page, trace: int, place: int) -> Any:
+    """A point of the front's chart."""
+    return page.locator(f"#front-chart .scatterlayer .trace:nth-of-type({trace + 1}) .point").nth(
+        place
+    )
+
+
+def test_every_chart_is_drawn_with_as_many_points_as_there_is_data(
+    written: Any, show: Show
+) -> None:
+    shown = show(written.file)
+    assert shown.complaints == []
+    charts = [chart for section in written.report.sections for chart in section.charts]
+    assert {"front", "parallel", "lines", "bars", "points"} == {chart.kind for chart in charts}
+    for chart in charts:
+        box = shown.page.locator(f"#{chart.key}")
+        assert box.locator("svg.main-svg").count() > 0, chart.key
+        if chart.kind == "front":
+            assert box.locator(".scatterlayer .point").count() == len(written.complete)
+        elif chart.kind == "bars":
+            bars = sum(len(series["y"]) for series in chart.data["series"])
+            assert box.locator(".barlayer .point").count() == bars
+        elif chart.kind != "parallel":
+            points = sum(len(series["y"]) for series in chart.data["series"])
+            assert box.locator(".scatterlayer .point").count() == points
+        else:
+            assert box.locator(".scatterlayer .js-line").count() == 3
+    assert shown.page.locator(".undrawn:visible").count() == 0
+
+
+def test_pointing_tells_the_architecture_and_clicking_shows_it(written: Any, show: Show) -> None:
+    shown = show(written.file)
+    front = Store(written.storage).front(NAME)
+    target = min(front, key=lambda trial: trial.metrics["params"])
+    chosen = shown.page.locator("#chosen")
+    assert "the best" in chosen.inner_text()
+    before = shown.page.locator("#chosen-drawing").inner_html()
+
+    place = front.index(target)
+    shown.page.locator("#front-chart").scroll_into_view_if_needed()
+    box = point(shown.page, 2, place).bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    shown.page.mouse.move(*middle, steps=3)
+    hover = shown.page.locator("#front-chart .hoverlayer .hovertext")
+    hover.wait_for()
+    assert f"trial {target.number}" in hover.text_content()
+    operator = target.architecture.choices["layer0.operator"]
+    assert f"layer0.operator={operator}" in hover.text_content()
+
+    shown.page.mouse.click(*middle)
+    shown.page.wait_for_function(
+        "n => document.getElementById('chosen-title').textContent.includes(n)",
+        arg=f"Trial {target.number},",
+    )
+    decisions = shown.page.locator("#chosen-decisions").inner_text()
+    assert f"layer0.width\t{target.architecture.choices['layer0.width']}" in decisions
+    assert shown.page.locator("#chosen-drawing svg").count() == 1
+    assert shown.page.locator("#chosen-drawing").inner_html() != before
+
+
+def test_keys_walk_along_the_front_and_through_all_trials(written: Any, show: Show) -> None:
+    shown = show(written.file)
+    front = Store(written.storage).front(NAME)
+    along = [trial.number for trial in sorted(front, key=lambda t: t.settled["params"])]
+    title = shown.page.locator("#chosen-title")
+    shown.page.locator("#front-chart").focus()
+
+    def press(key: str) -> int:
+        shown.page.keyboard.press(key)
+        return int(title.inner_text().split()[1].rstrip(","))
+
+    assert press("Home") == along[0]
+    assert press("ArrowRight") == along[1]
+    assert press("End") == along[-1]
+    assert press("ArrowLeft") == along[-2]
+    ranked = [trial.number for trial in Store(written.storage).fronts(NAME)]
+    press("Home")
+    assert press("PageDown") == ranked[ranked.index(along[0]) + 1]
+    shown.page.keyboard.press("x")  # no key of the chart's
+    assert int(title.inner_text().split()[1].rstrip(",")) == ranked[ranked.index(along[0]) + 1]
+
+
+def test_a_trial_is_chosen_from_a_table(written: Any, show: Show) -> None:
+    shown = show(written.file)
+    number = written.complete[2]  # of those confirmed
+    shown.page.locator("#confirmed summary").click()
+    shown.page.locator(f"#confirmed button[data-trial='{number}']").press("Enter")
+    assert shown.page.locator("#chosen-title").inner_text().startswith(f"Trial {number}")
+    assert shown.page.evaluate("document.activeElement.id") == "chosen"
+
+
+def test_other_metrics_can_be_set_against_each_other(written: Any, show: Show) -> None:
+    shown = show(written.file)
+    shown.page.get_by_label("across").select_option("latency_ms")
+    text = shown.page.locator("#front-chart .xtitle")
+    shown.page.wait_for_function("t => t.textContent === 'latency_ms'", arg=text.element_handle())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_severe_barrier_for_people_who_cannot_see_it(
+    written: Any, show: Show, scheme: Scheme
+) -> None:
+    shown = show(written.file, scheme)
+    for summary in shown.page.locator("details:not([open]) summary").all():
+        summary.click()
+    assert violations(shown.page) == []
+    # A control: what axe sees.
+    shown.page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<img>')")
+    shown.page.evaluate("document.querySelector('#front-chart').removeAttribute('aria-label')")
+    assert violations(shown.page)
+
+
+def test_headings_and_landmarks_are_in_order(written: Any, show: Show) -> None:
+    found = show(written.file).page
+    levels = found.evaluate("[...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    for landmark in ("header", "nav", "main", "footer"):
+        assert found.locator(landmark).count() == 1
+    unnamed = found.evaluate("document.querySelectorAll('.chart:not([aria-label])').length")
+    assert unnamed == 0
+
+
+def test_a_page_of_400_pixels_does_not_scroll_sideways(written: Any, show: Show) -> None:
+    found = show(written.file, width=400).page
+    assert found.evaluate("document.documentElement.scrollWidth") <= 400
+    found.evaluate("document.querySelector('.wide').style.overflow = 'visible'")
+    found.evaluate("document.querySelector('.wide').style.width = '700px'")
+    assert found.evaluate("document.documentElement.scrollWidth") > 400  # a control
+
+
+def test_printed_charts_are_as_wide_as_the_paper(written: Any, show: Show) -> None:
+    found = show(written.file).page
+    found.set_viewport_size({"width": 700, "height": 900})
+    found.emulate_media(media="print")
+    assert found.evaluate("document.documentElement.scrollWidth") <= 700
+    assert found.locator("#parallel-chart").bounding_box()["width"] <= 700
+    assert not found.locator("nav").is_visible()
+    assert found.get_by_role("table", name="The front").is_visible()
+
+
+def test_nothing_is_asked_for(written: Any, show: Show, tmp_path: Path) -> None:
+    shown = show(written.file)
+    shown.page.locator("#front-chart").focus()
+    shown.page.keyboard.press("Home")
+    assert shown.requests == [written.file.as_uri()]
+    assert shown.complaints == []
+    # A control: without the policy a request is made and seen, with it none leaves.
+    text = written.file.read_text("utf-8")
+    asks = text.replace("<main", '<img src="http://127.0.0.1:9/x.png" alt="x"><main')
+    kept, free = tmp_path / "kept.html", tmp_path / "free.html"
+    kept.write_text(asks, "utf-8")
+    free.write_text(asks.replace("Content-Security-Policy", "x-none"), "utf-8")
+    assert any("127.0.0.1" in url for url in show(free).requests)
+    blocked = show(kept)
+    assert any("Content Security Policy" in said for said in blocked.complaints)
+
+
+def test_what_comes_from_outside_is_text(
+    tmp_path: Path, show: Show
+) -> None:
+    storage = f"sqlite:///{tmp_path / 'nas.db'}"
+    searched(storage, 60, name=HOSTILE, message=HOSTILE + "\ud800\u2028")
+    text = page(report_of(storage, HOSTILE))
+    file = tmp_path / "hostile.html"
+    file.write_text(text, encoding="utf-8", errors="replace")
+    shown = show(file)
+    assert shown.complaints == []
+    assert shown.page.evaluate("window.hit") is None
+    assert shown.page.locator("h1").inner_text() == HOSTILE
+    assert HOSTILE in shown.page.locator("#failures td").last.inner_text()
+    assert shown.page.locator("img").count() == 0
+    # A control: as markup, and without the policy, the same text runs.
+    raw = text.replace("<main", f"{HOSTILE}--><main").replace("Content-Security-Policy", "x-none")
+    file.write_text(raw, encoding="utf-8", errors="replace")
+    assert show(file).page.evaluate("window.hit") == 1
+
+
+def test_a_script_that_got_in_is_not_run(written: Any, show: Show, tmp_path: Path) -> None:
+    file = tmp_path / "changed.html"
+    text = written.file.read_text("utf-8")
+    file.write_text(text.replace("<main", "<script>window.hit = 1</script><main"), "utf-8")
+    assert show(file).page.evaluate("window.hit") is None
+
+
+@pytest.mark.slow
+def test_five_thousand_trials_are_less_than_eight_megabytes(tmp_path: Path, show: Show) -> None:
+    storage = f"sqlite:///{tmp_path / 'nas.db'}"
+    complete = searched(storage, 5_000)
+    file = tmp_path / "large.html"
+    file.write_text(page(report_of(storage, NAME)), "utf-8")
+    assert file.stat().st_size < 8_000_000
+    shown = show(file)
+    assert shown.complaints == []
+    assert shown.page.locator("#front-chart .scatterlayer .point").count() == len(complete)
