@@ -47,7 +47,7 @@ def test_every_chart_is_drawn_with_as_many_points_as_there_is_data(
             points = sum(len(series["y"]) for series in chart.data["series"])
             assert box.locator(".scatterlayer .point").count() == points
         else:
-            assert box.locator(".scatterlayer .js-line").count() == 3
+            assert box.locator(".scatterlayer .js-line").count() == len(written.complete)
     assert shown.page.locator(".undrawn:visible").count() == 0
 
 
@@ -124,8 +124,7 @@ def test_no_severe_barrier_for_people_who_cannot_see_it(
     written: Any, show: Show, scheme: Scheme
 ) -> None:
     shown = show(written.file, scheme)
-    for summary in shown.page.locator("details:not([open]) summary").all():
-        summary.click()
+    shown.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     assert violations(shown.page) == []
     # A control: what axe sees.
     shown.page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<img>')")

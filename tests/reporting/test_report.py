@@ -1,0 +1,167 @@
+"""Reports as values: what each section says of a record, and of one that has nothing to say."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from fakes.searched import FAILED, NAME, STARTUP, confirmed, searched
+
+import nas
+from nas.cli import main
+from nas.reporting import Record, Report, Section, page, study_report
+from nas.reporting._closing import interval, text
+from nas.reporting._record import read
+from nas.reporting._shown import steps
+from nas.spec import StudySpec, load_spec
+from nas.store import Store
+from search_spaces import UsageError
+
+
+def section(report: Report, key: str) -> Section:
+    return next(one for one in report.sections if one.key == key)
+
+
+@pytest.fixture(scope="module")
+def record(written: Any) -> Record:
+    return read(Store(written.storage), NAME)
+
+
+def test_the_random_row_is_the_best_so_far_of_the_start_alone(record: Record) -> None:
+    chart = section(study_report(record), "progress").charts[0]
+    search, random = chart.data["series"]
+    assert (search["name"], random["name"]) == ("search", "random")
+    start = [t for t in record.trials if t.number < STARTUP and t.state == "complete"]
+    assert random["y"][-1] == max(t.metrics["val_accuracy"] for t in start)
+    assert random["x"][-1] == STARTUP
+    complete = [t for t in record.trials if t.state == "complete"]
+    assert search["y"][-1] == max(t.metrics["val_accuracy"] for t in complete)
+    # Without the notes there is no such row, and it says how to get one.
+    mute = replace(record, trials=tuple(replace(t, note={}) for t in record.trials))
+    mute = replace(mute, ranked=tuple((r, replace(t, note={})) for r, t in mute.ranked))
+    silent = section(study_report(mute), "progress")
+    assert [series["name"] for series in silent.charts[0].data["series"]] == ["search"]
+    assert any("nas compare" in line for line in silent.words)
+
+
+def test_of_random_search_the_random_row_is_the_search(record: Record) -> None:
+    spec = {**record.spec, "strategy": {"name": "random"}}
+    chart = section(study_report(replace(record, spec=spec)), "progress").charts[0]
+    search, random = chart.data["series"]
+    assert search["y"] == random["y"]
+
+
+def test_steps_go_down_where_smaller_is_better() -> None:
+    values = [(1.0, 5.0), (2.0, None), (3.0, 4.0), (4.0, 6.0)]
+    assert steps(values, maximize=False) == [(1.0, 5.0), (3.0, 4.0), (4.0, 4.0)]
+    assert steps(values, maximize=True) == [(1.0, 5.0), (4.0, 6.0)]
+    assert steps([(1.0, None)], maximize=True) == []
+
+
+def test_what_decides_is_found_important(record: Record) -> None:
+    """Accuracy was made of `layer0.operator` and `layer0.width`."""
+    (table,) = [c.table for c in section(study_report(record), "importance").charts]
+    assert table is not None
+    assert {row[0] for row in table.rows[:2]} == {"layer0.operator", "layer0.width"}
+    few = replace(record, ranked=record.ranked[:5])
+    said = section(study_report(few), "importance")
+    assert said.charts == ()
+    assert "from 20 on" in said.words[0]
+
+
+def test_failures_are_told_by_kind(record: Record) -> None:
+    (table,) = section(study_report(record), "failures").tables
+    failed = [t.number for t in record.trials if t.state == "failed"]
+    assert table.rows == (("diverged", str(len(failed)), str(FAILED - 1), "loss is nan"),)
+
+
+def test_test_is_there_only_where_it_is_confirmed(record: Record) -> None:
+    assert "test_accuracy" in page(study_report(record))
+    unconfirmed = replace(record, confirmed=())
+    assert "test_accuracy" not in page(study_report(unconfirmed))
+    assert section(study_report(unconfirmed), "confirmed").charts == ()
+
+
+def test_intervals_are_students() -> None:
+    assert interval([1.0]) is None
+    # t of 2 degrees of freedom at 0.975 is 4.3027; the standard error of these is 0.57735.
+    assert interval([1.0, 2.0, 3.0]) == pytest.approx(4.30265 * 0.57735, rel=1e-4)
+
+
+def test_the_cost_is_of_all_that_ended(record: Record) -> None:
+    chart = section(study_report(record), "cost").charts[0]
+    assert chart.table is not None
+    total = dict(zip(chart.table.head, chart.table.rows[-1], strict=True))
+    assert total["trials"] == str(len(record.trials))
+    assert total["epochs"] == f"{sum(t.epochs for t in record.trials):,}"
+    assert total["answered from the record"] == str(sum(t.cached for t in record.trials))
+
+
+def test_a_study_without_trials_says_so_in_every_section(record: Record) -> None:
+    empty = replace(record, trials=(), ranked=(), rungs=(), confirmed=())
+    report = study_report(empty)
+    assert [chart.key for one in report.sections for chart in one.charts] == []
+    assert all(one.words for one in report.sections)
+    assert "no front yet" in page(report)
+
+
+def test_the_study_file_can_be_searched_again(record: Record, tmp_path: Path) -> None:
+    file = tmp_path / "again.toml"
+    for spec in (
+        record.spec,
+        {**record.spec, "extension": [["sparsity", {"weight_density": [1.0, 0.5]}]]},
+    ):
+        file.write_text(text(spec), encoding="utf-8")
+        assert load_spec(file) == StudySpec.from_json(spec)
+
+
+def test_one_objective_is_set_against_params(storage: str) -> None:
+    searched(storage, 30, objectives={"val_accuracy": "maximize"})
+    report = study_report(read(Store(storage), NAME))
+    (chart,) = section(report, "front").charts
+    assert (chart.data["x"], chart.data["y"]) == ("params", "val_accuracy")
+    assert len(chart.table.rows) == 1 if chart.table else False
+
+
+def test_the_command_writes_a_file_or_stdout(written: Any, tmp_path: Path) -> None:
+    def run(*arguments: str, code: int = 0) -> Any:
+        call = ["report", *arguments, "--storage", written.storage]
+        result = CliRunner().invoke(main, call)
+        assert result.exit_code == code, result.output
+        return result
+
+    out = tmp_path / "own.html"
+    assert run(NAME, "--out", str(out)).stdout == f"{out}\n"
+    assert out.read_text("utf-8").startswith("<!doctype html>")
+    assert run(NAME, "--out", "-").stdout.startswith("<!doctype html>")
+    with CliRunner().isolated_filesystem(tmp_path):
+        assert run(NAME).stdout == f"{NAME}.html\n"
+        assert Path(f"{NAME}.html").is_file()
+    assert 'did you mean "searched"' in run("serched", code=2).stderr
+    missing = tmp_path / "no" / "such" / "r.html"
+    assert "cannot be written" in run(NAME, "--out", str(missing), code=2).stderr
+    assert "leave --comparison out" in run(NAME, "--comparison", code=2).stderr
+
+
+def test_python_writes_the_same(written: Any, tmp_path: Path) -> None:
+    study = nas.Study(NAME, storage=written.storage)
+    assert study.report(tmp_path / "r.html") == tmp_path / "r.html"
+    assert (tmp_path / "r.html").read_bytes() == written.file.read_bytes()
+
+
+def test_without_plotly_it_is_said_how_to_get_it(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(UsageError, match=r"pip install 'gnn-nas\[report\]'"):
+        page(study_report(record))
+
+
+def test_confirmations_of_one_seed_have_no_interval(storage: str) -> None:
+    complete = searched(storage, 30)
+    confirmed(storage, complete[:1], seeds=1)
+    (chart,) = section(study_report(read(Store(storage), NAME)), "confirmed").charts
+    assert chart.data["series"][0]["half"] == [None]
