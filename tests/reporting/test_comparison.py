@@ -1,4 +1,4 @@
-"""Reports of comparisons: the random strategy's row, intervals, and what is not known."""
+"""Reports of comparisons: random search's own row, differences, and what is not known."""
 
 from pathlib import Path
 from typing import Any
@@ -7,16 +7,96 @@ import pytest
 import sqlalchemy as sa
 from fakes.browser import Show
 
-from nas.api import compare
-from nas.compare import Comparison
+from nas.api import compare, search
 from nas.reporting import Report, page, report_of
-from nas.store import Store
+from nas.store import Store, StoreError
 from nas.store.schema import comparisons
 from search_spaces import UsageError
 
-SPEC: dict[str, Any] = {
-    "study": {"name": "beside", "objectives": {"worth": "maximize"}},
-    "space": {"name": "fakes.space"},
-    "evaluator": {"name": "fakes.evaluator"},
+TABLES: dict[str, Any] = {
+    "study": {"name": "beside"},
+    "space": {"name": "fakes.space", "kinds": ["plain"], "levels": 2},
+    "evaluator": {"name": "fakes.table"},
     "budget": {"trials": 12},
 }
+
+
+@pytest.fixture
+def compared(storage: str) -> Any:
+    return compare(TABLES, ["local:startup=4"], seeds=3, storage=storage)
+
+
+def words(report: Report) -> str:
+    return " ".join(line for section in report.sections for line in section.words)
+
+
+def test_it_says_what_nas_compare_says(compared: Any, storage: str) -> None:
+    report = report_of(storage, "beside")
+    assert report.kind == "comparison"
+    (table,) = report.sections[0].tables
+    rows = {row.strategy: row for row in compared.rows()}
+    assert [row[0] for row in table.rows] == ["random", "local:startup=4"]
+    for name, mean, *_ in table.rows:
+        assert float(mean) == pytest.approx(rows[name].mean, rel=1e-3)
+    # The random row is the strategy of that name, from its first evaluation to its last.
+    (chart,) = report.sections[1].charts
+    random = chart.data["series"][0]
+    assert random["name"] == "random"
+    assert random["y"] == [row.mean for row in compared.rows(random["x"]) if row.strategy == "random"]
+    assert "larger is better" in words(report)
+
+
+def test_it_is_drawn(compared: Any, storage: str, tmp_path: Path, show: Show) -> None:
+    file = tmp_path / "c.html"
+    file.write_text(page(report_of(storage, "beside")), "utf-8")
+    shown = show(file, width=400)
+    assert shown.complaints == []
+    assert shown.requests == [file.as_uri()]
+    assert shown.page.locator("#seeds-chart .scatterlayer .point").count() == 2 * 3
+    assert shown.page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_several_objectives_are_compared_by_hypervolume(storage: str) -> None:
+    tables = {
+        **TABLES,
+        "study": {
+            "name": "pair",
+            "objectives": {"val_accuracy": "maximize", "latency_ms": "minimize"},
+        },
+    }
+    point = {"val_accuracy": 0.0, "latency_ms": 100.0}
+    compare(tables, ["nsga2"], seeds=2, reference=point, storage=storage)
+    report = report_of(storage, "pair")
+    assert "hypervolume" in words(report)
+    (table,) = report.sections[0].tables
+    assert all(float(row[1].replace(",", "")) > 0 for row in table.rows)
+
+
+def test_one_of_an_earlier_version_has_losses_without_names(compared: Any, storage: str) -> None:
+    store = Store(storage)
+    with store.writing() as connection:
+        connection.execute(sa.update(comparisons).values(objectives=sa.null()))
+    assert "An earlier version recorded this" in words(report_of(storage, "beside"))
+
+
+def test_seeds_that_not_all_have_are_left_out(compared: Any, storage: str) -> None:
+    store = Store(storage)
+    with store.writing() as connection:
+        gone = sa.delete(comparisons).where(comparisons.c.seed == 2)
+        connection.execute(gone.where(comparisons.c.label == "random"))
+    assert "over 2 seeds" in report_of(storage, "beside").subtitle
+    with store.writing() as connection:
+        connection.execute(sa.delete(comparisons).where(comparisons.c.label == "random"))
+    with pytest.raises(UsageError, match="the same nas compare goes on"):
+        report_of(storage, "beside")
+
+
+def test_a_study_of_that_name_comes_first(compared: Any, storage: str) -> None:
+    search(TABLES, storage=storage)
+    assert report_of(storage, "beside").kind == "study"
+    assert report_of(storage, "beside", comparison=True).kind == "comparison"
+
+
+def test_a_name_that_is_neither_is_refused(compared: Any, storage: str) -> None:
+    with pytest.raises(StoreError, match='no study "other"'):
+        report_of(storage, "other")
