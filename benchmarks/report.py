@@ -24,7 +24,7 @@ from fakes.searched import NAME, confirmed, searched
 
 DOCUMENT = Path(__file__).with_suffix(".md")
 TRIALS, QUICK = (100, 1_000, 5_000), (100, 1_000)
-ROUNDS = 5
+ROUNDS = 3
 MOST_MB = 8.0
 MOST_SECONDS = 3.0
 WIDTHS = {"1,200 px": 1200, "400 px": 400}

@@ -65,8 +65,8 @@ def parallel(record: Record) -> Section:
     drawn, best_drawn = drawn_lines(len(record.best))
     words = (
         f"Each line is a trial: through its choice of each decision to its {metric}. The best "
-        f"{best_drawn} are drawn thick and last, what follows up to the better half dotted. Where a "
-        "decision does not exist the line passes below its axis.",
+        f"{best_drawn} are drawn thick and last, what follows up to the better half dotted. Where "
+        "a decision does not exist the line passes below its axis.",
         *(
             [f"Of {len(record.best):,} trials {drawn} are drawn, below the best tenth evenly."]
             if drawn < len(record.best)

@@ -4,10 +4,15 @@ import math
 import re
 import warnings
 from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
 from nas.reporting._record import Record
 from nas.reporting._report import Chart, Section, Table
 from nas.store.rows import losses_of
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 # Fewer complete trials say nothing; PED-ANOVA wants five of them among the best.
 LEAST = 20
@@ -33,9 +38,7 @@ def importance(record: Record) -> Section:
     if n < LEAST:
         said = f"{n} complete, feasible, different trials; from {LEAST} on something can be said."
         return Section(key, title, (said,))
-    measured = {metric: _of(record, metric) for metric in record.objectives}
-    found = {metric: shares for metric, (shares, _) in measured.items()}
-    unsure = list(dict.fromkeys(name for _, told in measured.values() for name in told))
+    found, unsure = _measured(record)
     names = list(dict.fromkeys(name for shares in found.values() for name in shares))
     if not names:
         return Section(key, title, ("No decision has more than one choice in these trials.",))
@@ -51,40 +54,59 @@ def importance(record: Record) -> Section:
     told = f"Importance of {len(names)} decisions; most for {next(iter(found))}: {names[0]}"
     data = {"x": "", "y": "share of importance", "mode": "group", "series": series}
     least = f"Of {n:,} trials the best {math.ceil(_quantile(n) * n)} are set against all."
-    said = [f"For want of trials these may be far off: {', '.join(unsure)}."] if unsure else []
+    said = (
+        [f"For want of trials these may be far off: {', '.join(dict.fromkeys(unsure))}."]
+        if unsure
+        else []
+    )
     chart = Chart("importance-chart", "bars", told, data, table, 46 * len(names))
-    return Section(key, title, (*_LIMITS, least, *said), (chart,))
+    return Section(key, title, (*_LIMITS, least, *doubts), (chart,))
 
 
 def _quantile(trials: int) -> float:
     return max(_BEST_TENTH, _AMONG_BEST / trials)
 
 
-def _of(record: Record, metric: str) -> tuple[Mapping[str, float], list[str]]:
-    """{decision: share} for one objective, and the decisions of which Optuna is not sure."""
+def _measured(record: Record) -> tuple[dict[str, Mapping[str, float]], list[str]]:
+    """{objective: {decision: share}}, and the decisions of which Optuna is not sure."""
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    quantile = _quantile(len(record.best))
+    found: dict[str, Mapping[str, float]] = {}
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = optuna.create_study(directions=["minimize"] * len(record.objectives))
+        study.add_trials(_rebuilt(record))
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            for place, metric in enumerate(record.objectives):
+                found[metric] = get_param_importances(
+                    study,
+                    evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile),
+                    target=partial(_loss, place),
+                )
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    return found, [name for t in told for name in _NAMED.findall(str(t.message))]
+
+
+def _loss(place: int, trial: "FrozenTrial") -> float:
+    return float(trial.values[place])
+
+
+def _rebuilt(record: Record) -> "list[FrozenTrial]":
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     offered: dict[str, BaseDistribution] = {
         name: CategoricalDistribution(tuple(choices)) for name, choices in record.decisions.items()
     }
-    sought = {metric: record.objectives[metric]}
     rebuilt = []
     for trial in record.best:
         choices = dict(trial.architecture.choices) if trial.architecture else {}
         own = {name: offered[name] for name in choices}
-        (loss,) = losses_of(trial.settled, sought)
-        rebuilt.append(optuna.create_trial(params=choices, distributions=own, value=loss))
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        study = optuna.create_study()
-        study.add_trials(rebuilt)
-        evaluator = PedAnovaImportanceEvaluator(target_quantile=_quantile(len(rebuilt)))
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            shares = get_param_importances(study, evaluator=evaluator)
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-    return shares, [name for t in told for name in _NAMED.findall(str(t.message))]
+        losses = losses_of(trial.settled, record.objectives)
+        rebuilt.append(optuna.create_trial(params=choices, distributions=own, values=losses))
+    return rebuilt

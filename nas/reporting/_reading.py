@@ -3,7 +3,7 @@
 from nas.reporting._record import environment, read
 from nas.reporting._report import Report
 from nas.reporting._study import study_report
-from nas.store import Store, StoreError
+from nas.store import Store, StoreError, hidden_password
 from nas.store.comparisons import stored_comparison
 
 
@@ -18,14 +18,15 @@ def report_of(storage: str, name: str, *, comparison: bool = False) -> Report:
         UsageError: the comparison has not got far enough.
     """
     store = Store.open_existing(storage)
-    is_study = name in (status.name for status in store.studies())
-    if is_study and not comparison:
-        return study_report(read(store, name))
+    if not comparison:
+        try:
+            return study_report(read(store, name))
+        except StoreError:
+            if not stored_comparison(store, name):
+                raise
     rows = stored_comparison(store, name)
-    if rows:
-        from nas.reporting._comparison import comparison_of, comparison_report
+    if not rows:
+        raise StoreError(f'no comparison "{name}" in {hidden_password(storage)}; see nas compare')
+    from nas.reporting._comparison import comparison_of, comparison_report
 
-        return comparison_report(name, comparison_of(name, rows), environment())
-    if is_study:
-        raise StoreError(f'"{name}" is a study, and no comparison: leave --comparison out')
-    return study_report(read(store, name))  # which says what names there are
+    return comparison_report(name, comparison_of(name, rows), environment())

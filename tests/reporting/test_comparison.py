@@ -42,7 +42,9 @@ def test_it_says_what_nas_compare_says(compared: Any, storage: str) -> None:
     (chart,) = report.sections[1].charts
     random = chart.data["series"][0]
     assert random["name"] == "random"
-    assert random["y"] == [row.mean for row in compared.rows(random["x"]) if row.strategy == "random"]
+    assert random["y"] == [
+        row.mean for row in compared.rows(random["x"]) if row.strategy == "random"
+    ]
     assert "larger is better" in words(report)
 
 

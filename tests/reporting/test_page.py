@@ -1,5 +1,6 @@
 """Pages of reports as a browser shows them: drawn, chosen from, read aloud, printed, and silent."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def test_headings_and_landmarks_are_in_order(written: Any, show: Show) -> None:
     levels = found.evaluate("[...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])")
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
     for landmark in ("header", "nav", "main", "footer"):
         assert found.locator(landmark).count() == 1
     unnamed = found.evaluate("document.querySelectorAll('.chart:not([aria-label])').length")
@@ -179,9 +180,7 @@ def test_nothing_is_asked_for(written: Any, show: Show, tmp_path: Path) -> None:
     assert any("Content Security Policy" in said for said in blocked.complaints)
 
 
-def test_what_comes_from_outside_is_text(
-    tmp_path: Path, show: Show
-) -> None:
+def test_what_comes_from_outside_is_text(tmp_path: Path, show: Show) -> None:
     storage = f"sqlite:///{tmp_path / 'nas.db'}"
     searched(storage, 60, name=HOSTILE, message=HOSTILE + "\ud800\u2028")
     text = page(report_of(storage, HOSTILE))

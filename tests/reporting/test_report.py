@@ -141,7 +141,7 @@ def test_the_command_writes_a_file_or_stdout(written: Any, tmp_path: Path) -> No
     assert 'did you mean "searched"' in run("serched", code=2).stderr
     missing = tmp_path / "no" / "such" / "r.html"
     assert "cannot be written" in run(NAME, "--out", str(missing), code=2).stderr
-    assert "leave --comparison out" in run(NAME, "--comparison", code=2).stderr
+    assert 'no comparison "searched"' in run(NAME, "--comparison", code=2).stderr
 
 
 def test_python_writes_the_same(written: Any, tmp_path: Path) -> None:
