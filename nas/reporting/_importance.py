@@ -54,7 +54,7 @@ def importance(record: Record) -> Section:
     told = f"Importance of {len(names)} decisions; most for {next(iter(found))}: {names[0]}"
     data = {"x": "", "y": "share of importance", "mode": "group", "series": series}
     least = f"Of {n:,} trials the best {math.ceil(_quantile(n) * n)} are set against all."
-    said = (
+    doubts = (
         [f"For want of trials these may be far off: {', '.join(dict.fromkeys(unsure))}."]
         if unsure
         else []
