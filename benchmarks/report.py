@@ -1,8 +1,8 @@
 """How large is a report, and how soon does it answer, as the record grows?
 
 Records are made in bulk. A page is opened from its file in a new window of headless Chromium, each
-time by itself: "interactive" is when the front can be clicked, "drawn" when its last chart is, both
-in seconds since the browser began to load it; medians.
+time by itself: "interactive" is when the front can be clicked, "drawn" when the last point of all
+charts is there, both in seconds since the browser began to load it; medians.
 
     python benchmarks/report.py [--quick] [--json FILE] [--write]
 """

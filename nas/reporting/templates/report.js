@@ -9,7 +9,7 @@
   const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid"];
   // Positive values so many times apart stand on a logarithmic axis.
   const FAR = 30;
-  // Of more points the marks are smaller.
+  // Of more points the marks are smaller, and those that are not of the front come last of all.
   const MANY = 1000;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const precise = matchMedia("(pointer: fine)").matches;
@@ -57,10 +57,14 @@
 
   const titled = (text) => ({ title: { text: escaped(text) } });
 
-  function scale(values) {
-    const known = values.filter((value) => value !== null);
-    const low = Math.min(...known), high = Math.max(...known);
-    return low > 0 && high / low >= FAR ? "log" : "linear";
+  /* An axis for values, whether or not all of them are drawn yet. */
+  function axisOf(name) {
+    const known = trials.metrics[name].filter((value) => value !== null);
+    let low = known.reduce((a, b) => Math.min(a, b)), high = known.reduce((a, b) => Math.max(a, b));
+    const type = low > 0 && high / low >= FAR ? "log" : "linear";
+    if (type === "log") [low, high] = [Math.log10(low), Math.log10(high)];
+    const room = 0.05 * (high - low) || 0.05 * Math.abs(high) || 1;
+    return { ...titled(name), type, range: [low - room, high + room] };
   }
 
   /* The front: all trials as points, the front as diamonds, the chosen one in a ring. */
@@ -78,14 +82,17 @@
       ["front", every.filter((i) => trials.rank[i] === 0), 1],
     ];
     const walk = [...groups[2][1]];
-    const texts = every.map(described);
+    const texts = [];
+    let whole = every.length <= MANY;
 
     function draw() {
       const x = trials.metrics[acrossBox.value], y = trials.metrics[upBox.value];
-      const traces = groups.filter(([, members]) => members.length).map(([name, members, look]) => ({
+      const now = groups.filter(
+        ([name, members]) => members.length && (whole || name !== "other trials"));
+      const traces = now.map(([name, members, look]) => ({
         type: "scatter", mode: "markers", name,
         x: members.map((i) => x[i]), y: members.map((i) => y[i]), customdata: members,
-        hovertext: members.map((i) => texts[i]), hoverinfo: "text",
+        hovertext: members.map((i) => (texts[i] ??= described(i))), hoverinfo: "text",
         marker: {
           color: COLORS[look], symbol: SHAPES[look],
           size: name === "front" ? 11 : every.length > MANY ? 5 : 8,
@@ -99,10 +106,7 @@
         marker: { color: COLORS[4], symbol: "circle-open", size: 20, line: { width: 3 } },
       });
       walk.sort((a, b) => x[a] - x[b] || y[a] - y[b]);
-      const axes = {
-        xaxis: { ...titled(acrossBox.value), type: scale(x) },
-        yaxis: { ...titled(upBox.value), type: scale(y) },
-      };
+      const axes = { xaxis: axisOf(acrossBox.value), yaxis: axisOf(upBox.value) };
       return Plotly.react(box, traces, layout(axes), CONFIG);
     }
 
@@ -124,6 +128,11 @@
       choose(index);
     });
     redraw = draw;
+    complete = () => {
+      if (whole) return Promise.resolve();
+      whole = true;
+      return draw();
+    };
     return draw().then(() => {
       box.on("plotly_click", (event) => {
         const index = event.points[0].customdata;
@@ -131,7 +140,7 @@
       });
     });
   }
-  let redraw = () => Promise.resolve();
+  let redraw = () => Promise.resolve(), complete = redraw;
 
   function choose(index) {
     chosen = index;
@@ -170,7 +179,8 @@
     const maximize = Object.fromEntries(trials.objectives)[chart.metric] === "maximize";
     const order = range(n).sort((a, b) => (maximize ? goal[b] - goal[a] : goal[a] - goal[b]));
     const tenth = Math.max(1, Math.ceil(n / 10)), half = Math.max(tenth, Math.ceil(n / 2));
-    const low = Math.min(...goal), span = Math.max(...goal) - low || 1;
+    const low = goal.reduce((a, b) => Math.min(a, b));
+    const span = goal.reduce((a, b) => Math.max(a, b)) - low || 1;
     // The best always, the others evenly.
     const best = order.slice(0, Math.min(tenth, chart.best));
     const others = order.slice(tenth), room = chart.lines - best.length;
@@ -327,6 +337,7 @@
       scaled(box);
       if (chart.kind === "front") root.dataset.interactive = String(performance.now());
     }
+    await complete();
     root.dataset.drawn = String(performance.now());
   }
   draw();
