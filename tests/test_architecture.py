@@ -17,7 +17,7 @@ FENCES = {
     "rich": ("nas/cli/",),
     "uniplot": ("nas/cli/",),
     "sqlalchemy": ("nas/store/",),
-    "optuna": ("nas/store/", "nas/strategies/"),
+    "optuna": ("nas/store/", "nas/strategies/", "nas/reporting/_importance.py"),
     "alembic": ("nas/store/",),
     "ray": tuple(f"evaluators/executors/{name}" for name in ("ray", "_ray", "_tune")),
     "pebble": ("evaluators/executors/",),
@@ -39,6 +39,8 @@ FENCES = {
     "uvicorn": ("nas/serving/",),
     "markdown_it": ("nas/cards/",),
     "yaml": ("nas/cards/",),
+    "jinja2": ("nas/reporting/",),
+    "plotly": ("nas/reporting/",),
 }
 
 

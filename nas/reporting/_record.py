@@ -6,27 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import sqlalchemy as sa
-
 from nas.record import Confirmation, StudyStatus, TrialRecord
 from nas.store import Store
 from nas.store.confirmations import confirmations
 from nas.store.fronts import ranked
+from nas.store.reported import Rung, all_rungs, bound_to
 from nas.store.rows import objectives_of
-from nas.store.schema import evaluations
 from search_spaces import Task
 
 # Of what computes; the rest is in constraints.txt.
 _PACKAGES = ("gnn-nas", "torch", "torch-geometric", "optuna", "numpy")
-
-
-@dataclass(frozen=True)
-class Rung:
-    """A trial measured at an epoch."""
-
-    trial: int
-    epoch: int
-    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -79,22 +68,16 @@ def read(store: Store, name: str) -> Record:
         StoreError: there is none of that name.
     """
     trials, spec = store.trials(name), store.spec(name)
-    with store.reading() as connection:
-        row = store.row(connection, name)
-        query = sa.select(evaluations.c.ordinal, evaluations.c.epoch, evaluations.c.metrics)
-        query = query.where(evaluations.c.study_id == row["id"])
-        query = query.order_by(evaluations.c.ordinal, evaluations.c.epoch)
-        rungs = tuple(Rung(*each) for each in connection.execute(query))
-    space = row["space"]
+    space, task = bound_to(store, name)
     return Record(
         status=store.status(name),
         spec=spec,
         decisions={n: d["choices"] for n, d in space["decisions"].items()},
         space=(space["name"], str(space["version"])),
-        task=Task(**row["task"]),
+        task=Task(**task),
         trials=tuple(trials),
         ranked=tuple(ranked(spec, trials)),
-        rungs=rungs,
+        rungs=tuple(all_rungs(store, name)),
         confirmed=tuple(confirmations(store, name)),
         environment=environment(),
     )
