@@ -4,6 +4,10 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const trials = data.trials;
   const COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C"];
+  // Of the two blues the one that is seen better comes first.
+  if (matchMedia("(prefers-color-scheme: dark)").matches) {
+    [COLORS[0], COLORS[5]] = [COLORS[5], COLORS[0]];
+  }
   const SHAPES = ["circle", "diamond", "square", "triangle-up", "x", "cross", "star"];
   const PATTERNS = ["", "/", "x", "-", "|", "+", "."];
   const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid"];
@@ -95,8 +99,8 @@
         hovertext: members.map((i) => (texts[i] ??= described(i))), hoverinfo: "text",
         marker: {
           color: COLORS[look], symbol: SHAPES[look],
-          size: name === "front" ? 11 : every.length > MANY ? 5 : 8,
-          opacity: name === "front" ? 1 : 0.6,
+          size: name === "front" ? 11 : name !== "other trials" || every.length <= MANY ? 8 : 5,
+          opacity: name === "other trials" ? 0.6 : 1,
           line: { width: name === "front" ? 1 : 0, color: "#ffffff" },
         },
       }));
