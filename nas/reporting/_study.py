@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from nas.drawing import svg
 from nas.record import TrialRecord
 from nas.reporting import _closing, _found, _importance, _operators, _spent, _summary
 from nas.reporting._columns import columns
-from nas.reporting._drawn import svg
 from nas.reporting._record import Record
 from nas.reporting._report import Chosen, Report
 
