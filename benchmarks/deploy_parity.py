@@ -117,7 +117,8 @@ def _networks(operator: str, kind: TaskKind) -> tuple[nn.Module, nn.Module, Cont
     graphs = 40 if kind == "graph_classification" else 1
     task = Task(kind, 6, 3, 600, 2_400, graphs, 40, 20, 20, "accuracy", "0" * 32)
     heads = {"heads": [2]} if "heads" in plugins.options("operator", operator) else {}
-    space = gnn.build(task, depth=[2], width=[8], operators=[operator, "linear"], **heads)
+    other = "gcn" if operator == "linear" else "linear"
+    space = gnn.build(task, depth=[2], width=[8], operators=[operator, other], **heads)
     rng = np.random.default_rng(0)
     while True:
         architecture = space.sample(rng)
