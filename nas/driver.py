@@ -64,7 +64,7 @@ class Driver:
         self._recorder = Recorder(setup, ledger, jobs, tell.warn, self._ended)
         # By the executor's handle.
         self._sent: dict[int, list[UnderWay]] = {}
-        self._looked = self._told = time.monotonic()
+        self._looked, self._told = time.monotonic(), float("-inf")
         self._is_told_of_others = False
 
     def run(self, stop: Stop) -> str:
@@ -112,6 +112,8 @@ class Driver:
     def _collect(self) -> None:
         """Record what has been evaluated, and look after the trials of others now and then."""
         if self._sent:
+            if time.monotonic() - self._told > 1.0:  # in this process, a trial is waited for
+                self._tell()
             ended = self._executor.wait(_TICK_SECONDS)
             for handle, evaluations in ended.items():
                 self._measured(self._sent.pop(handle), evaluations)

@@ -91,6 +91,7 @@ class Preparing:
         self._setup, self._ledger = setup, ledger
         self._executor, self._dataset, self._teller = executor, dataset, teller
         self._is_told_of_others = False
+        self._told: Preparation | None = None
 
     def run(self, wanted: tuple[Preparation, ...], stop: Stop) -> Mapping[str, Prepared] | None:
         """All of them, done; None where the study's time is over before.
@@ -143,6 +144,10 @@ class Preparing:
         stop: Stop,
     ) -> None:
         """One stretch, recorded."""
+        if self._told is not preparation:  # an epoch may take long
+            self._told = preparation
+            begins = f"{preparation.plugin.name}: epoch {since + 1} of {preparation.epochs} begins"
+            self._teller.say(begins)
         job = PreparationJob(
             preparation=preparation,
             space=self._setup.space,

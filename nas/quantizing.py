@@ -1,7 +1,7 @@
 """A trained trial in few bits, without training it again: what `nas quantize` does."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -121,6 +121,7 @@ def quantize_trial(
     data_root: Path,
     space: SearchSpace | None = None,
     formats: Sequence[str] = (),
+    told: Callable[[str], None] = lambda _: None,
 ) -> Quantized:
     """Quantize a trained trial on its dataset's graph, and write the bundle.
 
@@ -133,6 +134,7 @@ def quantize_trial(
         to: the folder to make.
         manner: how.
         storage, data_root, space, formats: as for `nas.export.bundle.export_trial`.
+        told: what is being done.
 
     Raises:
         QuantizingError: its bits are decided by the extension quantization.
@@ -148,16 +150,23 @@ def quantize_trial(
             f"[extension.quantization]; leave with it as it is: nas export {name} --trial "
             f"{chosen.trial} --to {to}, or quantize a trial of a study without that table"
         )
-    return quantize_candidate(to, chosen, manner, formats)
+    return quantize_candidate(to, chosen, manner, formats, told)
 
 
 def quantize_candidate(
-    to: Path, chosen: Candidate, manner: Manner = _USUAL, formats: Sequence[str] = ()
+    to: Path,
+    chosen: Candidate,
+    manner: Manner = _USUAL,
+    formats: Sequence[str] = (),
+    told: Callable[[str], None] = lambda _: None,
 ) -> Quantized:
     """Quantize a trained network, and write the bundle; see `quantize_trial`."""
     network = chosen.network()
+    told(f"rounding the weights of trial {chosen.trial}")
     quantized = quantized_network(network, chosen.dataset, manner)
+    told("measuring it on validation, before and after")
     before, after = (measured(each, chosen.dataset) for each in (network, quantized))
+    told("writing the bundle")
     written = formats or chosen.targets
     manifest = _written(to, chosen, quantized, manner, (before, after), written)
     return Quantized(manifest, before, after)

@@ -8,12 +8,13 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
 import click
 
-from nas.cli._shared import DEBUG
+from nas.cli._shared import DEBUG, QUIET
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 _OUTCOMES = (
@@ -32,7 +33,7 @@ def boundary(ctx: click.Context) -> Iterator[None]:
     """Turn what a command raises into a line and a status; click's own exceptions pass through."""
     # Plug-ins with a dotted name may lie beside the study file; last, so that they hide nothing.
     sys.path.append(str(os.getcwd()))  # noqa: PTH109
-    warnings.showwarning = _warn
+    warnings.showwarning = partial(_warn, ctx)
     with _terminated_as_interrupted():
         try:
             yield
@@ -78,13 +79,18 @@ def _is_outcome(error: Exception) -> bool:
 
 
 def _warn(
-    message: Warning | str, category: type[Warning], *_where: object, **_named: object
+    ctx: click.Context,
+    message: Warning | str,
+    category: type[Warning],
+    *_where: object,
+    **_named: object,
 ) -> None:
     """A warning as one line, without the place in the source that gave it.
 
     What libraries are going to change is for those who develop this, not for its users.
     """
-    if not issubclass(category, DeprecationWarning | FutureWarning):
+    is_for_users = not issubclass(category, DeprecationWarning | FutureWarning)
+    if is_for_users and not ctx.meta.get(QUIET):
         click.echo(f"warning: {message}", err=True)
 
 

@@ -1,12 +1,12 @@
 """What the commands about profiles share: options, progress on stderr, results on stdout."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from nas.cli._output import cell, duration, write_json, write_rows, write_table
+from nas.cli._progress import Live, say
 from nas.cli._types import File, Folder, Integer, OneOf
 
 if TYPE_CHECKING:
@@ -68,26 +68,20 @@ def study_plan_of(
     return study_plan(load_spec(spec, sets), data_root, seed, str(spec))
 
 
-def say(line: str) -> None:
-    with suppress(OSError):  # nobody reading is no error
-        click.echo(line, err=True)
-
-
-def tell(standing: "Standing") -> None:
+def tell(live: Live, standing: "Standing") -> None:
     if standing.message:
-        say(standing.message)
+        live.say(standing.message)
         return
     error = "" if standing.error is None else f", {standing.error:.0%} off in the last round"
     left = duration(standing.seconds_left)
-    say(f"{standing.samples} samples{error}, {standing.noisy:.0%} noisy, {left} left")
+    live.show(f"{standing.samples} samples{error}, {standing.noisy:.0%} noisy, {left} left")
 
 
-def tell_probes(probed: "Probed") -> None:
-    say(probed.message or f"{probed.done}/{probed.wanted} probes timed")
-
-
-def tell_measured(done: int, wanted: int) -> None:
-    say(f"{done}/{wanted} measured")
+def tell_probes(live: Live, probed: "Probed") -> None:
+    if probed.message:
+        live.say(probed.message)
+    else:
+        live.count(probed.done, probed.wanted, "probes timed")
 
 
 def write_profile(made: "Profile", path: Path, fmt: str) -> None:

@@ -12,7 +12,7 @@ from nas.cli._usage import in_one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 Trial: TypeAlias = int | Literal["best"]
-DEBUG = "nas.debug"
+DEBUG, QUIET = "nas.debug", "nas.quiet"
 STORAGE = "sqlite:///nas.db"
 
 
@@ -28,6 +28,27 @@ debug_option = click.option(
     is_eager=True,
     callback=_remember_debug,
     help="Show the traceback of an error.",
+)
+
+
+def _remember_quiet(ctx: click.Context, _option: click.Parameter, value: bool) -> None:
+    ctx.meta[QUIET] = value
+
+
+def is_quiet() -> bool:
+    """Whether the command that is running was told to say nothing on stderr but errors."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and bool(ctx.meta.get(QUIET))
+
+
+# Of every command that can take longer than two seconds.
+quiet_option = click.option(
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_remember_quiet,
+    help="Nothing on stderr but errors: no progress, notes or warnings.",
 )
 storage_option = click.option(
     "--storage",
@@ -113,10 +134,16 @@ class Command(click.Command):
             return super().make_context(info_name, args, parent, **rest)
 
 
-def command(name: str) -> Callable[[F], click.Command]:
-    """A command of `nas`, with the options that all of them have."""
+def command(name: str, *, is_long: bool = False) -> Callable[[F], click.Command]:
+    """A command of `nas`, with the options that all of them have.
+
+    Args:
+        is_long: whether it can take more than two seconds: it shows its progress by `Live`, and has
+            `--quiet`.
+    """
 
     def decorate(function: F) -> click.Command:
-        return click.command(name, cls=Command)(debug_option(function))
+        options = quiet_option(debug_option(function)) if is_long else debug_option(function)
+        return click.command(name, cls=Command)(options)
 
     return decorate

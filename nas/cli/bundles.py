@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.cli._output import csv_text, json_text, write_json, write_rows
+from nas.cli._progress import Live, say
 from nas.cli._shared import (
     Trial,
     bundle_format_option,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from search_spaces.plugins import Plugin
 
 
-@command("export")
+@command("export", is_long=True)
 @name_argument
 @trial_option
 @click.option(
@@ -70,18 +71,19 @@ def export_command(
     from nas.store import Store
 
     Store.open_existing(storage).status(name)
-    from nas.export.bundle import export_trial
+    with Live("exporting") as live:
+        from nas.export.bundle import export_trial
 
-    manifest = export_trial(
-        name,
-        trial,
-        to,
-        storage=storage,
-        data_root=data_root,
-        formats=formats.programs,
-        gives_both=edges == "both",
-        told=lambda what: click.echo(what, err=True),
-    )
+        manifest = export_trial(
+            name,
+            trial,
+            to,
+            storage=storage,
+            data_root=data_root,
+            formats=formats.programs,
+            gives_both=edges == "both",
+            told=live.step,
+        )
     parity, origin = manifest["programs"][0]["parity"], manifest["provenance"]
     row = {"bundle": str(to), "manifest": str(to / "manifest.json"), "trial": origin["trial"]}
     row |= {key: parity[key] for key in ("largest_difference", "mean_difference", "tolerance")}
@@ -95,25 +97,25 @@ def export_command(
         write_rows([row], formats.printed)
     else:
         click.echo(row["manifest"])
-        click.echo(f"trial {row['trial']} exported; run again, outputs differ by at most", err=True)
+        say(f"trial {row['trial']} exported; run again, outputs differ by at most")
         for program in manifest["programs"]:
             parity = program["parity"]
             differs = f"{parity['largest_difference']:.1e}{_allowed(parity)}"
-            click.echo(f"  {program['file']}: {differs}", err=True)
+            say(f"  {program['file']}: {differs}")
         for name, metric in manifest["training"].items():
             reached = manifest["metrics"][name]["value"]
-            click.echo(f"{name} {reached:.6g}, before export {metric['value']:.6g}", err=True)
+            say(f"{name} {reached:.6g}, before export {metric['value']:.6g}")
         for note in manifest["notes"]:
-            click.echo(note, err=True)
+            say(note)
 
 
 def tell_digest(storage: str, manifest: Mapping[str, Any]) -> None:
     """Record a bundle with its trial, and say by what it is known again."""
     from nas.bundling import recorded
 
-    click.echo(f"digest {manifest['digest']}", err=True)
+    say(f"digest {manifest['digest']}")
     if why := recorded(storage, manifest):
-        click.echo(f"warning: {why}", err=True)
+        say(f"warning: {why}")
 
 
 def _allowed(row: Mapping[str, Any]) -> str:
@@ -127,7 +129,7 @@ def _allowed(row: Mapping[str, Any]) -> str:
     return f" ({bound} of the largest output is allowed, or {bound} where that is less than 1)"
 
 
-@command("predict")
+@command("predict", is_long=True)
 @click.argument("bundle", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--dataset", metavar="SPEC", help="A study file, for its [dataset], or a dataset's name."
@@ -179,19 +181,20 @@ def predict_command(
     if out is not None and source is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--out says the format by its ending; leave --format out")
     plugin = None if dataset is None else dataset_of(dataset)
-    from nas.predict import predict
+    with Live("predicting"):
+        from nas.predict import predict
 
-    predictions = predict(
-        bundle, input=input_file, dataset=plugin, data_root=data_root, exporter=exporter
-    )
-    rows = predictions.rows()
+        predictions = predict(
+            bundle, input=input_file, dataset=plugin, data_root=data_root, exporter=exporter
+        )
+        rows = predictions.rows()
     if predictions.note:
-        click.echo(predictions.note, err=True)
+        say(predictions.note)
     if out is None:
         write_rows(rows, fmt, list(rows[0]) if rows else ())
         return
     _write_file(out, csv_text(rows) if out.suffix == ".csv" else json_text(rows))
-    click.echo(f"{len(rows)} predictions written to {out}", err=True)
+    say(f"{len(rows)} predictions written to {out}")
 
 
 def dataset_of(text: str) -> "Plugin":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nas.cli._output import write_rows, write_table
-from nas.cli._progress import Live
+from nas.cli._progress import Live, say
 from nas.cli._shared import command, data_root_option, format_option, storage_option
 from nas.cli._types import File, Integer
 from nas.cli._usage import refuse_both
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nas.compare._plan import Standing
 
 
-@command("compare")
+@command("compare", is_long=True)
 @click.argument("spec", type=File())
 @click.option(
     "--strategies",
@@ -85,7 +85,6 @@ def compare_command(
       nas compare studies/bench_cora.toml --strategies linas,local --trials 200 --at 50,100,200
       nas compare study.toml --strategies evolution:population=10,evolution:population=50
     """
-    from nas.compare import compare, split
     from nas.spec import load_spec
 
     refuse_both({"--trials": "budget.trials"} if trials is not None else {}, sets)
@@ -93,7 +92,9 @@ def compare_command(
     budgets = _budgets(at, trials or study.budget.trials)
     point = _point(reference)
     try:
-        with Live() as live:
+        with Live("comparing") as live:
+            from nas.compare import compare, split
+
             comparison = compare(
                 study,
                 split(strategies, ","),
@@ -113,10 +114,9 @@ def compare_command(
     for row in rows:
         if row.without:
             counted = "no mean" if row.mean is None else "their hypervolume is 0"
-            click.echo(
+            say(
                 f"warning: {row.without} of {row.seeds} runs of {row.strategy} had found nothing "
-                f"complete and feasible after {row.trials} evaluations: {counted}",
-                err=True,
+                f"complete and feasible after {row.trials} evaluations: {counted}"
             )
     if fmt == "text":
         _write(comparison, rows)

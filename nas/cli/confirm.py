@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BEST = 5
 
 
-@command("confirm")
+@command("confirm", is_long=True)
 @name_argument
 @click.option(
     "--top",
@@ -84,10 +84,10 @@ def confirm_command(
     if trials and top is not None:
         raise click.UsageError("--top and --trial both say which trials; leave one out")
     Store.open_existing(storage).status(name)
-    from nas.confirm import confirm
-
     try:
-        with Live() as live:
+        with Live("confirming") as live:
+            from nas.confirm import confirm
+
             rows = confirm(
                 name,
                 storage=storage,

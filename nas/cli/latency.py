@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from nas.cli._lazy import Lazy
 from nas.cli._output import write_rows
+from nas.cli._progress import Live, say
 from nas.cli._shared import command, data_root_option, debug_option, format_option, storage_option
 from nas.cli._types import Integer, Number, OneOf
 
@@ -37,8 +37,6 @@ _COLUMNS = (
     "peak_memory_bytes",
     "energy_mj",
 )
-# Seconds without a word, and between two.
-_PATIENCE = 2.0
 
 
 @click.group("latency", cls=Lazy, modules=COMMANDS)
@@ -71,7 +69,7 @@ def _size_options(function: F) -> F:
     return function
 
 
-@command("measure")
+@command("measure", is_long=True)
 @click.argument("subject", metavar="NAME|BUNDLE")
 @click.argument("trial", metavar="[TRIAL]", required=False, type=Integer(min=0))
 @click.option(
@@ -137,29 +135,30 @@ def measure_command(
       nas latency measure quickstart 7 --runtime eager --runtime compiled --threads 2
       nas latency measure bundle --nodes 100000 --format json
     """
-    from nas.latency.measure import Manner, Sizes, measure_bundle, measure_trial
-
-    said = _Said()
-    manner = Manner(
-        runtimes=cast("tuple[Runtime, ...]", tuple(dict.fromkeys(runtimes))),
-        threads=threads,
-        kind="cuda" if kind == "cuda" else "cpu",
-        rounds=rounds,
-        say=lambda line: click.echo(line, err=True),
-        report=said.rounds,
-    )
-    sizes = Sizes(nodes, edges, skew, graphs)
     if trial is None:
         _refuse_study(subject)
-        measured = measure_bundle(Path(subject), sizes=sizes, manner=manner)
-    else:
-        with _bundle_hint(subject):
-            measured = measure_trial(
-                subject, trial, storage=storage, data_root=data_root, sizes=sizes, manner=manner
-            )
+    with Live("measuring", is_calm=True) as live:
+        from nas.latency.measure import Manner, Sizes, measure_bundle, measure_trial
+
+        manner = Manner(
+            runtimes=cast("tuple[Runtime, ...]", tuple(dict.fromkeys(runtimes))),
+            threads=threads,
+            kind="cuda" if kind == "cuda" else "cpu",
+            rounds=rounds,
+            say=live.say,
+            report=lambda done, wanted: live.count(done, wanted, "rounds"),
+        )
+        sizes = Sizes(nodes, edges, skew, graphs)
+        if trial is None:
+            measured = measure_bundle(Path(subject), sizes=sizes, manner=manner)
+        else:
+            with _bundle_hint(subject):
+                measured = measure_trial(
+                    subject, trial, storage=storage, data_root=data_root, sizes=sizes, manner=manner
+                )
     write_rows([one.to_json() for one in measured], fmt, _COLUMNS)
     for warning in filter(None, (one.warning for one in measured)):
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}")
 
 
 def _refuse_study(subject: str) -> None:
@@ -183,18 +182,3 @@ def _bundle_hint(subject: str) -> Iterator[None]:
         raise click.UsageError(
             f"{error}; a bundle takes no trial number: nas latency measure {subject}"
         ) from error
-
-
-class _Said:
-    """Progress in lines, where it takes longer than a moment."""
-
-    def __init__(self) -> None:
-        self._last: float | None = None
-
-    def rounds(self, done: int, wanted: int) -> None:
-        now = monotonic()
-        if self._last is None:
-            self._last = now
-        elif now - self._last >= _PATIENCE:
-            self._last = now
-            click.echo(f"{done}/{wanted} rounds", err=True)

@@ -1,5 +1,6 @@
 """`nas latency profile`, `adapt`, `check` and `devices`: what is known of how fast devices are."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -11,17 +12,16 @@ from nas.cli._profiling import (
     devices_option,
     kind_option,
     runtime_option,
-    say,
     set_option,
     spec_argument,
     study_plan_of,
     tell,
-    tell_measured,
     tell_probes,
     threads_option,
     write_checked,
     write_profile,
 )
+from nas.cli._progress import Live, say
 from nas.cli._shared import command, data_root_option, format_option
 from nas.cli._types import Integer, Number
 from nas.cli.search import INTERRUPTED
@@ -44,7 +44,7 @@ _LISTED = (
 )
 
 
-@command("profile")
+@command("profile", is_long=True)
 @spec_argument
 @device_option
 @click.option(
@@ -99,30 +99,31 @@ def profile_command(
       nas latency profile --device laptop-compiled --runtime compiled --threads 2
     """
     from evaluators.latency.profile import device_name, profile_path
-    from nas.latency.profiles import make_profile
 
     if name is not None:
         device_name(name)
-    plan = study_plan_of(spec, data_root, sets, seed)
     try:
-        made = make_profile(
-            name,
-            plan=plan,
-            minutes=minutes,
-            runtime=cast("Runtime | None", runtime),
-            threads=threads,
-            kind=cast("Kind", kind),
-            seed=seed,
-            folder=folder,
-            report=tell,
-        )
+        with Live("profiling", is_calm=True) as live:
+            from nas.latency.profiles import make_profile
+
+            made = make_profile(
+                name,
+                plan=study_plan_of(spec, data_root, sets, seed),
+                minutes=minutes,
+                runtime=cast("Runtime | None", runtime),
+                threads=threads,
+                kind=cast("Kind", kind),
+                seed=seed,
+                folder=folder,
+                report=partial(tell, live),
+            )
     except KeyboardInterrupt:
         click.echo("interrupted; what was timed is kept, the same command goes on", err=True)
         ctx.exit(INTERRUPTED)
     write_profile(made, profile_path(name or made.name, folder), fmt)
 
 
-@command("adapt")
+@command("adapt", is_long=True)
 @spec_argument
 @click.option(
     "--from",
@@ -175,30 +176,31 @@ def adapt_command(
       nas latency adapt --from laptop --runtime compiled --probes 10
     """
     from evaluators.latency.profile import device_name, profile_path
-    from nas.latency.profiles import adapt_profile
 
     if name is not None:
         device_name(name)
-    plan = study_plan_of(spec, data_root, sets)
     try:
-        made = adapt_profile(
-            source,
-            name,
-            plan=plan,
-            runtime=cast("Runtime | None", runtime),
-            threads=threads,
-            kind=cast("Kind", kind),
-            probes=probes,
-            folder=folder,
-            report=tell_probes,
-        )
+        with Live("adapting", is_calm=True) as live:
+            from nas.latency.profiles import adapt_profile
+
+            made = adapt_profile(
+                source,
+                name,
+                plan=study_plan_of(spec, data_root, sets),
+                runtime=cast("Runtime | None", runtime),
+                threads=threads,
+                kind=cast("Kind", kind),
+                probes=probes,
+                folder=folder,
+                report=partial(tell_probes, live),
+            )
     except KeyboardInterrupt:
         click.echo("interrupted; nothing is kept", err=True)
         ctx.exit(INTERRUPTED)
     write_profile(made, profile_path(name or made.name, folder), fmt)
 
 
-@command("check")
+@command("check", is_long=True)
 @click.argument("device")
 @spec_argument
 @click.option(
@@ -252,21 +254,21 @@ def check_command(
       nas latency check laptop study.toml --networks 40 --sizes 6
       nas latency check laptop-2 --nearest laptop --format json
     """
-    from nas.latency.profiles import check_profile
-
-    plan = study_plan_of(spec, data_root, sets)
     try:
-        checked = check_profile(
-            device,
-            plan=plan,
-            networks=networks,
-            sizes=sizes,
-            nearest=nearest,
-            accept_device=accept_device,
-            folder=folder,
-            report=tell_measured,
-            say=say,
-        )
+        with Live("checking", is_calm=True) as live:
+            from nas.latency.profiles import check_profile
+
+            checked = check_profile(
+                device,
+                plan=study_plan_of(spec, data_root, sets),
+                networks=networks,
+                sizes=sizes,
+                nearest=nearest,
+                accept_device=accept_device,
+                folder=folder,
+                report=lambda done, wanted: live.count(done, wanted, "measured"),
+                say=live.say,
+            )
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         ctx.exit(INTERRUPTED)

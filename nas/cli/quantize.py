@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.cli._output import write_json, write_rows
+from nas.cli._progress import Live, say
 from nas.cli._shared import (
     Trial,
     bundle_format_option,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _BITS = ("32", "16", "8", "6", "4", "3", "2", "ternary", "binary")
 
 
-@command("quantize")
+@command("quantize", is_long=True)
 @name_argument
 @trial_option
 @click.option(
@@ -98,14 +99,21 @@ def quantize_command(
     from nas.store import Store
 
     Store.open_existing(storage).status(name)
-    from nas.quantizing import Manner, quantize_trial
-
     how: dict[str, Any] = {"method": method, "scheme": scheme}
     how |= {"granularity": granularity, "observer": observer}
-    manner = Manner(weight_bits, activation_bits, **how)
-    done = quantize_trial(
-        name, trial, to, manner, storage=storage, data_root=data_root, formats=formats.programs
-    )
+    with Live("quantizing") as live:
+        from nas.quantizing import Manner, quantize_trial
+
+        done = quantize_trial(
+            name,
+            trial,
+            to,
+            Manner(weight_bits, activation_bits, **how),
+            storage=storage,
+            data_root=data_root,
+            formats=formats.programs,
+            told=live.step,
+        )
     row: dict[str, Any] = {"bundle": str(to), "manifest": str(to / "manifest.json")}
     row |= {"trial": done.manifest["provenance"]["trial"], "method": method}
     row |= {"weight_bits": weight_bits, "activation_bits": activation_bits}
@@ -118,13 +126,12 @@ def quantize_command(
         write_rows([row], formats.printed)
     else:
         click.echo(row["manifest"])
-        click.echo(
+        say(
             f"trial {row['trial']} with weights of {weight_bits} and activations of "
-            f"{activation_bits} bits: {_change(done)}",
-            err=True,
+            f"{activation_bits} bits: {_change(done)}"
         )
         for note in done.manifest["notes"]:
-            click.echo(note, err=True)
+            say(note)
 
 
 def _change(done: "Quantized") -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nas.supernet._agreement import Agreement
 
 
-@command("rank")
+@command("rank", is_long=True)
 @name_argument
 @storage_option
 @click.option(
@@ -68,11 +68,11 @@ def rank_command(
       nas rank cheap --architectures 60 --workers 2 --format json
     """
     plugin = changed_executor(storage, name, executor, workers)
-    load_for_stored(storage, name)
-    from nas.ranking import rank
-
     try:
         with Live() as live:
+            load_for_stored(storage, name)
+            from nas.ranking import rank
+
             ranking = rank(
                 name,
                 storage=storage,

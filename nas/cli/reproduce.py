@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nas.cli._output import write_json, write_rows
+from nas.cli._progress import Live, say
 from nas.cli._shared import command, data_root_option, format_option
 from nas.cli._types import Folder, Number
 from nas.cli.bundles import dataset_of
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from nas.reproducing import Reproduced
 
 
-@command("reproduce")
+@command("reproduce", is_long=True)
 @click.argument("bundle", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--dataset",
@@ -60,16 +61,12 @@ def reproduce_command(
       nas reproduce bundle --dataset study.toml --within 0.01
     """
     plugin = None if dataset is None else dataset_of(dataset)
-    from nas.reproducing import reproduce
+    with Live("reproducing") as live:
+        from nas.reproducing import reproduce
 
-    found = reproduce(
-        bundle,
-        data_root=data_root,
-        dataset=plugin,
-        allowed=allow,
-        out=to,
-        told=lambda what: click.echo(what, err=True),
-    )
+        found = reproduce(
+            bundle, data_root=data_root, dataset=plugin, allowed=allow, out=to, told=live.step
+        )
     _write(found, fmt)
     is_near = within is not None and found.largest <= within
     if not (found.is_same or is_near):
@@ -92,7 +89,7 @@ def _write(found: "Reproduced", fmt: str) -> None:
         )
         return
     write_rows(rows, fmt, ("metric", "bundle", "again", "difference"))
-    click.echo(_said(found), err=True)
+    say(_said(found))
 
 
 def _said(found: "Reproduced") -> str:

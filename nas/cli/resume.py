@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nas.cli._progress import Live
+from nas.cli._progress import Live, say
 from nas.cli._shared import (
     command,
     data_root_option,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from search_spaces.plugins import Plugin
 
 
-@command("resume")
+@command("resume", is_long=True)
 @name_argument
 @storage_option
 @click.option(
@@ -65,10 +65,10 @@ def resume_command(
       nas resume quickstart --trials 200 --workers 4
     """
     plugin = changed_executor(storage, name, executor, workers)
-    load_for_stored(storage, name)
-    from nas.study import resume
-
     with reported(ctx, name, storage, fmt), Live() as live:
+        load_for_stored(storage, name)
+        from nas.study import resume
+
         resume(
             name,
             storage=storage,
@@ -81,7 +81,7 @@ def resume_command(
         )
 
 
-@command("worker")
+@command("worker", is_long=True)
 @name_argument
 @storage_option
 @executor_option
@@ -110,11 +110,11 @@ def worker_command(
       nas worker cora --executor ray --workers 8
     """
     plugin = changed_executor(storage, name, executor, workers)
-    load_for_stored(storage, name)
-    from nas.study import work
-
     try:
         with Live() as live:
+            load_for_stored(storage, name)
+            from nas.study import work
+
             status = work(
                 name,
                 storage=storage,
@@ -128,7 +128,7 @@ def worker_command(
     else:
         of = f" of {status.target}" if status.target else ""
         ended, place = f"{status.trials.ended}{of} trials", storage_argument(status.storage)
-        click.echo(f"{name}: {ended}; see: nas front {name}{place}", err=True)
+        say(f"{name}: {ended}; see: nas front {name}{place}")
 
 
 def changed_executor(

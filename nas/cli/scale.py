@@ -1,12 +1,12 @@
 """`nas scale`: a study's front, told as a rule for networks of any size."""
 
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nas.cli._output import cell, choices, write_rows, write_table
+from nas.cli._progress import Live, say
 from nas.cli._shared import (
     command,
     data_root_option,
@@ -19,13 +19,11 @@ from nas.cli._types import File, Integer, Numbers
 if TYPE_CHECKING:
     from nas.scaling import Scaling
 
-# Seconds without a word.
-_PATIENCE = 2.0
 _COLUMNS = ("budget", "macs", "error", "ratio", "depth", "depth_sd", "width")
 _FORMATS = {"error": "+.1%", "ratio": ".3g", "depth_sd": ".2f", "neighbors_sd": ".1f"}
 
 
-@command("scale")
+@command("scale", is_long=True)
 @name_argument
 @click.option("--macs", metavar="N,...", type=Numbers(), help="Budgets, as 5e6 or 5e6,1e7.")
 @click.option(
@@ -75,37 +73,31 @@ def scale_command(
     """
     if write_study is not None and write_study.exists():
         raise click.UsageError(f"{write_study} exists; it is left as it is, choose another name")
-    from nas.scaling import scale
+    with Live("scaling") as live:
+        from nas.scaling import scale
 
-    began = monotonic()
-
-    def report(done: int, wanted: int) -> None:
-        if monotonic() - began > _PATIENCE:
-            click.echo(f"{done}/{wanted} budgets", err=True)
-
-    scaling = scale(
-        name,
-        storage=storage,
-        data_root=data_root,
-        macs=macs or (),
-        ratios=ratio or (),
-        trial=trial,
-        report=report,
-    )
+        scaling = scale(
+            name,
+            storage=storage,
+            data_root=data_root,
+            macs=macs or (),
+            ratios=ratio or (),
+            trial=trial,
+            report=lambda done, wanted: live.count(done, wanted, "budgets"),
+        )
     if write_study is not None:
         from nas.scaling import write_study as write
 
         write(scaling, write_study)
-        click.echo(f"{write_study} written; train them: nas search {write_study}", err=True)
+        say(f"{write_study} written; train them: nas search {write_study}")
     _write(scaling, fmt)
 
 
 def _write(scaling: "Scaling", fmt: str) -> None:
     few, most = (f"{scaling.front[i].macs:,.0f}" for i in (0, -1))
-    click.echo(
+    say(
         f"{scaling.study}: a rule of {len(scaling.front)} trials, {few} to {most} macs; scaled is "
-        f"trial {scaling.base.trial} ({scaling.base.macs:,.0f} macs)",
-        err=True,
+        f"trial {scaling.base.trial} ({scaling.base.macs:,.0f} macs)"
     )
     if fmt == "text":
         rules = scaling.rules

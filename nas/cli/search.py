@@ -71,7 +71,7 @@ def init_command(file: Path) -> None:
     click.echo(f"{file} written; edit it, then: nas search {file}", err=True)
 
 
-@command("search")
+@command("search", is_long=True)
 @click.argument("spec", type=File())
 @click.option("--name", metavar="NAME", help="Of the study; over [study] name.")
 @storage_option
@@ -136,13 +136,18 @@ def search_command(
     # JSON writes these strings and integers as TOML does.
     over = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.values()]
     study = load_spec(spec, [*sets, *over])
-    load_for(trains=study.dataset is not None)
-    from nas.study import check, search
-
     if dry_run:
-        _write_checked(check(study, storage=storage, data_root=data_root, where=str(spec)), fmt)
+        with Live("checking"):
+            load_for(trains=study.dataset is not None)
+            from nas.study import check
+
+            checked = check(study, storage=storage, data_root=data_root, where=str(spec))
+        _write_checked(checked, fmt)
         return
     with reported(ctx, study.study.name, storage, fmt), Live() as live:
+        load_for(trains=study.dataset is not None)
+        from nas.study import search
+
         search(study, storage=storage, data_root=data_root, progress=live, where=str(spec))
 
 

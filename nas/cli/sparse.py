@@ -42,7 +42,7 @@ def sparse_command() -> None:
     """
 
 
-@command("compare")
+@command("compare", is_long=True)
 @name_argument
 @trial_option
 @click.option(
@@ -94,10 +94,10 @@ def compare_command(
 
     Store.open_existing(storage).status(name)
     plugin = changed_executor(storage, name, executor, workers)
-    from nas.sparse import compare_sparse
-
     try:
-        with Live() as live:
+        with Live("comparing") as live:
+            from nas.sparse import compare_sparse
+
             comparison = compare_sparse(
                 name,
                 trial,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from nas.cli._output import cell, choices, duration, write_json, write_rows, write_table
-from nas.cli._progress import Live
+from nas.cli._progress import Live, say
 from nas.cli._shared import (
     bundle_format_option,
     command,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FAILED = 1
 
 
-@command("specialise")
+@command("specialise", is_long=True)
 @name_argument
 @click.option(
     "--latency",
@@ -128,36 +128,35 @@ def specialise_command(
     from nas.store import Store
 
     Store.open_existing(storage).status(name)
-    load_for_stored(storage, name)
-    from nas.supernet.specialising import Leaving, Request, Voice, specialise
-
-    request = Request(
-        bounds=latency,
-        device=device,
-        strategy=strategy,
-        evaluations=evaluations,
-        rank_by=cast("Measure", rank_by),
-        fine_tune_epochs=fine_tune_epochs,
-        accept_device=accept_device,
-        confidence=confidence,
-        measures=measures,
-    )
-    leaving = Leaving(out, retrain, formats.programs, write_study)
     try:
         with Live() as live:
+            load_for_stored(storage, name)
+            from nas.supernet.specialising import Leaving, Request, Voice, specialise
+
+            request = Request(
+                bounds=latency,
+                device=device,
+                strategy=strategy,
+                evaluations=evaluations,
+                rank_by=cast("Measure", rank_by),
+                fine_tune_epochs=fine_tune_epochs,
+                accept_device=accept_device,
+                confidence=confidence,
+                measures=measures,
+            )
             found = specialise(
                 name,
                 request,
                 storage=storage,
                 data_root=data_root,
-                leaving=leaving,
+                leaving=Leaving(out, retrain, formats.programs, write_study),
                 voice=Voice(lambda done, of: live.count(done, of, "evaluated"), live.say),
             )
     except KeyboardInterrupt:
         click.echo("interrupted; the same command begins again", err=True)
         ctx.exit(INTERRUPTED)
     _write(found, formats.printed or "text")
-    _tell_places(found, leaving.write_study)
+    _tell_places(found, write_study)
     if any(winner.architecture is None for winner in found.winners):
         ctx.exit(FAILED)
 
@@ -168,9 +167,9 @@ def _tell_places(found: "Specialisation", study: Path | None) -> None:
             from nas.export._reading import read_manifest
 
             place, digest = winner.bundle / "manifest.json", read_manifest(winner.bundle).digest
-            click.echo(f"{place} written, digest {digest}", err=True)
+            say(f"{place} written, digest {digest}")
     if study is not None and study.exists():
-        click.echo(f"{study} written; train them: nas search {study}", err=True)
+        say(f"{study} written; train them: nas search {study}")
 
 
 def _write(found: "Specialisation", fmt: str) -> None:

@@ -11,6 +11,7 @@ import click
 
 from nas.cli._lazy import Group
 from nas.cli._output import write_rows
+from nas.cli._progress import Live, say
 from nas.cli._shared import command, debug_option, format_option, name_argument, storage_option
 from nas.cli._usage import WrongUsage
 
@@ -28,7 +29,7 @@ def storage_command() -> None:
     """
 
 
-@command("check")
+@command("check", is_long=True)
 @storage_option
 @format_option
 @click.pass_context
@@ -45,13 +46,14 @@ def check_command(ctx: click.Context, storage: str, fmt: str) -> None:
     """
     from nas.store.checking import check
 
-    findings = check(storage)
+    with Live("checking"):
+        findings = check(storage)
     write_rows([asdict(f) for f in findings], fmt, ["subject", "check", "verdict", "found"])
     if any(finding.verdict == "wrong" for finding in findings):
         ctx.exit(1)
 
 
-@command("upgrade")
+@command("upgrade", is_long=True)
 @storage_option
 def upgrade_command(storage: str) -> None:
     """Bring the tables of an older version up to date.
@@ -69,14 +71,15 @@ def upgrade_command(storage: str) -> None:
     engine = open_engine(storage, create=False)
     with reachable(engine.url, StoreError):
         before = current_version(engine)
-    connect(storage, create=False).dispose()
+    with Live("upgrading"):
+        connect(storage, create=False).dispose()
     if before == schema.VERSION:
         click.echo(f"the tables are of version {before}, which is today's")
     else:
         click.echo(f"the tables were of version {before} and are now of {schema.VERSION}")
 
 
-@command("export")
+@command("export", is_long=True)
 @name_argument
 @click.option(
     "--to",
@@ -102,16 +105,19 @@ def export_command(name: str, to: str, with_artifacts: bool, storage: str) -> No
     from nas.store.exporting import export_study, export_to_file
 
     store = Store.open_existing(storage)
-    if to == "-":
-        counts = export_study(store, name, sys.stdout, with_artifacts=with_artifacts)
-    else:
-        counts = export_to_file(store, name, Path(to), with_artifacts=with_artifacts)
+    # Beside what goes to stdout a line that moves would be in the way.
+    with Live("exporting", is_terminal=False if to == "-" else None):
+        if to == "-":
+            counts = export_study(store, name, sys.stdout, with_artifacts=with_artifacts)
+        else:
+            counts = export_to_file(store, name, Path(to), with_artifacts=with_artifacts)
+    if to != "-":
         click.echo(to)
     held = ", ".join(f"{n} {part}s" for part, n in counts.items() if n and part != "study")
-    click.echo(f'study "{name}" exported: {held or "no trials yet"}', err=True)
+    say(f'study "{name}" exported: {held or "no trials yet"}')
 
 
-@command("import")
+@command("import", is_long=True)
 @click.argument("file", metavar="FILE")
 @click.option("--name", metavar="NAME", help="Of the study, in place of the one in the file.")
 @storage_option
@@ -130,13 +136,13 @@ def import_command(file: str, name: str | None, storage: str) -> None:
     from nas.store import Store, hidden_password
     from nas.store.importing import import_study
 
-    with _opened(file) as lines:
+    with _opened(file) as lines, Live("importing"):
         where = "stdin" if file == "-" else file
         chosen = None if name is None else check_name(name)
         taken = import_study(Store(storage), lines, where, chosen)
     click.echo(taken)
     place = storage_argument(hidden_password(storage))
-    click.echo(f'study "{taken}" imported; go on with: nas resume {taken}{place}', err=True)
+    say(f'study "{taken}" imported; go on with: nas resume {taken}{place}')
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nas.cli._output import cell, duration, size, write_json, write_rows, write_table
+from nas.cli._progress import Live
 from nas.cli._shared import command, format_option, name_argument, storage_option
 from nas.cli._types import Number
 
@@ -160,7 +161,7 @@ def _confirmed(question: str) -> bool:
         raise click.UsageError("nobody can answer here; --yes deletes without asking") from None
 
 
-@command("gc")
+@command("gc", is_long=True)
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option(
     "--min-age",
@@ -184,7 +185,8 @@ def gc_command(dry_run: bool, min_age: float, storage: str, fmt: str) -> None:
     """
     from nas.garbage import collect_garbage
 
-    counts = collect_garbage(storage, dry_run=dry_run, min_age_seconds=min_age)
+    with Live("collecting"):
+        counts = collect_garbage(storage, dry_run=dry_run, min_age_seconds=min_age)
     if fmt == "json":
         write_json(counts)
     elif fmt == "csv":

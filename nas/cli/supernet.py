@@ -9,7 +9,7 @@ import click
 
 from nas.cli._lazy import Lazy
 from nas.cli._output import write_json, write_rows, write_table
-from nas.cli._progress import Live
+from nas.cli._progress import Live, say
 from nas.cli._shared import (
     command,
     data_root_option,
@@ -55,7 +55,7 @@ def supernet_command() -> None:
     """
 
 
-@command("train")
+@command("train", is_long=True)
 @click.argument("spec", type=File())
 @storage_option
 @executor_option
@@ -93,25 +93,24 @@ def train_command(
     refuse_both({option: key for option, (key, _) in given.items()}, sets)
     over = [f"{key}={json.dumps(value)}" for key, value in given.values()]
     study = load_spec(spec, [*sets, *over])
-    load_for(trains=study.dataset is not None)
-    from nas.supernet.training import train
-
     name, place = study.study.name, storage_argument(storage)
     try:
         with Live() as live:
+            load_for(trains=study.dataset is not None)
+            from nas.supernet.training import train
+
             train(study, storage=storage, data_root=data_root, progress=live, where=str(spec))
     except KeyboardInterrupt:
         click.echo("interrupted; what is trained is recorded, the same command goes on", err=True)
         ctx.exit(INTERRUPTED)
-    click.echo(
+    say(
         f"the supernet of {name} is trained; see nas prepared {name}{place}\n"
         f"  does it rank?  nas supernet rank {name}{place}\n"
-        f"  search it:     nas resume {name}{place}",
-        err=True,
+        f"  search it:     nas resume {name}{place}"
     )
 
 
-@command("rank")
+@command("rank", is_long=True)
 @name_argument
 @storage_option
 @click.option(
@@ -173,11 +172,11 @@ def rank_command(
       nas supernet rank supernet_cora --architectures 20 --seeds 2 --workers 2 --format json
     """
     plugin = changed_executor(storage, name, executor, workers)
-    load_for_stored(storage, name)
-    from nas.supernet.ranking import rank
-
     try:
         with Live() as live:
+            load_for_stored(storage, name)
+            from nas.supernet.ranking import rank
+
             ranking = rank(
                 name,
                 storage=storage,

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from nas.cli._output import cell, write_rows, write_table
-from nas.cli._progress import Live
+from nas.cli._progress import Live, say
 from nas.cli._shared import command, data_root_option, format_option
 from nas.cli.bundles import dataset_of
 
@@ -13,7 +13,7 @@ FAILED = 1
 _WORDS = {True: "yes", False: "NO", None: "-"}
 
 
-@command("verify")
+@command("verify", is_long=True)
 @click.argument("bundle", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--digest",
@@ -56,11 +56,11 @@ def verify_command(
       nas verify bundle --dataset studies/quickstart.toml --format json
     """
     plugin = None if dataset is None else dataset_of(dataset)
-    from nas.verifying import verify
+    with Live("verifying", is_calm=True) as live:
+        from nas.verifying import verify
 
-    with Live() as live:
         found = verify(
-            bundle, digest, dataset=plugin, data_root=data_root, latency=latency, told=live.say
+            bundle, digest, dataset=plugin, data_root=data_root, latency=latency, told=live.step
         )
     rows = [check.to_json() for check in found.checks]
     if fmt == "text":
@@ -74,7 +74,7 @@ def verify_command(
             if wrong
             else "all that was checked holds"
         )
-        click.echo(f"{said}; {skipped} skipped or facts", err=True)
+        say(f"{said}; {skipped} skipped or facts")
     else:
         write_rows(rows, fmt)
     if not found.holds:
