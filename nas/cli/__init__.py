@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "predict": "bundles",
     "reproduce": "reproduce",
     "serve": "serve",
+    "dashboard": "dashboard",
     "card": "card",
     "verify": "verify",
     "report": "report",

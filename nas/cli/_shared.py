@@ -97,6 +97,14 @@ bundle_format_option = click.option(
     "exporter), and state, to train on; without any, what [export] of the study file says. And "
     "text, json or csv, of what is printed.",
 )
+# Of what is asked over HTTP.
+allowed_host_option = click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    metavar="NAME",
+    multiple=True,
+    help="Answer requests for this host too, as behind a proxy; may be repeated.",
+)
 name_argument = click.argument("name")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from nas.cli._output import write_json, write_rows
-from nas.cli._shared import command, format_option
+from nas.cli._shared import allowed_host_option, command, format_option
 from nas.cli._types import Integer, Number
 from nas.cli._usage import WrongUsage
 
@@ -29,6 +29,7 @@ from nas.cli._usage import WrongUsage
     show_default=True,
     help="Of this machine; 0.0.0.0 for all. There is no authentication.",
 )
+@allowed_host_option
 @click.option(
     "--threads",
     metavar="N",
@@ -90,6 +91,7 @@ def serve_command(
     bundle: Path,
     port: int,
     host: str,
+    allowed_hosts: tuple[str, ...],
     threads: int,
     max_batch: int,
     wait_ms: float,
@@ -134,7 +136,7 @@ def serve_command(
 
     serve(
         bundle,
-        Place(host, port, threads, max_batch, wait_ms / 1e3),
+        Place(host, port, threads, max_batch, wait_ms / 1e3, allowed_hosts),
         Limits(
             max_request_bytes, min(max_json_bytes, max_request_bytes), max_nodes, max_edges, timeout
         ),

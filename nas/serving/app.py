@@ -15,11 +15,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from nas.export.load import Contents
+from nas.hosts import Hosts
 from nas.serving import answers
 from nas.serving.batching import Forwards
 from nas.serving.bodies import BINARY, JSON, of_binary, of_json
 from nas.serving.graphs import checked
 from nas.serving.limits import MEBIBYTE, Held, Limits, RequestError
+from nas.serving.named import Named
 from nas.serving.openapi import description
 from nas.serving.page import page
 from nas.serving.program import ProgramError
@@ -49,12 +51,15 @@ class Service:
     started: float = field(default_factory=time.monotonic)
 
 
-def make_app(service: Service, url: str, log: Callable[[str], None] | None) -> ASGIApp:
+def make_app(
+    service: Service, url: str, log: Callable[[str], None] | None, hosts: Hosts | None = None
+) -> ASGIApp:
     """The application.
 
     Args:
         url: where it is, for its page.
         log: is told of each request in a line; None for of none.
+        hosts: the names that it is asked by; without them, those of this machine alone.
     """
     bundle = service.bundle
     own_graph = bundle.graph is not None
@@ -82,7 +87,7 @@ def make_app(service: Service, url: str, log: Callable[[str], None] | None) -> A
         routes=routes, exception_handlers={HTTPException: _no_such_place, Exception: _failed}
     )
     app.router.redirect_slashes = False
-    return Logged(app, log)
+    return Logged(Named(app, hosts or Hosts()), log)
 
 
 def _constant(make: Callable[[], Response]) -> Callable[[Request], Any]:

@@ -15,6 +15,7 @@ _FAULTS: Mapping[str, str] = {
     "408": "The body did not come in time.",
     "413": "The body or a graph is too large; the message has the limit.",
     "415": "Another Content-Type, or a compressed body.",
+    "421": "Asked by a name that is not this server's.",
     "422": "The graph breaks the contract; the message says how.",
     "500": "The program fails on a graph that its contract allows.",
     "503": "Too many large requests at once, or not enough memory; try again.",

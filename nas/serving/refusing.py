@@ -21,7 +21,7 @@ class Refusal(JSONResponse):
 
     def __init__(self, status: int, error: str, headers: Mapping[str, str] | None = None) -> None:
         more = {"Retry-After": "1"} if status == 503 else {}
-        unread = {"Connection": "close"} if status in (408, 413, 415, 503) else {}
+        unread = {"Connection": "close"} if status in (408, 413, 415, 421, 503) else {}
         super().__init__({"error": error}, status, {**(headers or {}), **more, **unread})
         self._lingers = bool(unread)
 

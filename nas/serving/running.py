@@ -17,6 +17,7 @@ import uvicorn
 from evaluators.latency.allocator import kept_memory
 from nas.export._manifest import NAME
 from nas.export.load import read_contents
+from nas.hosts import Hosts
 from nas.serving.app import Service, make_app
 from nas.serving.batching import Forwards
 from nas.serving.limits import Held, Limits
@@ -38,6 +39,7 @@ class Place:
         threads: of torch, for one forward.
         most_joined: graphs in one forward of a graph task.
         wait_s: how long a graph waits for others to be joined with.
+        allowed_hosts: by which names it may be asked, besides its own.
     """
 
     host: str = "127.0.0.1"
@@ -45,6 +47,7 @@ class Place:
     threads: int = 1
     most_joined: int = 256
     wait_s: float = 0.0
+    allowed_hosts: tuple[str, ...] = ()
 
 
 def serve(
@@ -95,14 +98,10 @@ def serve(
         service = Service(
             contents, forwards, lambda: program.is_up, limits, digest, Held(limits.held_bytes)
         )
-        server = Connected(
-            config(make_app(service, url, log), limits),
-            program,
-            told=lambda: ready({"url": url, "host": host, "port": port}),
-        )
-        torch.set_num_threads(
-            1
-        )  # of the threads that read bodies; the program's process has its own
+        app = make_app(service, url, log, Hosts(place.host, place.allowed_hosts))
+        told = {"url": url, "host": host, "port": port}
+        server = Connected(config(app, limits), program, told=lambda: ready(told))
+        torch.set_num_threads(1)  # of those that read bodies; the program's process has its own
         gc.freeze()  # torch's many objects stay: no collection need walk through them
         try:
             server.run(sockets=[listening])

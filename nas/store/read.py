@@ -79,6 +79,12 @@ class Store:
             rows = connection.execute(sa.select(studies).order_by(studies.c.changed.desc()))
             return [self._status(connection, dict(row)) for row in rows.mappings().all()]
 
+    def ids(self) -> dict[str, int]:
+        """{name: id} of all studies, the last changed first."""
+        with self.reading() as connection:
+            query = sa.select(studies.c.name, studies.c.id).order_by(studies.c.changed.desc())
+            return {row.name: row.id for row in connection.execute(query)}
+
     def status(self, name: str) -> StudyStatus:
         """One study at a glance."""
         with self.reading() as connection:

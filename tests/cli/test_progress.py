@@ -21,7 +21,7 @@ from .conftest import Nas, run
 ROOT = Path(__file__).resolve().parents[2]
 NAS = [sys.executable, "-m", "nas"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-# What only reads rows or files that are small, or is a server with a log of its own.
+# What only reads rows or files that are small, or is a server that says where it is.
 QUICK = {
     "init",
     "list",
@@ -36,6 +36,7 @@ QUICK = {
     "plugins",
     "card",
     "serve",
+    "dashboard",
 }
 
 

@@ -1,0 +1,74 @@
+"""The page that leads to everything, and the report of a study where this program can write one."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from html import escape
+
+from nas.store import Store
+
+REPORTING = "nas.reporting"
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem;
+  color: #1b1f24; background: #fff }
+table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #d5dae0 }
+td.number { font-variant-numeric: tabular-nums }
+a { color: #0b57b0 }
+@media (prefers-color-scheme: dark) {
+  body { color: #e6e9ed; background: #14171a } a { color: #7fb4ff }
+  th, td { border-color: #343a40 } }
+"""
+
+
+def report_writer() -> Callable[[Store, str], str] | None:
+    """What makes a page of a study; None where this program has no reports."""
+    try:
+        reporting = importlib.import_module(REPORTING)
+    except ModuleNotFoundError as error:
+        if error.name != REPORTING:
+            raise
+        return None
+
+    def write(store: Store, name: str) -> str:
+        text: str = reporting.page(reporting.report_of(store.storage, name))
+        return text
+
+    return write
+
+
+def index(store: Store, ids: Mapping[str, int], *, has_reports: bool) -> str:
+    """A page with the studies of a database; it has no script, and is read again every ten seconds.
+
+    Args:
+        ids: {study: its id} as the dashboard knows them.
+        has_reports: whether each has one.
+    """
+    rows = []
+    for status in store.studies():
+        if status.name not in ids:
+            continue
+        of = f" of {status.target}" if status.target else ""
+        best = ", ".join(f"{metric} {value:.4g}" for metric, value in status.best.items())
+        name = escape(status.name)
+        links = [f'<a href="/dashboard/studies/{ids[status.name]}">dashboard</a>']
+        links += [f'<a href="/report/{name}">report</a>'] * has_reports
+        cells = (status.state, f"{status.trials.ended}{of}", best)
+        told = "".join(f'<td class="number">{escape(cell)}</td>' for cell in cells)
+        rows.append(f"<tr><td>{name}</td>{told}<td>{' &middot; '.join(links)}</td></tr>")
+    head = "".join(f"<th>{word}</th>" for word in ("study", "state", "trials", "best", ""))
+    body = f"<table><tr>{head}</tr>{''.join(rows)}</table>" if rows else "<p>No study yet.</p>"
+    return _page("Studies", f"<h1>Studies</h1>{body}", refresh=True)
+
+
+def message(title: str, text: str) -> str:
+    """A page that says one thing."""
+    return _page(title, f"<h1>{escape(title)}</h1><p>{escape(text)}</p>")
+
+
+def _page(title: str, body: str, *, refresh: bool = False) -> str:
+    again = '<meta http-equiv="refresh" content="10">' if refresh else ""
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{again}'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>{body}</body></html>"
+    )
