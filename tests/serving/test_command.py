@@ -101,7 +101,7 @@ def test_a_second_signal_ends_at_once(node_bundle: Path) -> None:
         port = int(first_line(running).rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), 30) as slow:
             slow.sendall(
-                b"POST /predict HTTP/1.1\r\nContent-Type: application/json\r\n"
+                b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 b"Content-Length: 9\r\n\r\n{"
             )
             time.sleep(0.5)

@@ -19,7 +19,7 @@ from nas.serving.limits import Limits
 from .conftest import BINARY, JSON, Server, Serving
 from .test_refusing import GOOD, X
 
-POST = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+POST = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 @pytest.fixture(scope="module")
