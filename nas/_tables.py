@@ -27,6 +27,10 @@ _TARGET = doc("{ objective = number, ... }, as { val_accuracy = 0.9 }")
 _DEVICE = doc(
     "the name of a profile (`nas latency devices` lists them), or the path of its .npz file"
 )
+_FOLDER = doc('a folder, as "runs"')
+_TRACKING = doc('a tracking URI, as "http://127.0.0.1:5000", or a folder, as "mlflow"')
+# The part of a URI before its host, or what a query calls a secret.
+_SECRET = re.compile(r"://[^/?#]*@|[?&;][^=&;]*(pass|pwd|token|secret|key)[^=&;]*=", re.I)
 # Beyond any search, and within the integers of every database.
 _MOST = 1_000_000_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -239,6 +243,33 @@ class LatencyTable(Table):
     accept_device: bool = False
     confidence: Annotated[float, Ge(0.5), Lt(1)] = 0.95
     remeasure: bool = True
+
+
+class LogTable(Table):
+    """`[log]`: where else to tell of a study while it runs.
+
+    Attributes:
+        tensorboard: a folder, in which the study has one of its name.
+        mlflow: a tracking URI without user and password, or a folder.
+    """
+
+    # A URI may have a password, which no error shows.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    tensorboard: Annotated[str, MinLen(1), _FOLDER] | None = None
+    mlflow: Annotated[str, MinLen(1), _TRACKING] | None = None
+
+    @field_validator("mlflow")
+    @classmethod
+    def _is_open(cls, uri: str | None) -> str | None:
+        if uri is not None and _SECRET.search(uri):
+            raise ValueError(
+                f"expected {_TRACKING.documentation}, got one with a user, a password or a token; "
+                "the record keeps it for all to read: take it out, and set "
+                "MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN, or "
+                "for a database what its driver reads, as PGPASSWORD"
+            )
+        return uri
 
 
 # Among the formats of a bundle, what no exporter writes: tensors to train on.

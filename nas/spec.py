@@ -20,6 +20,7 @@ from nas._tables import (
     ExportTable,
     HalvingTable,
     LatencyTable,
+    LogTable,
     StudyTable,
     Table,
     dotted,
@@ -36,6 +37,7 @@ __all__ = [
     "ExportTable",
     "HalvingTable",
     "LatencyTable",
+    "LogTable",
     "SpecError",
     "StudySpec",
     "StudyTable",
@@ -52,6 +54,7 @@ OPTIONAL_TABLES: Mapping[str, type[Table]] = {
     "halving": HalvingTable,
     "latency": LatencyTable,
     "export": ExportTable,
+    "log": LogTable,
 }
 _DOTTED = 'name a Python module of your own, in quotes, as [extension."mine.extension"]'
 T = TypeVar("T", bound=Table)
@@ -70,6 +73,7 @@ class StudySpec(Table):
     halving: HalvingTable | None = None
     latency: LatencyTable | None = None
     export: ExportTable | None = None
+    log: LogTable | None = None
     extension: tuple[Plugin, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

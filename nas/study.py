@@ -30,6 +30,7 @@ from nas.store.twin import Twin
 from nas.strategies._base import AnyStrategy
 from nas.targets import refuse_unfit_targets
 from nas.telling import Report, Teller
+from nas.watching import log_rest, logged, refuse_missing
 from search_spaces import Architecture, SearchSpace, UsageError
 from search_spaces.plugins import Plugin
 
@@ -118,6 +119,7 @@ def _checked(
 ) -> tuple[_Equipment, list[Architecture]]:
     """What a new study needs, and begins with, in the order in which these can be refused."""
     refuse_existing(store, spec.study.name)
+    refuse_missing(spec.log, where)
     setup = with_batch(set_up(spec, data_root, space, where=where))
     start = start_architectures(spec, setup.space, _fronts(store, spec, where), where)
     run = _Equipment.of(setup, where)
@@ -208,6 +210,8 @@ def _go_on(
     status, spec = store.status(name), changed(StudySpec.from_json(store.spec(name)))
     wanted = spec.budget.trials
     is_done = status.state == "finished" and wanted is not None and status.trials.ended >= wanted
+    if is_done:
+        log_rest(store, spec, status, Teller(status, None, progress).say)
     if is_done and not may_measure(store, spec):
         return status
     study = opened(store, name, data_root, space, changed=changed)
@@ -249,7 +253,8 @@ def _drive(
     ledger = Ledger(store, name, twin, Patience(teller.say), join=join)
     state, reason = "stopped", "failed"
     try:
-        with Stop().listening() as stop, heartbeat(ledger.beat):
+        log = logged(store, name, setup.spec.log, teller.say)
+        with Stop().listening() as stop, heartbeat(ledger.beat), log:
             if not join:
                 ledger.set_budget(setup.spec.to_json()["budget"], budget.trials)
             if setup.dataset is not None:

@@ -1,5 +1,6 @@
 """What a running study tells about itself; from what its driver has folded, not from a count."""
 
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -42,7 +43,9 @@ class Teller:
     ) -> None:
         self._status = replace(status, state="running", reason="")
         self._budget_seconds = budget_seconds
-        self._report = report or _in_python
+        self._told = report or _in_python
+        # What logs the study tells of its troubles from a thread of its own.
+        self._one_by_one = threading.RLock()
         self._began = time.monotonic()
         self._ended_before = status.trials.ended
         self.warn = Once(lambda warning: self.say(f"warning: {warning}"))
@@ -71,6 +74,10 @@ class Teller:
             left = rest if left is None else min(left, rest)
         self._said = Progress(status, last, rate, left)
         self._report(self._said)
+
+    def _report(self, progress: Progress) -> None:
+        with self._one_by_one:
+            self._told(progress)
 
     def start(self) -> None:
         """Count trials a minute from here."""

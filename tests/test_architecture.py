@@ -39,6 +39,8 @@ FENCES = {
     "starlette": ("nas/serving/",),
     "uvicorn": ("nas/serving/",),
     "markdown_it": ("nas/cards/",),
+    "tensorboard": ("nas/watching/",),
+    "mlflow": ("nas/watching/",),
     "yaml": ("nas/cards/",),
     "jinja2": ("nas/reporting/",),
     "plotly": ("nas/reporting/",),

@@ -56,4 +56,8 @@ reduction = 2            # with 3, the default, more is saved, and more is decid
 # What the space has that one of these exporters cannot take is refused before the search.
 # [export]
 # targets = ["pt2", "onnx"]
+
+# Curves of the search, live in TensorBoard or MLflow.
+# [log]
+# tensorboard = "runs"
 """

@@ -28,7 +28,7 @@ from nas.store.rows import (
     trial_record,
     trial_rows,
 )
-from nas.store.schema import evaluations, latencies, runs, studies, trials
+from nas.store.schema import database, evaluations, latencies, runs, studies, trials
 from search_spaces.errors import did_you_mean
 
 # Optuna's own table of studies, which may not be there yet.
@@ -84,6 +84,13 @@ class Store:
         with self.reading() as connection:
             query = sa.select(studies.c.name, studies.c.id).order_by(studies.c.changed.desc())
             return {row.name: row.id for row in connection.execute(query)}
+
+    def identity(self, name: str) -> str:
+        """What no other study has, in any database: one that is renamed keeps it."""
+        with self.reading() as connection:
+            row = self.row(connection, name)
+            place = connection.scalar(sa.select(database.c.id))
+        return f"{place}-{row['id']}-{row['created']}"
 
     def status(self, name: str) -> StudyStatus:
         """One study at a glance."""

@@ -70,7 +70,8 @@ class Alone:
         }
         spec["strategy"] = {"name": "random"}
         spec["budget"] = {"trials": len(drawn)}
-        spec.pop("latency", None)
+        for table in ("latency", "log"):
+            spec.pop(table, None)
         if epochs is not None:
             spec["evaluator"]["epochs"] = epochs
         if self.executor is not None:

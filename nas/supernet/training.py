@@ -12,7 +12,7 @@ from nas.telling import Report
 from search_spaces import SearchSpace
 
 # What may be otherwise when a study goes on.
-_FREE = ("budget", "executor")
+_FREE = ("budget", "executor", "log")
 
 
 def train(
