@@ -114,7 +114,7 @@ def test_errors_are_not_silenced(nas: Nas) -> None:
 def test_a_long_trial_is_seen_in_a_pipe(study: dict[str, Any], tmp_path: Path) -> None:
     """One trial of several seconds: signs of life meanwhile, and no escape code among them."""
     long = ["search", str(study["spec"]), "--storage", f"sqlite:///{tmp_path / 'long.db'}"]
-    long += ["--trials", "1", "--set", "evaluator.epochs=3000"]
+    long += ["--trials", "1", "--set", "evaluator.epochs=2000"]
     result = subprocess.run(
         [*NAS, *long], capture_output=True, text=True, env=ENVIRONMENT, check=True, timeout=120
     )

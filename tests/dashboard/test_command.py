@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from nas.cli import main
+from nas.dashboard.pages import report_writer
 from nas.hosts import Hosts
 from nas.store import Store, StoreError
 
@@ -180,3 +181,12 @@ def _wait_for_study(storage: str) -> None:
                 return
         time.sleep(0.2)
     raise AssertionError("no trial has ended")
+
+
+def test_a_report_is_led_to_where_there_is_one(page: Page) -> None:
+    """By the index; a program without reports has no link, and a study that is not there no page."""
+    has_reports = report_writer() is not None
+    assert (b'href="/report/watched"' in page.ask("/")[1]) == has_reports
+    status, body = page.ask("/report/watched")
+    assert (status == 200 and b"watched" in body) == has_reports
+    assert page.ask("/report/nowhere")[0] == 404
