@@ -184,7 +184,7 @@ def _wait_for_study(storage: str) -> None:
 
 
 def test_a_report_is_led_to_where_there_is_one(page: Page) -> None:
-    """By the index; a program without reports has no link, and a study that is not there no page."""
+    """By the index, if this program has reports; a study that is not there has no page."""
     has_reports = report_writer() is not None
     assert (b'href="/report/watched"' in page.ask("/")[1]) == has_reports
     status, body = page.ask("/report/watched")
