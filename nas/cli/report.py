@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
+from nas.cli._progress import Live
 from nas.cli._shared import command, name_argument, storage_option
 from nas.cli._types import File
 
 STDOUT = "-"
 
 
-@command("report")
+@command("report", is_long=True)
 @name_argument
 @click.option(
     "--out",
@@ -36,8 +37,13 @@ def report_command(name: str, out: Path | None, comparison: bool, storage: str) 
     if str(out) == STDOUT:
         from nas.reporting import page, report_of
 
-        click.echo(page(report_of(storage, name, comparison=comparison)), nl=False)
+        # Beside what goes to stdout a line that moves would be in the way.
+        with Live("reporting", is_terminal=False):
+            text = page(report_of(storage, name, comparison=comparison))
+        click.echo(text, nl=False)
         return
     from nas.reporting import write
 
-    click.echo(write(storage, name, out or Path(f"{name}.html"), comparison=comparison))
+    with Live("reporting"):
+        written = write(storage, name, out or Path(f"{name}.html"), comparison=comparison)
+    click.echo(written)

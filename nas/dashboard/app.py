@@ -8,8 +8,9 @@ from urllib.parse import unquote
 from optuna_dashboard import wsgi
 
 from nas.dashboard.mirror import Mirror
-from nas.dashboard.pages import index, message, report_writer
+from nas.dashboard.pages import index, message
 from nas.hosts import Hosts
+from nas.reporting import page, report_of
 from nas.store import Store, StoreFailedError
 from search_spaces import UsageError
 
@@ -36,7 +37,6 @@ def make_app(store: Store, hosts: Hosts) -> App:
     """
     mirror = Mirror(store)
     dashboard: App = wsgi(mirror)
-    write = report_writer()
 
     def answered(environ: Environ, start: Start) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -47,18 +47,18 @@ def make_app(store: Store, hosts: Hosts) -> App:
             return _text(start, "405 Method Not Allowed", _refused(said), _JSON, Allow="GET, HEAD")
         if path in ("", "/"):
             ids = {study.study_name: study._study_id for study in mirror.get_all_studies()}
-            return _text(start, "200 OK", index(store, ids, has_reports=write is not None), _HTML)
-        if path.startswith(_REPORT) and write is not None:
-            return _report(start, lambda name: write(store, name), path.removeprefix(_REPORT))
+            return _text(start, "200 OK", index(store, ids), _HTML)
+        if path.startswith(_REPORT):
+            return _report(start, store, path.removeprefix(_REPORT))
         return dashboard(environ, _with_headers(start))
 
     return answered
 
 
-def _report(start: Start, write: Callable[[str], str], path: str) -> Iterable[bytes]:
+def _report(start: Start, store: Store, path: str) -> Iterable[bytes]:
     name = unquote(path).rstrip("/")
     try:
-        return _text(start, "200 OK", write(name), _HTML)
+        return _text(start, "200 OK", page(report_of(store.storage, name)), _HTML)
     except UsageError as error:
         return _text(start, "404 Not Found", message("No report", str(error)), _HTML)
     except StoreFailedError as error:

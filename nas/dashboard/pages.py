@@ -1,12 +1,10 @@
-"""The page that leads to everything, and the report of a study where this program can write one."""
+"""The page that leads to everything, and pages that say one thing."""
 
-import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from html import escape
 
 from nas.store import Store
 
-REPORTING = "nas.reporting"
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem;
   color: #1b1f24; background: #fff }
@@ -20,28 +18,11 @@ a { color: #0b57b0 }
 """
 
 
-def report_writer() -> Callable[[Store, str], str] | None:
-    """What makes a page of a study; None where this program has no reports."""
-    try:
-        reporting = importlib.import_module(REPORTING)
-    except ModuleNotFoundError as error:
-        if error.name != REPORTING:
-            raise
-        return None
-
-    def write(store: Store, name: str) -> str:
-        text: str = reporting.page(reporting.report_of(store.storage, name))
-        return text
-
-    return write
-
-
-def index(store: Store, ids: Mapping[str, int], *, has_reports: bool) -> str:
+def index(store: Store, ids: Mapping[str, int]) -> str:
     """A page with the studies of a database; it has no script, and is read again every ten seconds.
 
     Args:
         ids: {study: its id} as the dashboard knows them.
-        has_reports: whether each has one.
     """
     rows = []
     for status in store.studies():
@@ -50,8 +31,10 @@ def index(store: Store, ids: Mapping[str, int], *, has_reports: bool) -> str:
         of = f" of {status.target}" if status.target else ""
         best = ", ".join(f"{metric} {value:.4g}" for metric, value in status.best.items())
         name = escape(status.name)
-        links = [f'<a href="/dashboard/studies/{ids[status.name]}">dashboard</a>']
-        links += [f'<a href="/report/{name}">report</a>'] * has_reports
+        links = (
+            f'<a href="/dashboard/studies/{ids[status.name]}">dashboard</a>',
+            f'<a href="/report/{name}">report</a>',
+        )
         cells = (status.state, f"{status.trials.ended}{of}", best)
         told = "".join(f'<td class="number">{escape(cell)}</td>' for cell in cells)
         rows.append(f"<tr><td>{name}</td>{told}<td>{' &middot; '.join(links)}</td></tr>")
