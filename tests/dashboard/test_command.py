@@ -153,7 +153,7 @@ def test_it_is_live(tmp_path: Path) -> None:
     spec = tmp_path / "live.toml"
     spec.write_text(STUDY.replace("watched", "live").replace("epochs = 6", "epochs = 60"))
     storage = f"sqlite:///{tmp_path / 'nas.db'}"
-    more = ["--storage", storage, "--trials", "500", "--quiet"]
+    more = ["--storage", storage, "--trials", "5000", "--quiet"]
     command = [*NAS, "search", str(spec), *more]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT) as search:
         try:
