@@ -151,7 +151,9 @@ def test_without_its_library_it_says_what_to_install(watched: Watched) -> None:
 def test_it_is_live(tmp_path: Path) -> None:
     """Trials appear while a search in another process runs, a running one among them."""
     spec = tmp_path / "live.toml"
-    spec.write_text(STUDY.replace("watched", "live").replace("epochs = 6", "epochs = 60"))
+    text = STUDY.replace("watched", "live").replace("epochs = 6", "epochs = 60")
+    # So large a space that it is not all tried meanwhile.
+    spec.write_text(text.replace("depth = [1]", "depth = [3]").replace("width = [4, 8]", ""))
     storage = f"sqlite:///{tmp_path / 'nas.db'}"
     more = ["--storage", storage, "--trials", "5000", "--quiet"]
     command = [*NAS, "search", str(spec), *more]
