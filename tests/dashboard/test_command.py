@@ -153,7 +153,8 @@ def test_it_is_live(tmp_path: Path) -> None:
     spec = tmp_path / "live.toml"
     text = STUDY.replace("watched", "live").replace("epochs = 6", "epochs = 60")
     # So large a space that it is not all tried meanwhile.
-    spec.write_text(text.replace("depth = [1]", "depth = [3]").replace("width = [4, 8]", ""))
+    text = text.replace("depth = [1]", "depth = [3]").replace("params <= 500", "params <= 50000")
+    spec.write_text(text)
     storage = f"sqlite:///{tmp_path / 'nas.db'}"
     more = ["--storage", storage, "--trials", "5000", "--quiet"]
     command = [*NAS, "search", str(spec), *more]
