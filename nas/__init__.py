@@ -10,12 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.api import Study as Study
     from nas.api import search as search
     from nas.cards import card as card
     from nas.export._state import load_network as load_network
     from nas.export.load import load_bundle as load_bundle
     from nas.export.load import load_weights as load_weights
+    from nas.handle import Study as Study
     from nas.verifying import verify as verify
 
 __version__ = "0.1.0"
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Study": "nas.api",
+    "Study": "nas.handle",
     "search": "nas.api",
     "card": "nas.cards",
     "load_bundle": "nas.export.load",
