@@ -104,11 +104,11 @@ def _one(operator: str, task: str, name: str) -> tuple[list[Row], str]:
         elsewhere = _run_elsewhere(exporter, contract, network, Path(folder))
     found = [here.largest_difference, elsewhere]
     made = [
-        bounded(row(case, f"difference, {where}", value, LARGEST), "<=", LARGEST)
+        bounded(row(case, f"difference, {where}, beside what is allowed", value, LARGEST), "<=", 1)
         for where, value in zip(("here", "elsewhere"), found, strict=True)
     ]
     differs = row(case, "control: other weights", control.largest_difference, LARGEST)
-    made.append(bounded(differs, ">=", 1e-2))
+    made.append(bounded(differs, ">=", 1e3))
     return made, " / ".join(f"{value:.0e}" if value else "0" for value in found)
 
 

@@ -24,7 +24,7 @@ from nas.serving.limits import MEBIBYTE, Held, Limits, RequestError
 from nas.serving.named import Named
 from nas.serving.openapi import description
 from nas.serving.page import page
-from nas.serving.program import ProgramError
+from nas.serving.program import ProgramError, no_memory
 from nas.serving.reading import kind_of, read, wanted
 from nas.serving.refusing import Logged, Refusal
 from search_spaces import UsageError
@@ -128,6 +128,9 @@ async def _predict(service: Service, request: Request) -> Response:
         return Refusal(error.status, str(error))
     except UsageError as error:
         return Refusal(422, str(error))
+    except MemoryError:
+        refused = no_memory()
+        return Refusal(refused.status, str(refused))
     except ProgramError as error:
         return Refusal(500, f"the program failed on a graph that its contract allows: {error}")
     except ClientDisconnect:

@@ -5,6 +5,7 @@ memory that both see; of each forward one line goes there, with the slot and the
 and one comes back. The process ends when its connection does.
 """
 
+import hashlib
 import json
 import signal
 import socket
@@ -15,7 +16,8 @@ from typing import Any
 import torch
 
 from evaluators.latency.allocator import kept_memory
-from nas.export._base import Contract, Runnable
+from nas.export._base import BundleError, Contract, Runnable
+from nas.export._manifest import Manifest, text_of
 from nas.export.load import load_bundle
 from nas.serving.joining import joins
 from nas.serving.slots import Sizes, Slot
@@ -23,7 +25,12 @@ from search_spaces import UsageError
 
 
 def answer(
-    connection: socket.socket, paths: list[str], folder: Path, exporter: str | None, threads: int
+    connection: socket.socket,
+    paths: list[str],
+    folder: Path,
+    exporter: str | None,
+    digest: str,
+    threads: int,
 ) -> None:
     """Open a program, say whether it may be given joined graphs, and run it for each line.
 
@@ -31,6 +38,7 @@ def answer(
         connection: to the server.
         paths: of the slots.
         folder, exporter: see `load_bundle`.
+        digest: of the manifest that the server has read; another bundle is refused.
         threads: of torch.
     """
     # The terminal and systemd send these to all of a group: the server ends this process itself.
@@ -39,12 +47,19 @@ def answer(
     torch.set_num_threads(threads)
     try:
         bundle = load_bundle(folder, exporter)
+        if digest_of(bundle.manifest) != digest:
+            raise BundleError(f"{folder} is another bundle than when the server began; restart it")
         contract = bundle.manifest.contract
         _say(connection, {"together": joins(bundle.program, contract)})
     except UsageError as error:
         _say(connection, {"error": str(error)})
         return
     attend(connection, paths, bundle.program, contract)
+
+
+def digest_of(manifest: Manifest) -> str:
+    """SHA-256 of the file of a manifest, which is read only as it was written."""
+    return hashlib.sha256(text_of(manifest.to_json()).encode()).hexdigest()
 
 
 def attend(

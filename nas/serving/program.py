@@ -5,14 +5,17 @@ import contextlib
 import json
 import multiprocessing
 import socket
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from nas.export._base import BundleError, Contract
+from nas.export._base import BundleError
+from nas.export._manifest import Manifest
 from nas.serving import elsewhere
+from nas.serving.elsewhere import digest_of
 from nas.serving.graphs import Graph
 from nas.serving.limits import RequestError
 from nas.serving.slots import Sizes, Slot
@@ -23,10 +26,16 @@ _CLOSING_S = 5.0
 _ENDING_S = 1.0
 # How long a request waits for a process that is started again.
 _STARTING_S = 60.0
+# Between two tries.
+_MOST_PAUSE_S = 30.0
 
 
 class ProgramError(Exception):
     """A program that fails on a graph that its contract allows."""
+
+
+class _NotBegunError(Exception):
+    """A graph that waited behind one at which the process died."""
 
 
 class Program:
@@ -34,15 +43,24 @@ class Program:
 
     Args:
         folder, exporter: see `load_bundle`.
-        contract: of the bundle.
+        manifest: of the bundle; the program of another one is refused.
         threads: of torch.
+        say: is told when the process dies, and how starting it again goes.
     """
 
     def __init__(
-        self, folder: Path, exporter: str | None, contract: Contract, *, threads: int = 1
+        self,
+        folder: Path,
+        exporter: str | None,
+        manifest: Manifest,
+        *,
+        threads: int = 1,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._line = folder, exporter, threads
-        self._contract = contract
+        self._line = folder, exporter, digest_of(manifest), threads
+        self._contract = manifest.contract
+        self._say = say
+        self._given_up = 0.0  # when nobody waits any more for a process that is away
         self._slots = [Slot() for _ in range(SLOTS)]
         self._free: asyncio.Queue[int] = asyncio.Queue()
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -64,7 +82,8 @@ class Program:
         """Open the program and try it; return whether graphs may be joined.
 
         Raises:
-            BundleError: it cannot be opened, or its process ends meanwhile.
+            BundleError: it cannot be opened, is another one, or its process ends meanwhile.
+            OSError: the system has no process or connection for it.
         """
         ours, theirs = socket.socketpair()
         paths = [slot.path for slot in self._slots]
@@ -96,28 +115,34 @@ class Program:
             ProgramError: the program failed, or died.
         """
         index = await self._free.get()
-        slot = self._slots[index]
         try:
-            await self._is_there()
-            sizes = Sizes.of(graph)
-            tensors = slot.tensors(sizes, self._contract)
-            tensors["x"].copy_(graph.x)
-            tensors["edge_index"].copy_(graph.edge_index)
-            if graph.graph_ids is not None:
-                tensors["graph_ids"].copy_(graph.graph_ids)
-            said = await self._asked(index, sizes)
-            _check(said)
-            return tensors["logits"].clone()
+            while True:
+                await self._is_there()
+                try:
+                    return await self._computed(index, graph)
+                except _NotBegunError:  # another graph was at fault
+                    continue
         except MemoryError as error:
-            raise _no_memory() from error
+            raise no_memory() from error
         finally:
-            tensors = {}
-            slot.give_back()
+            self._slots[index].give_back()
             self._free.put_nowait(index)
 
+    async def _computed(self, index: int, graph: Graph) -> Tensor:
+        sizes = Sizes.of(graph)
+        tensors = self._slots[index].tensors(sizes, self._contract)
+        tensors["x"].copy_(graph.x)
+        tensors["edge_index"].copy_(graph.edge_index)
+        if graph.graph_ids is not None:
+            tensors["graph_ids"].copy_(graph.graph_ids)
+        _check(await self._asked(index, sizes))
+        return tensors["logits"].clone()
+
     async def _is_there(self) -> None:
+        if self.is_up:
+            return
         try:
-            async with asyncio.timeout(_STARTING_S):
+            async with asyncio.timeout_at(self._given_up):
                 await self._up.wait()
         except TimeoutError as error:
             raise RequestError(
@@ -140,25 +165,35 @@ class Program:
             answer.set_result(said)
 
     def lost(self) -> None:
-        """The process is gone: what it was asked fails, and it is started again."""
+        """The process is gone: what it computed fails, what waited for it is asked again."""
         self._up.clear()
         if self._is_closed:
             return
+        loop = asyncio.get_running_loop()
+        self._given_up = loop.time() + _STARTING_S
         reason = self._ended()
+        self._say(f"{reason}; it is started again")
+        # Graphs are computed in the order in which they were asked.
+        error: Exception = ProgramError(reason)
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_exception(ProgramError(reason))
+                answer.set_exception(error)
+                error = _NotBegunError()
         self._answers.clear()
-        self._again = asyncio.get_running_loop().create_task(self._restart())
+        self._again = loop.create_task(self._restart())
 
     async def _restart(self) -> None:
+        pause = 1.0
         while not self._is_closed:
             try:
                 await asyncio.to_thread(self.start)
-            except BundleError:  # there may be memory for it later
-                await asyncio.sleep(1)
-            else:
                 await self.connect()
+            except Exception as error:  # whatever it is may be over later, as a lack of memory
+                self._say(f"the program cannot be started again: {error}; next try in {pause:g} s")
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _MOST_PAUSE_S)
+            else:
+                self._say("the program is back")
                 return
 
     def _ended(self) -> str:
@@ -209,7 +244,7 @@ class _Lines(asyncio.Protocol):
 
 def _check(said: dict[str, Any]) -> None:
     if "memory" in said:
-        raise _no_memory()
+        raise no_memory()
     if "failed" in said:
         raise ProgramError(said["failed"])
     if "infinite" in said:
@@ -220,7 +255,8 @@ def _check(said: dict[str, Any]) -> None:
         )
 
 
-def _no_memory() -> RequestError:
+def no_memory() -> RequestError:
+    """What is said where memory is short."""
     return RequestError(
         503, "there is not enough memory for this graph now; try again, or a smaller one"
     )

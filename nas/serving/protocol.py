@@ -6,6 +6,7 @@ a head, keep one of any size, and keep an answer that nobody takes.
 
 import asyncio
 import json
+import sys
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -73,6 +74,10 @@ class Bounded(HttpToolsProtocol):
         self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
+        error = sys.exception()  # what the parser stumbled over, or what it called
+        if error is not None and isinstance(error.__context__, MemoryError):
+            self._refuse(b"503 Service Unavailable", "there is not enough memory now; try again")
+            return
         self._refuse(b"400 Bad Request", f"{msg.rstrip('.')}: it is not HTTP/1.1")
 
     def _expect_head(self) -> None:

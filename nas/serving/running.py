@@ -1,7 +1,6 @@
 """From a folder to a server that answers, and to its end."""
 
 import gc
-import hashlib
 import ipaddress
 import socket
 import sys
@@ -15,11 +14,11 @@ import torch
 import uvicorn
 
 from evaluators.latency.allocator import kept_memory
-from nas.export._manifest import NAME
 from nas.export.load import read_contents
 from nas.hosts import Hosts
 from nas.serving.app import Service, make_app
 from nas.serving.batching import Forwards
+from nas.serving.elsewhere import digest_of
 from nas.serving.limits import Held, Limits
 from nas.serving.program import Program
 from nas.serving.protocol import Bounded
@@ -75,7 +74,7 @@ def serve(
     """
     contents = read_contents(folder, exporter)
     contract = contents.manifest.contract
-    program = Program(folder, exporter, contract, threads=place.threads)
+    program = Program(folder, exporter, contents.manifest, threads=place.threads, say=say)
     with _listening(place) as listening, kept_memory(), closing(program):
         together = program.start()
         if contract.is_graph_task and not together:
@@ -94,9 +93,13 @@ def serve(
                 f"warning: {host} is reached from other machines, and there is no authentication "
                 "and no encryption: see docs/serving.md"
             )
-        digest = hashlib.sha256((folder / NAME).read_bytes()).hexdigest()
         service = Service(
-            contents, forwards, lambda: program.is_up, limits, digest, Held(limits.held_bytes)
+            contents,
+            forwards,
+            lambda: program.is_up,
+            limits,
+            digest_of(contents.manifest),
+            Held(limits.held_bytes),
         )
         app = make_app(service, url, log, Hosts(place.host, place.allowed_hosts))
         told = {"url": url, "host": host, "port": port}

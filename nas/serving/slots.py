@@ -87,15 +87,15 @@ class Slot:
         }
 
     def _mapped(self, size: int) -> mmap.mmap:
-        if self._is_own:
-            try:
+        try:
+            if self._is_own:
                 os.ftruncate(self._file, size)
                 # Pages are taken now: later, a system without any would kill the process.
                 if hasattr(os, "posix_fallocate"):
                     os.posix_fallocate(self._file, 0, size)
-            except OSError as error:
-                raise MemoryError(f"{size} bytes: {error.strerror}") from error
-        return mmap.mmap(self._file, 0)
+            return mmap.mmap(self._file, 0)
+        except OSError as error:
+            raise MemoryError(f"{size} bytes: {error.strerror}") from error
 
     def give_back(self) -> None:
         """Let go of memory that an unusually large graph took; no view of it may be in use."""

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GCNConv, global_mean_pool
 
 from evaluators.datasets._base import Preprocessing
-from nas.export._base import Contract
-from nas.export._manifest import Provenance
+from nas.export._manifest import Manifest, Provenance
 from nas.export.bundle import write_bundle
 from nas.export.load import Bundle, load_bundle
 from nas.serving.app import Service, make_app
@@ -160,8 +159,8 @@ Serving = Callable[..., AbstractContextManager[Server]]
 class Here(Program):
     """Whatever is called as a program, in a thread instead of a process."""
 
-    def __init__(self, program: Callable[..., Tensor], contract: Contract) -> None:
-        super().__init__(Path(), None, contract)
+    def __init__(self, program: Callable[..., Tensor], manifest: Manifest) -> None:
+        super().__init__(Path(), None, manifest)
         self._program = program
 
     def start(self, together: bool | None = None) -> bool:
@@ -183,7 +182,7 @@ def served(bundle: Bundle, limits: Limits | None = None, **given: Any) -> Iterat
     listening = socket.create_server(("127.0.0.1", 0))
     server = Server(listening.getsockname()[1], Held(limits.held_bytes))
     settings = {"most_graphs": 256, "most_bytes": limits.request_bytes} | given
-    program = Here(bundle.program, bundle.manifest.contract)
+    program = Here(bundle.program, bundle.manifest)
     settings["together"] = program.start(settings.get("together"))
     forwards = Forwards(program.run, **settings)
     service = Service(bundle, forwards, lambda: program.is_up, limits, "0" * 64, server.held)

@@ -121,7 +121,7 @@ def asked(
     """What is answered to those who ask at once; the first is computed before the others ask."""
 
     async def ask() -> list[Tensor | BaseException]:
-        here = Here(program, bundle.manifest.contract)
+        here = Here(program, bundle.manifest)
         here.start(together=False)
         await here.connect()
         settings = {"together": True, "most_graphs": 4, "most_bytes": 10**9, "ahead": 1} | given

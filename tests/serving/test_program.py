@@ -1,9 +1,14 @@
 """The process of the program: its death is an answer, and it comes back."""
 
 import asyncio
+import mmap
 import os
+import shutil
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import pytest
@@ -26,7 +31,7 @@ def a_graph(nodes: int, edges: int = 0) -> Graph:
 
 
 def of(folder: Path) -> Program:
-    return Program(folder, None, load_bundle(folder).manifest.contract)
+    return Program(folder, None, load_bundle(folder).manifest)
 
 
 def children() -> list[psutil.Process]:
@@ -57,20 +62,23 @@ def test_it_computes_what_the_bundle_does(node_bundle: Path) -> None:
 
 
 def test_its_death_is_an_answer(node_bundle: Path) -> None:
-    """Those who wait are told how it ended, and the next one is answered by another process."""
-    program = of(node_bundle)
+    """Whose graph was computed is told how it ended; who waited behind it is answered after all."""
+    bundle, told = load_bundle(node_bundle), list[str]()
+    program = Program(node_bundle, None, bundle.manifest, say=told.append)
 
     async def run() -> None:
         await program.connect()
         [process] = children()
         process.send_signal(signal.SIGSTOP)
-        waiting = asyncio.create_task(program.run(a_graph(5)))
+        waiting = [asyncio.create_task(program.run(a_graph(nodes))) for nodes in (5, 6, 7)]
         await asyncio.sleep(0.2)
         process.send_signal(signal.SIGKILL)
         with pytest.raises(ProgramError, match="the program's process ended by signal 9"):
-            await waiting
+            await waiting[0]
         assert not program.is_up
-        assert (await program.run(a_graph(5))).shape == (5, 3)
+        for nodes, answer in zip((6, 7), waiting[1:], strict=True):
+            graph = a_graph(nodes)
+            assert torch.equal(await answer, bundle.predict(graph.x, graph.edge_index))
         assert program.is_up
         [another] = children()
         assert another.pid != process.pid
@@ -82,11 +90,79 @@ def test_its_death_is_an_answer(node_bundle: Path) -> None:
     finally:
         program.close()
     assert children() == []
+    assert [line.partition(";")[0] for line in told] == [
+        "the program's process ended by signal 9",
+        "the program is back",
+    ]
+
+
+@pytest.mark.parametrize("fault", ["gone", "another", "no process"])
+def test_one_that_cannot_come_back(
+    fault: str,
+    node_bundle: Path,
+    graph_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All wait for the same time at most, and are told to try again; another bundle is refused.
+
+    Once the fault is mended, it is back.
+    """
+    folder = tmp_path / "bundle"
+    shutil.copytree(node_bundle, folder)
+    told: list[str] = []
+    program = Program(folder, None, load_bundle(folder).manifest, say=told.append)
+    monkeypatch.setattr("nas.serving.program._STARTING_S", 1.0)
+
+    def none(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    async def run() -> None:
+        await program.connect()
+        with monkeypatch.context() as patched:
+            if fault == "no process":
+                patched.setattr("socket.socketpair", none)
+            else:
+                shutil.rmtree(folder)
+            if fault == "another":
+                shutil.copytree(graph_bundle, folder)
+            [process] = children()
+            process.kill()
+            await until(lambda: not program.is_up)
+            began = time.monotonic()
+            waiting = [asyncio.create_task(program.run(a_graph(5))) for _ in range(6)]
+            for one in waiting:
+                with pytest.raises(RequestError, match="not back yet") as refused:
+                    await one
+                assert refused.value.status == 503
+            assert time.monotonic() - began < 3
+            await until(lambda: len(told) > 1)
+        if fault != "no process":
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(node_bundle, folder)
+        await until(lambda: program.is_up)
+        assert (await program.run(a_graph(5))).shape == (5, 3)
+        program.disconnect()
+
+    try:
+        program.start()
+        asyncio.run(run())
+    finally:
+        program.close()
+    reason = {"gone": "is not a bundle", "another": "is another bundle", "no process": "Too many"}
+    assert reason[fault] in told[1]
+    assert told[-1] == "the program is back"
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not true():
+            await asyncio.sleep(0.05)
 
 
 def test_a_program_that_cannot_be_opened(node_bundle: Path, tmp_path: Path) -> None:
     """Is refused with the reason that the process gives."""
-    program = Program(tmp_path, None, load_bundle(node_bundle).manifest.contract)
+    program = Program(tmp_path, None, load_bundle(node_bundle).manifest)
     try:
         with pytest.raises(BundleError, match="is not a bundle"):
             program.start()
@@ -94,7 +170,10 @@ def test_a_program_that_cannot_be_opened(node_bundle: Path, tmp_path: Path) -> N
         program.close()
 
 
-def test_without_room_in_memory(node_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", [(os, "posix_fallocate"), (mmap, "mmap")], ids=str)
+def test_without_room_in_memory(
+    node_bundle: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[ModuleType, str]
+) -> None:
     """503 instead of the end of the server, and then it goes on."""
     program = of(node_bundle)
 
@@ -104,7 +183,7 @@ def test_without_room_in_memory(node_bundle: Path, monkeypatch: pytest.MonkeyPat
     async def run() -> None:
         await program.connect()
         with monkeypatch.context() as patched:
-            patched.setattr(os, "posix_fallocate", full)
+            patched.setattr(*place, full)
             with pytest.raises(RequestError, match="not enough memory") as refused:
                 await program.run(a_graph(100_000))
             assert refused.value.status == 503

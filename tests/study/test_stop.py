@@ -173,7 +173,9 @@ def test_real_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
     for command in (("search", "real.toml"), ("resume", "real")):
         driver = _nas(stopped, *command)
         assert driver.stderr is not None
-        driver.stderr.readline()  # the dataset: it is about to train
+        while "so far" in driver.stderr.readline():  # signs of life
+            pass
+        # That was the dataset: it is about to train.
         time.sleep(1.5)
         driver.send_signal(signal.SIGTERM)
         _, said = driver.communicate(timeout=60)
