@@ -1,7 +1,10 @@
 """Blocks of the other pages, each run by itself beside a study, and a bundle where it reads one."""
 
 import json
+import os
+import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -25,8 +28,9 @@ epochs = 5
 [budget]
 trials = 8
 """
-# Page: its blocks for a shell that are run here. The others wait for requests, want a container,
-# compile (tests/export does), or are README's, whose commands the transcript runs.
+# Page: its blocks for a shell that are run here, as they are. Others are run with smaller numbers
+# below. What is left waits for requests (tests/serving, tests/dashboard), wants a container or a
+# cluster, compiles (tests/export) or is a benchmark: their commands are parsed by test_commands.
 RUN = [("bundles", 1), ("bundles", 3), ("bundles", 4), ("bundles", 5), ("low_precision", 0)]
 
 
@@ -80,3 +84,49 @@ def test_a_network_is_scaled(tmp_path: Path) -> None:
 def test_latency_of_bundles_is_measured(tmp_path: Path) -> None:
     done = shell(block("bundles", 2), tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def shortened(text: str, changes: Mapping[str, str]) -> str:
+    """The text with smaller numbers, each of which must be there to be changed."""
+    for written, here in changes.items():
+        assert written in text
+        text = text.replace(written, here)
+    return text
+
+
+def test_a_study_and_a_comparison_are_reported(prepared: tuple[Path, str], tmp_path: Path) -> None:
+    """Two pages of the study, one of the comparison."""
+    at = tmp_path / "copy"
+    shutil.copytree(prepared[0], at)
+    text = shortened(block("report", 0), {"nas search studies/quickstart.toml\n": ""})
+    text += shortened(block("report", 1), {"--seeds 4 --trials 60": "--seeds 2 --trials 12"})
+    done = shell(text, at)
+    assert done.returncode == 0, done.stderr
+    assert (at / "quickstart.html").stat().st_size > 2**20
+    assert (at / "page.html").read_text() == (at / "quickstart.html").read_text()
+    assert len(list(at.glob("bench_cora*.html"))) == 1
+
+
+def test_a_sparse_study_is_compared(tmp_path: Path) -> None:
+    changes = {
+        "digits.toml": "digits.toml --trials 4",
+        "sparse_digits\n": "sparse_digits --seeds 2\n",
+    }
+    done = shell(shortened(block("sparsity", 1), changes), tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_goes_from_a_search_to_a_network(tmp_path: Path) -> None:
+    """On Cora, with few trials; what waits for requests or helps others is left out."""
+    data = os.environ.get("NAS_TEST_DATA")
+    if not data:
+        pytest.skip("needs Cora: set NAS_TEST_DATA to a folder of public datasets")
+    texts = [each.text for each in blocks(ROOT / "README.md") if each.language == "sh"]
+    [first] = [text for text in texts if "--data-root data    #" in text]
+    [second] = [text for text in texts if "nas status cora" in text]
+    first = shortened(first, {"--data-root data": f"--data-root {data} --trials 3 --workers 1"})
+    second = re.sub("(?m)^nas (worker|serve) .*\n", "", second)
+    changes = {"nas resume cora  ": "nas resume cora --trials 4  ", "--seeds 30": "--seeds 2"}
+    done = shell(f"export NAS_DATA_ROOT={data}\n{first}{shortened(second, changes)}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "predictions.csv").read_text().count("\n") > 2700
