@@ -23,6 +23,9 @@ from nas.store import Store
 from nas.study import resume, search
 from search_spaces import plugins
 
+# Minutes: CI runs it beside the fast ones.
+pytestmark = pytest.mark.slow
+
 TRIALS = 14
 fork = multiprocessing.get_context("fork")
 

@@ -130,6 +130,7 @@ def test_a_driver_killed_at_each_commit(database: str, tmp_path: Path) -> None:
     assert kill_at_commit > 12
 
 
+@pytest.mark.slow
 def test_a_driver_on_ray_killed_at_each_commit_of_a_trial(
     database: str, ray_cluster: RayCluster, tmp_path: Path
 ) -> None:

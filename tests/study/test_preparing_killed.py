@@ -26,6 +26,9 @@ from nas.store.twin import Twin
 from nas.study import resume, search, work
 from search_spaces.plugins import Plugin
 
+# Minutes: CI runs it beside the fast ones.
+pytestmark = pytest.mark.slow
+
 fork = multiprocessing.get_context("fork")
 
 
