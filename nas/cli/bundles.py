@@ -214,11 +214,11 @@ def dataset_of(text: str) -> "Plugin":
 
 
 def _write_file(out: Path, text: str) -> None:
-    """Beside its place first, so that whoever waits for the file never reads a half."""
-    partial = out.with_name(f".{out.name}.partial")
+    """Whoever waits for the file never reads a half."""
+    from evaluators.replacing import replacing
+
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(out)
+        with replacing(out) as partial:
+            partial.write_text(text, encoding="utf-8")
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise WrongUsage(f"{out} cannot be written: {error.strerror}") from error
