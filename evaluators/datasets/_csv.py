@@ -101,8 +101,10 @@ def node_numbers(nodes: Table, columns: Columns) -> dict[str, int]:
     """The row of each node, by its id; without an id column the ids are 0, 1, 2, ...
 
     Raises:
-        DatasetError: an id occurs twice.
+        DatasetError: there are no nodes, or an id occurs twice.
     """
+    if not nodes.rows:
+        raise DatasetError(f"{nodes.path} has no rows under its header, expected one for each node")
     if not _has(nodes, columns.id):
         return {str(row): row for row in range(len(nodes.rows))}
     numbers: dict[str, int] = {}
@@ -135,7 +137,7 @@ def features(nodes: Table, columns: Columns) -> Tensor:
     """[N, F] float32: every column that is neither id nor label nor split.
 
     Raises:
-        DatasetError: a cell is not a number.
+        DatasetError: a cell is not a number, or not finite.
     """
     known = (columns.id, columns.label, columns.split)
     places = [i for i, name in enumerate(nodes.header) if name not in known]
@@ -150,7 +152,17 @@ def features(nodes: Table, columns: Columns) -> Tensor:
                     f'from 0) must be a number, got "{cells[place]}"'
                 ) from error
     with np.errstate(over="ignore"):
-        return torch.from_numpy(x.astype(np.float32))
+        single = x.astype(np.float32)
+    bad = np.argwhere(~np.isfinite(single))
+    if len(bad) > 0:
+        row, column = map(int, bad[0])
+        place = places[column]
+        raise DatasetError(
+            f"{nodes.path}: {len(bad)} features are NaN or infinite in 32 bits; the first is the "
+            f'feature "{nodes.header[place]}" of node {row} (counted from 0): '
+            f'"{nodes.rows[row][place]}"; fill or drop them'
+        )
+    return torch.from_numpy(single)
 
 
 def labels(nodes: Table, columns: Columns) -> Tensor:

@@ -109,7 +109,12 @@ def test_class_numbers_are_kept(tmp_path):
 
 BAD_CSV = {
     "feature": (NODES.replace("3,4", "3,x"), EDGES, r'feature "b" of node 1 .* got "x"'),
-    "nan": (NODES.replace("3,4", "3,nan"), EDGES, r"1 values that are NaN .* row 1, column 1"),
+    "nan": (
+        NODES.replace("3,4", "3,nan"),
+        EDGES,
+        r'nodes\.csv: 1 features .* "b" of node 1 .*: "nan"',
+    ),
+    "infinite": (NODES.replace("3,4", "3,1e99"), EDGES, r'feature "b" of node 1 .*: "1e99"'),
     "id twice": (NODES.replace("q,dog", "p,dog"), EDGES, r'the id "p" is given to nodes 0 and 1'),
     "split": (NODES.replace("val,5", "dev,5"), EDGES, r'split of node 2 .* got "dev"'),
     "short row": (NODES + "u,cat\n", EDGES, r"line 7: expected 5 cells as in the header, got 2"),
@@ -122,7 +127,7 @@ BAD_CSV = {
     "negative": ("label,a\n-2,1\n1,1\n", EDGES, r'"-2" is no class number'),
     "huge label": ("label,a\n99999999999999999999,1\n1,1\n", EDGES, r'"9{20}" is no class number'),
     "id in capitals": (NODES.replace("id,", "ID,"), EDGES, r'"ID" and none called "id"; write it'),
-    "header alone": ("label,a\n", "source,target\n", r"two classes or more, got 0"),
+    "header alone": ("label,a\n", EDGES, r"nodes\.csv has no rows under its header"),
     "no labels": ("label,a\n,1\n,2\n", "source,target\n", r"two classes or more, got 0"),
     "no features": ("label\n1\n0\n1\n0\n", "source,target\n", r"x has no columns"),
     "other separator": (NODES.replace(",", ";"), EDGES, r'no column "label", it has .*id;label'),
