@@ -6,12 +6,14 @@ inside the functions that need it, so that `nas --help` answers at once.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
 from nas import __version__
 from nas.cli._boundary import boundary
 from nas.cli._lazy import Lazy
+from nas.cli._stdout import telling_stdout
 from nas.cli._usage import in_one_line
 
 # Command: the module that defines it. `rename`, in `nas.cli.studies`, is there `rename_command`.
@@ -51,6 +53,10 @@ COMMANDS: Mapping[str, str] = {
 
 
 class _Main(Lazy):
+    def main(self, *arguments: Any, **named: Any) -> Any:
+        with telling_stdout():
+            return super().main(*arguments, **named)
+
     def invoke(self, ctx: click.Context) -> object:
         with boundary(ctx), in_one_line("nas"):
             return super().invoke(ctx)

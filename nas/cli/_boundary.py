@@ -25,6 +25,7 @@ _OUTCOMES = (
     ("nas.store.failures", "StoreFailedError"),
     ("evaluators.values", "InfrastructureError"),
     ("nas.export._base", "ExportFailedError"),
+    ("nas.cli._stdout", "StdoutError"),
 )
 
 

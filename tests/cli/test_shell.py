@@ -158,6 +158,41 @@ def test_a_reader_that_leaves_is_no_error(study: dict[str, Any]) -> None:
     assert process.wait(60) == 0
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["list", "trials", "--version"])
+@pytest.mark.parametrize("to", ["&-", "/dev/full"])
+def test_what_stdout_does_not_take_is_said(
+    to: str, command: str, unbuffered: str, study: dict[str, Any]
+) -> None:
+    """One line, and a status that scripts see: no fault of the program."""
+    line = [*NAS, command]
+    if command != "--version":
+        line += ["--format", "json", "--storage", study["storage"]]
+        line += ["tiny"] if command == "trials" else []
+    if to == "/dev/full" and not Path(to).exists():
+        pytest.skip("there is no device that is full here")
+    result = subprocess.run(
+        ["sh", "-c", f'exec "$@" >{to}', "sh", *line],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    why = "No space left on device" if to == "/dev/full" else "Bad file descriptor"
+    assert (result.returncode, result.stderr) == (1, f"error: stdout cannot be written: {why}\n")
+
+
+def test_a_closed_stdout_is_no_hindrance_where_nothing_is_said(tmp_path: Path) -> None:
+    """`nas init >&-` writes its file, and no file that is opened becomes stdout."""
+    result = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *NAS, "init", str(tmp_path / "study.toml")],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "[study]" in (tmp_path / "study.toml").read_text()
+
+
 class Broken:
     """Commands that fail in each of the ways there are."""
 
