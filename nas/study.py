@@ -30,7 +30,7 @@ from nas.store.twin import Twin
 from nas.strategies._base import AnyStrategy
 from nas.targets import refuse_unfit_targets
 from nas.telling import Report, Teller
-from nas.watching import log_rest, logged, refuse_missing
+from nas.watching import log_rest, logged, refuse_unfit
 from search_spaces import Architecture, SearchSpace, UsageError
 from search_spaces.plugins import Plugin
 
@@ -119,7 +119,7 @@ def _checked(
 ) -> tuple[_Equipment, list[Architecture]]:
     """What a new study needs, and begins with, in the order in which these can be refused."""
     refuse_existing(store, spec.study.name)
-    refuse_missing(spec.log, where)
+    refuse_unfit(spec.log, where)
     setup = with_batch(set_up(spec, data_root, space, where=where))
     start = start_architectures(spec, setup.space, _fronts(store, spec, where), where)
     run = _Equipment.of(setup, where)
@@ -243,18 +243,36 @@ def _drive(
     join: bool,
     prepare_only: bool = False,
 ) -> StudyStatus:
-    """Be a driver of a study, from the taking of a run to its end."""
-    setup, executor = run.setup, run.executor
+    """Be a driver of a study, from the taking of a run to its end, and tell loggers of it."""
+    setup = run.setup
     name, budget = setup.spec.study.name, setup.spec.budget
     # The stored target is of the run before.
     status = replace(store.status(name), target=budget.trials)
     teller = Teller(status, budget.seconds, progress)
     twin = Twin(store, name, setup.space, setup.objectives, setup.constraints)
     ledger = Ledger(store, name, twin, Patience(teller.say), join=join)
+    # What loggers wait for at the end is no time of the search, whose end they are to tell.
+    with logged(store, name, setup.spec.log, teller.say):
+        _run(run, ledger, dataset, teller, join=join, prepare_only=prepare_only)
+    measure_when_finished(store, setup, teller)
+    return store.status(name)
+
+
+def _run(
+    run: _Equipment,
+    ledger: Ledger,
+    dataset: Artifact | None,
+    teller: Teller,
+    *,
+    join: bool,
+    prepare_only: bool,
+) -> None:
+    """Drive until the run of the ledger ends, and record how."""
+    setup, executor = run.setup, run.executor
+    budget = setup.spec.budget
     state, reason = "stopped", "failed"
     try:
-        log = logged(store, name, setup.spec.log, teller.say)
-        with Stop().listening() as stop, heartbeat(ledger.beat), log:
+        with Stop().listening() as stop, heartbeat(ledger.beat):
             if not join:
                 ledger.set_budget(setup.spec.to_json()["budget"], budget.trials)
             if setup.dataset is not None:
@@ -279,8 +297,6 @@ def _drive(
         with uninterrupted():
             executor.shutdown(wait=False)
         _close(ledger, state, reason)
-    measure_when_finished(store, setup, teller)
-    return store.status(name)
 
 
 def _prepared(

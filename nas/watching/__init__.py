@@ -1,6 +1,6 @@
 """Telling TensorBoard and MLflow of a study while it runs: a fold over the record, beside it."""
 
-from nas.watching.loggers import refuse_missing
+from nas.watching.loggers import refuse_unfit
 from nas.watching.watching import log_rest, logged
 
-__all__ = ["log_rest", "logged", "refuse_missing"]
+__all__ = ["log_rest", "logged", "refuse_unfit"]

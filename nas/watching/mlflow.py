@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nas.watching.loggers import Logger, Subject
+from nas.watching.loggers import Logger, Standing, Subject
 from nas.watching.points import ENDED, Point
 
 # MLflow would tell its makers that it is used.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Stdout is for what a command prints.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, ViewType
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 EXPERIMENT, STUDY = "gnn-nas", "nas.study"
+_RUNNING = "RUNNING"
+# Reasons of a study's end that are its user's wish.
+_ASKED = ("interrupted", "prepared")
 # Of one request, as MLflow's API has it.
 _METRICS, _PARAMS, _LETTERS = 1000, 100, 6000
 
@@ -44,6 +49,23 @@ class MLflow:
         metrics = [Metric(p.tag, p.value, int(p.seconds * 1000), p.step) for p in points]
         for first in range(0, len(metrics), _METRICS):
             self._client.log_batch(self._run, metrics=metrics[first : first + _METRICS])
+
+    def mark(self, standing: Standing) -> None:
+        """As MLflow's own runs do: FINISHED, FAILED, or KILLED where it was asked to stop.
+
+        A study that goes on is RUNNING again; MLflow keeps the time of its last end until the next.
+        """
+        status = _RUNNING
+        if standing.state == "finished":
+            status = "FINISHED"
+        elif standing.state != "running":
+            status = "KILLED" if standing.reason in _ASKED else "FAILED"
+        if self._client.get_run(self._run).info.status == status:
+            return
+        if status == _RUNNING:
+            self._client.update_run(self._run, status)
+        else:
+            self._client.set_terminated(self._run, status, int(standing.seconds * 1000))
 
     def close(self) -> None:
         """Nothing is open between two requests."""

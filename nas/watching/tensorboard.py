@@ -11,7 +11,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from nas.watching.loggers import Logger, Subject
+from nas.watching.loggers import Logger, Standing, Subject
 from nas.watching.points import Point
 from search_spaces import UsageError
 
@@ -53,6 +53,9 @@ class TensorBoard:
                 self._writer.add_scalar(point.tag, point.value, point.step, point.seconds)
                 self._written.add((point.tag, point.step))
         self._writer.flush()
+
+    def mark(self, standing: Standing) -> None:
+        """TensorBoard's runs have no states."""
 
     def close(self) -> None:
         self._writer.close()

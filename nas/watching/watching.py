@@ -8,6 +8,7 @@ run.
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -16,15 +17,15 @@ from nas._tables import LogTable
 from nas.record import StudyStatus
 from nas.store import Store, StoreError, StoreFailedError
 from nas.store.following import Following
-from nas.watching.loggers import NEEDS, Logger, Subject, opening, places
+from nas.watching.loggers import NEEDS, Logger, Standing, Subject, is_server, opening, places
 from nas.watching.points import Point, Points, seconds_of, settings
 
 if TYPE_CHECKING:
     from nas.spec import StudySpec
 
 _LOOK_SECONDS = 1.0
-# How long the end of a run waits for the rest to be written.
-_PATIENCE_SECONDS = 30.0
+# How long the end of a run waits for the rest to be written, and for a server without an answer.
+_PATIENCE_SECONDS, _SILENT_SECONDS = 30.0, 5.0
 _SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "DATABRICKS_TOKEN")
 Say = Callable[[str], None]
 
@@ -43,19 +44,41 @@ class _Log:
         self._store, self._following = store, Following(store, name)
         self._epochs: dict[str, int] = {}
         self._logger: Logger | None = None
+        self._got_on = time.monotonic()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it waits for a server that has not answered for some time."""
+        return is_server(self._place) and time.monotonic() - self._got_on > _SILENT_SECONDS
 
     def advance(self) -> bool:
         """Log what has been recorded since; returns whether there may be more."""
+        self._got_on = time.monotonic()
         if self._logger is None:
-            self._logger = opening(self.kind)(self._place, self._subject)
+            self._logger = self._opened()
         if self._logger is None:  # another driver is at it
             return False
         for points in self._prepared():
             self._logger.write(points)
+            self._got_on = time.monotonic()
         fresh = self._following.ended()
         for followed in fresh:
             self._logger.write(self._points.of_trial(followed))
+            self._got_on = time.monotonic()
         return bool(fresh)
+
+    def _opened(self) -> Logger | None:
+        open_logger = opening(self.kind)
+        self._got_on = time.monotonic()  # importing it takes seconds
+        logger = open_logger(self._place, self._subject)
+        if logger is not None:
+            logger.mark(self._standing())
+        self._got_on = time.monotonic()
+        return logger
+
+    def _standing(self) -> Standing:
+        status = self._store.status(self._subject.name)
+        return Standing(status.state, status.reason, seconds_of(status.changed))
 
     def _prepared(self) -> Iterator[list[Point]]:
         name = self._subject.name
@@ -70,7 +93,10 @@ class _Log:
 
     def close(self) -> None:
         if self._logger is not None:
-            self._logger.close()
+            try:
+                self._logger.mark(self._standing())
+            finally:
+                self._logger.close()
 
 
 class _Watching:
@@ -80,6 +106,7 @@ class _Watching:
         self._store, self._name, self._say = store, name, say
         self._wanted = places(log)
         self._logs: list[_Log] | None = None
+        self._at: _Log | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nas-log", daemon=True)
 
@@ -89,13 +116,19 @@ class _Watching:
     def close(self) -> None:
         """Log the rest, or as much of it as a moment is enough for."""
         self._ended.set()
-        self._thread.join(_PATIENCE_SECONDS)
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while self._thread.is_alive() and time.monotonic() < until and not self._is_stuck():
+            self._thread.join(0.1)
         if self._thread.is_alive():
-            kinds = " and ".join(self._wanted)
+            kinds = " and ".join(self._wanted) if self._at is None else self._at.kind
             self._say(
                 f"warning: {kinds} takes too long; what is not logged yet is logged by: "
                 f"nas resume {self._name}"
             )
+
+    def _is_stuck(self) -> bool:
+        at = self._at
+        return at is not None and at.is_stuck
 
     def _run(self) -> None:
         is_last = False
@@ -104,14 +137,17 @@ class _Watching:
             # A database that is away is waited for by the driver; here the next look is enough.
             with suppress(StoreError, StoreFailedError):
                 self._look()
-        for log in self._logs or ():
-            self._safely(log.kind, log.close)
+        for log in list(self._logs or ()):
+            self._at = log
+            with suppress(StoreError, StoreFailedError):
+                self._safely(log.kind, log.close)
 
     def _look(self) -> None:
         if self._logs is None:
             pairs = self._wanted.items()
             self._logs = [_Log(kind, place, self._store, self._name) for kind, place in pairs]
         for log in list(self._logs):
+            self._at = log
             while self._safely(log.kind, log.advance):
                 pass
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -220,10 +222,11 @@ def _logged(study: Told) -> set[int]:
 def test_a_logger_that_fails_stops_nothing(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file where its folder should be, a server that is not there: a warning, once."""
+    """A file where the study's folder should be, a server that is not there: a warning, once."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     study = Told(tmp_path)
-    (tmp_path / "runs").write_text("in the way")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "told").write_text("in the way")
     line = study.line("--set", "log.mlflow=http://127.0.0.1:9")
     line += ["--set", f'log.tensorboard="{tmp_path / ("runs" if kind == "tensorboard" else "tb")}"']
     result = called(*line)
@@ -231,6 +234,69 @@ def test_a_logger_that_fails_stops_nothing(
     warnings = [text for text in result.stderr.splitlines() if text.startswith("warning")]
     assert sum(f"is logged to {kind}: " in text for text in warnings) == 1
     assert (tmp_path / "tb" / "told").exists() == (kind == "mlflow")
+
+
+def test_waiting_for_a_server_is_short_and_no_time_of_the_search(tmp_path: Path) -> None:
+    """Nothing listens there, and MLflow asks again for minutes: the end comes in seconds.
+
+    Asking in vain ends by itself after half a minute or more, and so would either of these times.
+    """
+    study = Told(tmp_path)
+    line = study.line("--set", "log.mlflow=http://127.0.0.1:9", kinds=("mlflow",))
+    process = subprocess.run([*NAS, *line], capture_output=True, text=True, env=ENVIRONMENT)
+    ended = time.time()
+    assert process.returncode == 0, process.stderr
+    assert "mlflow takes too long" in process.stderr
+    status = study.store.status("told")
+    assert status.seconds < 20
+    assert ended - datetime.fromisoformat(status.changed).timestamp() < 20
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ('log.mlflow="ftp://host/x"', r'\[log\] mlflow: expected .* http://.* got "ftp://host/x"'),
+        ('log.mlflow="FILE/below"', r"\[log\] mlflow: expected a folder, got .* is a file"),
+        ('log.tensorboard="FILE"', r"\[log\] tensorboard: expected a folder, got .* is a file"),
+        ('log.tensorboard="FILE/below"', r"\[log\] tensorboard: expected a folder, .* is a file"),
+    ],
+)
+@pytest.mark.parametrize("dry", [False, True])
+def test_what_cannot_be_logged_to_is_refused(
+    value: str, message: str, dry: bool, tmp_path: Path
+) -> None:
+    """Before anything is stored, and by --dry-run."""
+    (tmp_path / "file").write_text("in the way")
+    line = Told(tmp_path).line("--set", value.replace("FILE", str(tmp_path / "file")), kinds=())
+    result = called(*line, *(["--dry-run"] if dry else []), code=2)
+    assert re.search(message, result.stderr), result.stderr
+    assert "told" not in called("list", "--storage", f"sqlite:///{tmp_path / 'nas.db'}").stdout
+
+
+def test_a_run_of_mlflow_ends_and_goes_on_as_the_study_does(tmp_path: Path) -> None:
+    """FINISHED with the time of the record, RUNNING while more trials are made, and again."""
+    study = Told(tmp_path)
+    called(*study.line("--quiet", kinds=("mlflow",)))
+    (run,) = study.runs
+    changed = datetime.fromisoformat(study.store.status("told").changed).timestamp()
+    assert run.info.status == "FINISHED"
+    assert run.info.end_time == pytest.approx(changed * 1000, abs=2)
+    more = ["resume", "told", "--trials", "400", "--storage", study.storage]
+    with subprocess.Popen([*NAS, *more, "--quiet"], env=ENVIRONMENT) as process:
+        deadline = time.monotonic() + 60
+        while study.runs[0].info.status != "RUNNING":
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    (run,) = study.runs
+    assert run.info.status == "KILLED"
+    ended = study.store.status("told").trials.ended
+    called("resume", "told", "--trials", str(ended + 1), "--storage", study.storage)
+    (again,) = study.runs
+    assert again.info.status == "FINISHED"
+    assert again.info.end_time > run.info.end_time
 
 
 @pytest.mark.parametrize(
