@@ -25,6 +25,7 @@ from nas.record import TrialRecord
 from nas.recording import Recorder
 from nas.setup import Setup
 from nas.store.alive import BEAT_SECONDS
+from nas.store.fronts import nearest
 from nas.store.ledger import Ledger
 from nas.store.owned import Company, Reserved
 from nas.strategies._base import AnyStrategy
@@ -282,11 +283,10 @@ class Driver:
         reason = reason or self._stop_reason() or "all trials are given out"
         store, name = self._ledger.store, self._ledger.name
         counts = store.status(name).trials
-        if counts.infeasible and not counts.complete:
-            trials = [t for t in store.trials(name) if t.state == "infeasible"]
-            nearest = min(trials, key=lambda t: (t.violation, t.number))
+        closest = None if counts.complete else nearest(store.trials(name))
+        if closest is not None:
             bounds = ", ".join(str(c) for c in self._setup.constraints)
-            reason += f"; none satisfied {bounds}, trial {nearest.number} came nearest"
+            reason += f"; none satisfied {bounds}, trial {closest.number} came nearest"
         return reason
 
     def _ended(self, record: TrialRecord) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nas.cli._output import json_text
+from nas.cli._progress import Live, say
 from nas.cli._shared import command
 from nas.cli._types import File, OneOf
 from nas.cli._usage import WrongUsage
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _ENDINGS = {".md": "md", ".html": "html", ".json": "json"}
 
 
-@command("card")
+@command("card", is_long=True)
 @click.argument("bundle", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--out", metavar="FILE", type=File(), help="Write here; by default to stdout.")
 @click.option(
@@ -40,18 +41,19 @@ def card_command(bundle: Path, out: Path | None, fmt: str | None) -> None:
       nas card bundle --format json
     """
     chosen = _format(out, fmt)
-    from nas.cards import facts_of, markdown, page
+    with Live("reading the bundle"):
+        from nas.cards import facts_of, markdown, page
 
-    facts = facts_of(bundle)
-    if chosen == "json":
-        text = json_text(facts.to_json())
-    else:
-        text = markdown(facts) if chosen == "md" else page(facts)
+        facts = facts_of(bundle)
+        if chosen == "json":
+            text = json_text(facts.to_json())
+        else:
+            text = markdown(facts) if chosen == "md" else page(facts)
     if out is None:
         click.echo(text, nl=False)
         return
     _write(facts, out, text)
-    click.echo(f"the card of {bundle} written to {out}", err=True)
+    say(f"the card of {bundle} written to {out}")
 
 
 def _format(out: Path | None, fmt: str | None) -> str:

@@ -1,11 +1,13 @@
 """`nas dashboard`: studies in a browser, while they run."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import click
 
 from nas.cli._output import write_json, write_rows
+from nas.cli._progress import Live
 from nas.cli._shared import (
     allowed_host_option,
     command,
@@ -16,7 +18,7 @@ from nas.cli._types import Integer
 from nas.cli._usage import WrongUsage
 
 
-@command("dashboard")
+@command("dashboard", is_long=True)
 @click.argument("name", required=False)
 @click.option(
     "--port",
@@ -57,23 +59,28 @@ def dashboard_command(
       nas dashboard quickstart --port 0
       nas dashboard --storage postgresql://me@host/nas --format json
     """
-    try:
-        from nas.dashboard.running import Place, serve
-    except ModuleNotFoundError as error:
-        raise WrongUsage(
-            f"nas dashboard needs {error.name}, which is not installed: "
-            "pip install 'gnn-nas[dashboard]'"
-        ) from error
+    with ExitStack() as starting:
+        live = starting.enter_context(Live("starting"))
+        try:
+            from nas.dashboard.running import Place, serve
+        except ModuleNotFoundError as error:
+            raise WrongUsage(
+                f"nas dashboard needs {error.name}, which is not installed: "
+                "pip install 'gnn-nas[dashboard]'"
+            ) from error
 
-    def ready(row: Mapping[str, Any]) -> None:
-        if fmt == "text":
-            click.echo(row["url"])
-        elif fmt == "json":
-            write_json(row)
-        else:
-            write_rows([row], fmt)
+        def ready(row: Mapping[str, Any]) -> None:
+            starting.close()
+            _tell(row, fmt)
 
-    def say(line: str) -> None:
-        click.echo(line, err=True)
+        serve(storage, name, Place(host, port, allowed_hosts), ready=ready, say=live.say)
 
-    serve(storage, name, Place(host, port, allowed_hosts), ready=ready, say=say)
+
+def _tell(row: Mapping[str, Any], fmt: str) -> None:
+    """Where it is."""
+    if fmt == "text":
+        click.echo(row["url"])
+    elif fmt == "json":
+        write_json(row)
+    else:
+        write_rows([row], fmt)

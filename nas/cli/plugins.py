@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from nas.cli._output import write_rows, write_table
+from nas.cli._progress import Live
 from nas.cli._shared import command, format_option
 
 
-@command("plugins")
+@command("plugins", is_long=True)
 @click.argument("kind", required=False)
 @format_option
 def plugins_command(kind: str | None, fmt: str) -> None:
@@ -26,13 +27,15 @@ def plugins_command(kind: str | None, fmt: str) -> None:
       nas plugins dataset
       nas plugins strategy --format json
     """
-    from search_spaces.errors import PluginError, did_you_mean
-    from search_spaces.plugins import PACKAGES, names
+    with Live("reading plug-ins"):
+        from search_spaces.errors import PluginError, did_you_mean
+        from search_spaces.plugins import PACKAGES, names
 
-    if kind is not None and kind not in PACKAGES:
-        raise PluginError(f'no kind of plug-in is called "{kind}"; {did_you_mean(kind, PACKAGES)}')
-    kinds = PACKAGES if kind is None else (kind,)
-    rows = [_row(one, name) for one in kinds for name in names(one)]
+        if kind is not None and kind not in PACKAGES:
+            meant = did_you_mean(kind, PACKAGES)
+            raise PluginError(f'no kind of plug-in is called "{kind}"; {meant}')
+        kinds = PACKAGES if kind is None else (kind,)
+        rows = [_row(one, name) for one in kinds for name in names(one)]
     if fmt != "text":
         write_rows(rows, fmt)
         return

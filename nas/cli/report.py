@@ -17,7 +17,7 @@ STDOUT = "-"
     "--out",
     metavar="FILE",
     type=File(),
-    help="Write here; - is stdout. By default NAME.html.",
+    help="Write here; - is stdout. By default NAME.html, or NAME-comparison.html.",
 )
 @click.option("--comparison", is_flag=True, help="Of the comparison, where a study has its name.")
 @storage_option
@@ -33,6 +33,7 @@ def report_command(name: str, out: Path | None, comparison: bool, storage: str) 
       nas report quickstart
       nas report quickstart --out report.html
       nas report quickstart --out - > report.html
+      nas report bench_cora --comparison
     """
     if str(out) == STDOUT:
         from nas.reporting import page, report_of
@@ -45,5 +46,5 @@ def report_command(name: str, out: Path | None, comparison: bool, storage: str) 
     from nas.reporting import write
 
     with Live("reporting"):
-        written = write(storage, name, out or Path(f"{name}.html"), comparison=comparison)
+        written = write(storage, name, out, comparison=comparison)
     click.echo(written)

@@ -6,12 +6,17 @@ from html import escape
 from nas.store import Store
 
 _STYLE = """
+* { box-sizing: border-box }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem;
   color: #1b1f24; background: #fff }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #d5dae0 }
 td.number { font-variant-numeric: tabular-nums }
 a { color: #0b57b0 }
+h1, p, td { overflow-wrap: anywhere }
+td:first-child { min-width: 7rem }
+.wide { overflow-x: auto }
+@media (max-width: 40rem) { body { margin-top: 1rem } th, td { padding-right: .5rem } }
 @media (prefers-color-scheme: dark) {
   body { color: #e6e9ed; background: #14171a } a { color: #7fb4ff }
   th, td { border-color: #343a40 } }
@@ -39,7 +44,10 @@ def index(store: Store, ids: Mapping[str, int]) -> str:
         told = "".join(f'<td class="number">{escape(cell)}</td>' for cell in cells)
         rows.append(f"<tr><td>{name}</td>{told}<td>{' &middot; '.join(links)}</td></tr>")
     head = "".join(f"<th>{word}</th>" for word in ("study", "state", "trials", "best", ""))
-    body = f"<table><tr>{head}</tr>{''.join(rows)}</table>" if rows else "<p>No study yet.</p>"
+    table = f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+    # What is too wide for the window is moved in a frame of its own, by keys too.
+    frame = f'<div class="wide" tabindex="0" role="group" aria-label="Studies">{table}</div>'
+    body = frame if rows else "<p>No study yet.</p>"
     return _page("Studies", f"<h1>Studies</h1>{body}", refresh=True)
 
 

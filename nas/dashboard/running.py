@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from socketserver import ThreadingMixIn
@@ -62,10 +63,13 @@ def serve(
         base = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
         # It listens already: whoever comes now waits a moment, and is answered.
         ready({"url": url_of(store, base, name), "host": address, "port": port})
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            return
+        with warnings.catch_warnings():
+            # Of parameters, while a page is made: who reads that page does not see stderr.
+            warnings.filterwarnings("ignore", module=r"optuna(_dashboard)?\b")
+            try:
+                server.serve_forever()
+            except KeyboardInterrupt:
+                return
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -17,7 +17,10 @@ _AXIS_PX = 96
 
 def front(record: Record) -> Section:
     if not record.best:
-        return Section("front", "Front", ("No trial is complete and feasible: no front yet.",))
+        said = ["No trial is complete and feasible: no front yet."]
+        if record.nearest is not None:
+            said.append(f"Trial {record.nearest.number} came nearest to the constraints.")
+        return Section("front", "Front", tuple(said))
     objectives = list(record.objectives)
     known = list(dict.fromkeys(m for trial in record.best for m in trial.settled))
     up = objectives[0]
@@ -27,6 +30,7 @@ def front(record: Record) -> Section:
     words = (
         f"Each point is a complete, feasible trial; diamonds are the front, {what}. Point at one "
         "for its decisions; click it, or walk with the arrow keys, for its network.",
+        f"Best first means, wherever it is said on this page: {record.order}.",
     )
     told = f"{len(record.best):,} trials by {up} and {across}; {len(record.front)} are on the front"
     data = {"x": across, "y": up, "metrics": known}
@@ -59,14 +63,20 @@ def parallel(record: Record) -> Section:
         if len(choices) > 1
         and any(t.architecture and name in t.architecture.choices for t in record.best)
     ]
-    if len(record.best) < 2 or not names:
-        return Section(key, title, ("Fewer than two trials, or decisions, to set side by side.",))
+    if not record.best:
+        said = "No trial is complete and feasible: nothing to set side by side."
+        return Section(key, title, (said,))
+    if len(record.best) < 2:
+        said = "One trial is complete and feasible: nothing to set beside it."
+        return Section(key, title, (said,))
+    if not names:
+        return Section(key, title, ("No decision of these trials has more than one choice.",))
     metric = next(iter(record.objectives))
     drawn, best_drawn = drawn_lines(len(record.best))
     words = (
         f"Each line is a trial: through its choice of each decision to its {metric}. The best "
-        f"{best_drawn} are drawn thick and last, what follows up to the better half dotted. Where "
-        "a decision does not exist the line passes below its axis.",
+        f"{best_drawn} ({record.order}) are drawn thick and last, what follows up to the better "
+        "half dotted. Where a decision does not exist the line passes below its axis.",
         *(
             [f"Of {len(record.best):,} trials {drawn} are drawn, below the best tenth evenly."]
             if drawn < len(record.best)
@@ -77,7 +87,11 @@ def parallel(record: Record) -> Section:
     head = ("trial", *record.objectives, "decisions")
     numbers = frozenset(range(len(head) - 1))
     listed = Table(
-        f"The best {len(best)} trials", head, _rows(record, best), numbers, _numbers(best)
+        f"The best {len(best)} trials, best first",
+        head,
+        _rows(record, best),
+        numbers,
+        _numbers(best),
     )
     data = {"names": names, "metric": metric, "lines": LINES, "best": BEST_LINES}
     told = f"{drawn} trials as lines through {len(names)} decisions to {metric}"
@@ -120,11 +134,12 @@ def progress(record: Record) -> Section:
         "record took none.",
         row_of(record.spec, len(random) if has_random else 0),
     )
-    charts = (
-        _lines("progress-trials", by_trials, "trials ended", metric),
-        _lines("progress-seconds", by_time, "seconds of evaluation, summed", metric),
-    )
-    return Section(key, title, words, charts)
+    charts = [_lines("progress-trials", by_trials, "trials ended", metric)]
+    if seconds[-1] > 0:
+        charts.append(_lines("progress-seconds", by_time, "seconds of evaluation, summed", metric))
+    else:
+        words = (*words, "All was answered from the record: there is no progress by seconds.")
+    return Section(key, title, words, tuple(charts))
 
 
 def _summed(seconds: list[float]) -> list[float]:

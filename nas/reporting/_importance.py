@@ -53,7 +53,8 @@ def importance(record: Record) -> Section:
     table = Table("Importance", head, rows, frozenset(range(1, len(head))))
     told = f"Importance of {len(names)} decisions; most for {next(iter(found))}: {names[0]}"
     data = {"x": "", "y": "share of importance", "mode": "group", "series": series}
-    least = f"Of {n:,} trials the best {math.ceil(_quantile(n) * n)} are set against all."
+    most = math.ceil(_quantile(n) * n)
+    least = f"Of {n:,} trials the best {most} by each objective are set against all."
     doubts = (
         [f"For want of trials these may be far off: {', '.join(dict.fromkeys(unsure))}."]
         if unsure

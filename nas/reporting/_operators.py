@@ -35,8 +35,8 @@ def operators(record: Record) -> Section:
     rows = tuple((place, *(str(counts[place][name]) for name in names)) for place in places)
     table = Table("Trials by place and operator", ("place", *names), rows, frozenset(range(1, 99)))
     words = (
-        f"Of the {n} best trials: how many have which operator where. Places that a trial does not "
-        "have are not counted.",
+        f"Of the {n} best trials ({record.order}): how many have which operator where. "
+        "Places that a trial does not have are not counted.",
     )
     told = f"Operators of the {n} best trials at {len(places)} places"
     data = {"x": "", "y": "trials", "mode": "stack", "series": series}

@@ -9,7 +9,7 @@ from typing import Any
 from nas.record import Confirmation, StudyStatus, TrialRecord
 from nas.store import Store
 from nas.store.confirmations import confirmations
-from nas.store.fronts import ranked
+from nas.store.fronts import nearest, ranked
 from nas.store.reported import Rung, all_rungs, bound_to
 from nas.store.rows import objectives_of
 from search_spaces import Task
@@ -52,6 +52,14 @@ class Record:
         return objectives_of(self.spec)
 
     @property
+    def order(self) -> str:
+        """What "best first" means on a page, in words: the order of `ranked`."""
+        first = next(iter(self.objectives))
+        return (
+            f"front after front, in each by {first}" if len(self.objectives) > 1 else f"by {first}"
+        )
+
+    @property
     def front(self) -> list[TrialRecord]:
         return [trial for rank, trial in self.ranked if rank == 0]
 
@@ -59,6 +67,11 @@ class Record:
     def best(self) -> list[TrialRecord]:
         """The complete and feasible trials, front after front."""
         return [trial for _, trial in self.ranked]
+
+    @property
+    def nearest(self) -> TrialRecord | None:
+        """Of a study in which nothing is feasible: what came nearest to its constraints."""
+        return None if self.ranked else nearest(self.trials)
 
 
 def read(store: Store, name: str) -> Record:

@@ -57,9 +57,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is shown of a trial when it is chosen: here of the best, before anything is."""
+    """What is shown of a trial when it is chosen: here of the best, before anything is.
+
+    `standing` says why it is this one: "the best", or what came nearest where nothing is feasible.
+    """
 
     trial: int
+    standing: str
     metrics: Mapping[str, float]
     decisions: Mapping[str, Any]
     drawing: str
@@ -76,7 +80,7 @@ class Report:
         sections: in the order of the page.
         trials: what charts know of each trial, by columns (see `_columns`); empty for a comparison.
         drawings: {architecture's key: SVG} of the front and of the best trials.
-        chosen: the best trial; None where there is none.
+        chosen: the best trial, else the nearest to feasible; None where there is neither.
     """
 
     name: str

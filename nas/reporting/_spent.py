@@ -81,6 +81,9 @@ def cost(record: Record) -> Section:
     head = ("state", "trials", "answered from the record", "epochs", "seconds")
     table = Table("Cost by state", head, (*rows, _cost("all", ended)), frozenset(range(1, 5)))
     seconds = [round(sum(t.seconds for t in ended if t.state == row[0]), 3) for row in rows]
+    if not any(seconds):
+        words.append("No trial that ended took any time to evaluate: nothing to draw.")
+        return Section("cost", "Cost", tuple(words), tables=(table,))
     series = [{"name": "seconds", "x": [row[0] for row in rows], "y": seconds}]
     data = {"x": "", "y": "seconds of evaluation, summed", "mode": "group", "series": series}
     told = f"Seconds of evaluation by how trials ended: {time(sum(seconds))} in all"

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from nas.drawing import svg
-from nas.record import TrialRecord
 from nas.reporting import _closing, _found, _importance, _operators, _spent, _summary
 from nas.reporting._columns import columns
 from nas.reporting._record import Record
@@ -57,13 +56,16 @@ def _drawings(record: Record) -> tuple[dict[str, str], dict[int, str]]:
 
 
 def _chosen(record: Record, drawings: Mapping[str, str]) -> Chosen | None:
-    best: TrialRecord | None = next(iter(record.best), None)
-    if best is None or best.architecture is None:
+    best = next(iter(record.best), None)
+    shown = best or record.nearest
+    if shown is None or shown.architecture is None:
         return None
-    architecture = best.architecture
+    architecture = shown.architecture
+    drawing = drawings.get(architecture.structure_key)
     return Chosen(
-        trial=best.number,
-        metrics=dict(best.settled),
+        trial=shown.number,
+        standing="the best" if best else "infeasible, the nearest to the constraints",
+        metrics=dict(shown.settled),
         decisions=dict(architecture.choices),
-        drawing=drawings[architecture.structure_key],
+        drawing=svg(architecture, record.task) if drawing is None else drawing,
     )

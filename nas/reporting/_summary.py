@@ -28,7 +28,9 @@ def summary(record: Record) -> Section:
 
 def _found(record: Record) -> list[str]:
     if not record.best:
-        return ["No trial is complete and feasible yet: there is nothing to choose from."]
+        said = "No trial is complete and feasible yet: there is nothing to choose from."
+        near = record.nearest
+        return [said if near is None else f"{said} Trial {near.number} came nearest."]
     best = record.best[0]
     values = ", ".join(f"{m} {value(best.settled[m])}" for m in record.objectives)
     front = len(record.front)
@@ -49,10 +51,10 @@ def _worth(record: Record) -> list[str]:
     later = record.status.trials.ended - sum(is_random(spec, t) for t in record.trials)
     said = f"nothing better in {metric}" if gained == 0 else f"{value(gained)} in {metric}"
     return [
-        f"Was it worth it? The best random trial of the start (trial {drawn.number}) has {metric} "
-        f"{value(drawn.settled[metric])}; {later:,} further trials brought {said}. This is one "
-        "search, chosen and judged on the same validation data: nas confirm measures it again, "
-        "nas compare with random search of equal length."
+        f"Was it worth it? Of the random trials of the start trial {drawn.number} has the best "
+        f"{metric}, {value(drawn.settled[metric])}; {later:,} further trials "
+        f"brought {said}. This is one search, chosen and judged on the same validation data: "
+        "nas confirm measures it again, nas compare with random search of equal length."
     ]
 
 

@@ -8,14 +8,21 @@ from nas.reporting._reading import report_of
 from search_spaces import UsageError
 
 
-def write(storage: str, name: str, to: Path, *, comparison: bool = False) -> Path:
+def write(storage: str, name: str, to: Path | None = None, *, comparison: bool = False) -> Path:
     """Write the report of a study or comparison; what was in its place is replaced.
+
+    Args:
+        to: the file; by default NAME.html of a study, NAME-comparison.html of a comparison.
 
     Raises:
         UsageError: plotly is not installed, or the file cannot be written.
         StoreError: nothing of that name.
     """
-    text = page(report_of(storage, name, comparison=comparison))
+    report = report_of(storage, name, comparison=comparison)
+    text = page(report)
+    if to is None:
+        # Both may have one name, and neither takes the other's place.
+        to = Path(f"{name}-comparison.html" if report.kind == "comparison" else f"{name}.html")
     try:
         with replacing(to) as partial:
             partial.write_text(text, encoding="utf-8", errors="replace")

@@ -56,6 +56,12 @@ def best_measured(spec: Mapping[str, Any], trials: Sequence[TrialRecord]) -> dic
     return best
 
 
+def nearest(trials: Sequence[TrialRecord]) -> TrialRecord | None:
+    """The infeasible trial that breaks its constraints least; None where there is none."""
+    infeasible = [trial for trial in trials if trial.state == "infeasible"]
+    return min(infeasible, key=lambda trial: (trial.violation, trial.number), default=None)
+
+
 def broken(spec: Mapping[str, Any], trial: TrialRecord) -> list[Constraint]:
     """The bounds that a trial does not keep as measured; none, where it was not measured well."""
     if not trial.is_measured_well:

@@ -28,9 +28,14 @@ def show(browser: Browser) -> Iterator[Show]:
     pages: list[Shown] = []
 
     def open_(
-        file: Path, scheme: Scheme = "light", width: int = 1200, *, wait: bool = True
+        file: Path,
+        scheme: Scheme = "light",
+        width: int = 1200,
+        *,
+        wait: bool = True,
+        touch: bool = False,
     ) -> Shown:
-        pages.append(opened(browser, file, scheme, width))
+        pages.append(opened(browser, file, scheme, width, touch=touch))
         if wait:
             pages[-1].drawn()
         return pages[-1]

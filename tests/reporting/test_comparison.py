@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 from fakes.browser import Show
 
 from nas.api import compare, search
+from nas.cli import main
 from nas.reporting import Report, page, report_of
 from nas.store import Store, StoreError
 from nas.store.schema import comparisons
@@ -97,6 +99,26 @@ def test_a_study_of_that_name_comes_first(compared: Any, storage: str) -> None:
     search(TABLES, storage=storage)
     assert report_of(storage, "beside").kind == "study"
     assert report_of(storage, "beside", comparison=True).kind == "comparison"
+
+
+def test_study_and_comparison_of_one_name_have_a_file_each(
+    compared: Any, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written by default takes neither's place."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*more: str) -> str:
+        result = CliRunner().invoke(main, ["report", "beside", *more, "--storage", storage])
+        assert result.exit_code == 0, result.output
+        return result.stdout.strip()
+
+    assert run() == "beside-comparison.html"  # there is no study of the name yet
+    search(TABLES, storage=storage)
+    assert run() == "beside.html"
+    study = Path("beside.html").read_bytes()
+    assert run("--comparison") == "beside-comparison.html"
+    assert Path("beside.html").read_bytes() == study
+    assert Path("beside-comparison.html").read_bytes() != study
 
 
 def test_a_name_that_is_neither_is_refused(compared: Any, storage: str) -> None:

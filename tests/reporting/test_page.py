@@ -1,5 +1,6 @@
 """Pages of reports as a browser shows them: drawn, chosen from, read aloud, printed, and silent."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def test_every_chart_is_drawn_with_as_many_points_as_there_is_data(
         box = shown.page.locator(f"#{chart.key}")
         assert box.locator("svg.main-svg").count() > 0, chart.key
         if chart.kind == "front":
-            assert box.locator(".scatterlayer .point").count() == len(written.complete)
+            # And the ring round the one that is chosen.
+            assert box.locator(".scatterlayer .point").count() == len(written.complete) + 1
         elif chart.kind == "bars":
             bars = sum(len(series["y"]) for series in chart.data["series"])
             assert box.locator(".barlayer .point").count() == bars
@@ -80,6 +82,57 @@ def test_pointing_tells_the_architecture_and_clicking_shows_it(written: Any, sho
     assert f"layer0.width\t{target.architecture.choices['layer0.width']}" in decisions
     assert shown.page.locator("#chosen-drawing svg").count() == 1
     assert shown.page.locator("#chosen-drawing").inner_html() != before
+
+
+@pytest.mark.parametrize(("trace", "place"), [(2, 0), (2, 2), (2, 4), (0, 10)])
+def test_the_first_tap_on_a_phone_chooses_what_it_points_at(
+    written: Any, show: Show, trace: int, place: int
+) -> None:
+    """Nothing moves under the finger: the plot is where it was, the panel shows that trial."""
+    found = show(written.file, width=400, touch=True).page
+    found.locator("#front-chart").scroll_into_view_if_needed()
+    box = point(found, trace, place).bounding_box()
+    found.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    hover = found.locator("#front-chart .hoverlayer .hovertext")
+    hover.wait_for()
+    found.wait_for_timeout(300)  # what follows a tap: the events of a mouse
+    told = re.search(r"trial (\d+)", hover.text_content() or "")
+    assert told is not None
+    title = found.locator("#chosen-title").inner_text()
+    assert re.match(rf"Trial {told[1]}\b", title), title
+    assert point(found, trace, place).bounding_box() == box
+    # A control: a legend with one more entry would have moved it.
+    found.evaluate(
+        """Plotly.addTraces('front-chart', {x: [0.5], y: [0.5], name: 'one more', mode: 'markers',
+        showlegend: true})"""
+    )
+    assert point(found, trace, place).bounding_box() != box
+
+
+def test_a_trial_has_one_title(written: Any, show: Show) -> None:
+    """The best is called the best at first, and when one comes back to it."""
+    shown = show(written.file).page
+    title = shown.locator("#chosen-title")
+    first = title.inner_text()
+    assert first.endswith(", the best")
+    shown.locator("#front-chart").focus()
+    for key, is_back in (("PageDown", False), ("PageUp", True)):
+        shown.keyboard.press(key)
+        assert (title.inner_text() == first) is is_back
+
+
+def test_the_best_lines_are_those_of_the_table(written: Any, show: Show) -> None:
+    """Front after front, as in the table under them, and not by the first objective alone."""
+    found = show(written.file).page
+    lines = found.evaluate("document.getElementById('parallel-chart').data.at(-1)")
+    assert lines["name"].startswith("the best")
+    drawn = {int(text.split()[1].rstrip(":")) for text in lines["text"] if text}
+    (chart,) = next(s for s in written.report.sections if s.key == "parallel").charts
+    listed = chart.table.trials[: len(drawn)]
+    assert drawn == set(listed)
+    # A control: by the first objective they would be others.
+    trials = {t.number: t.settled["val_accuracy"] for t in Store(written.storage).fronts(NAME)}
+    assert drawn != set(sorted(trials, key=lambda n: -trials[n])[: len(drawn)])
 
 
 def test_keys_walk_along_the_front_and_through_all_trials(written: Any, show: Show) -> None:
@@ -214,4 +267,4 @@ def test_five_thousand_trials_are_less_than_eight_megabytes(tmp_path: Path, show
     assert file.stat().st_size < 8_000_000
     shown = show(file)
     assert shown.complaints == []
-    assert shown.page.locator("#front-chart .scatterlayer .point").count() == len(complete)
+    assert shown.page.locator("#front-chart .scatterlayer .point").count() == len(complete) + 1

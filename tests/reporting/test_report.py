@@ -10,6 +10,7 @@ from fakes.searched import FAILED, NAME, STARTUP, confirmed, searched
 
 import nas
 from nas.cli import main
+from nas.record import TrialState
 from nas.reporting import Record, Report, Section, page, study_report
 from nas.reporting._closing import interval, text
 from nas.reporting._record import read
@@ -104,6 +105,68 @@ def test_a_study_without_trials_says_so_in_every_section(record: Record) -> None
     assert [chart.key for one in report.sections for chart in one.charts] == []
     assert all(one.words for one in report.sections)
     assert "no front yet" in page(report)
+
+
+def _all(record: Record, state: TrialState) -> Record:
+    """As if all trials had ended so, without an evaluation; trial 5 broke its bounds least."""
+    ended = tuple(
+        replace(t, state=state, seconds=0.0, violation=abs(t.number - 5) + 0.1, failure=None)
+        for t in record.trials
+    )
+    return replace(record, trials=ended, ranked=(), rungs=(), confirmed=())
+
+
+def test_without_a_complete_trial_it_says_so_and_draws_nothing(record: Record) -> None:
+    """No section says something else, and no chart has bars of no height."""
+    report = study_report(_all(record, "failed"))
+    assert "No trial is complete" in section(report, "parallel").words[0]
+    said = section(report, "cost")
+    assert said.charts == ()
+    assert "nothing to draw" in said.words[-1]
+    assert said.tables[0].rows[0][:2] == ("failed", str(len(record.trials)))
+    assert report.chosen is None
+    # With one that took a second there is something to draw.
+    took = replace(record.trials[0], seconds=1.0)
+    some = replace(_all(record, "failed"), trials=(took, *record.trials[1:]))
+    assert section(study_report(some), "cost").charts
+
+
+def test_what_was_answered_from_the_record_is_not_drawn_by_seconds(record: Record) -> None:
+    cached = tuple(replace(t, seconds=0.0) for t in record.trials)
+    report = study_report(replace(record, trials=cached))
+    assert [chart.key for chart in section(report, "progress").charts] == ["progress-trials"]
+    assert any("no progress by seconds" in line for line in section(report, "progress").words)
+    assert section(report, "cost").charts == ()
+    keys = [chart.key for chart in section(study_report(record), "progress").charts]
+    assert keys == ["progress-trials", "progress-seconds"]
+
+
+def test_where_nothing_is_feasible_the_nearest_is_shown(record: Record) -> None:
+    """With its decisions, its metrics and its drawing; it is named in words too."""
+    report = study_report(_all(record, "infeasible"))
+    near = record.trials[5]
+    assert report.chosen is not None
+    assert near.architecture is not None
+    assert (report.chosen.trial, "the best" in report.chosen.standing) == (5, False)
+    assert report.chosen.decisions == dict(near.architecture.choices)
+    assert report.chosen.metrics == dict(near.settled)
+    text = page(report)
+    assert "Trial 5, infeasible, the nearest to the constraints</h3>" in text
+    assert text.index('<figure id="chosen-drawing"><svg') > 0
+    for key in ("summary", "front"):
+        assert any("Trial 5 came nearest" in line for line in section(report, key).words)
+    assert section(study_report(record), "front").charts  # and the best, where there is one
+    assert "came nearest" not in page(study_report(record))
+
+
+def test_best_has_one_meaning_which_is_said(record: Record, storage: str) -> None:
+    report = study_report(record)
+    for key in ("front", "parallel", "operators"):
+        words = " ".join(section(report, key).words)
+        assert "front after front, in each by val_accuracy" in words, key
+    searched(storage, 30, objectives={"val_accuracy": "maximize"})
+    single = study_report(read(Store(storage), NAME))
+    assert "(by val_accuracy)" in " ".join(section(single, "parallel").words)
 
 
 def test_the_study_file_can_be_searched_again(record: Record, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const precise = matchMedia("(pointer: fine)").matches;
   const CONFIG = { displayModeBar: false, responsive: true, showTips: false };
-  let chosen = null;
+  // What the page shows at first: the best, which is the first of all.
+  let chosen = 0;
 
   const byId = (key) => document.getElementById(key);
   const escaped = (text) =>
@@ -106,7 +107,7 @@
       }));
       traces.push({
         type: "scatter", mode: "markers", name: "chosen", hoverinfo: "skip",
-        x: chosen === null ? [] : [x[chosen]], y: chosen === null ? [] : [y[chosen]],
+        x: [x[chosen]], y: [y[chosen]],
         marker: { color: COLORS[4], symbol: "circle-open", size: 20, line: { width: 3 } },
       });
       walk.sort((a, b) => x[a] - x[b] || y[a] - y[b]);
@@ -116,7 +117,7 @@
 
     function step(key) {
       if (key === "PageUp" || key === "PageDown") {
-        const place = chosen === null ? 0 : chosen + (key === "PageDown" ? 1 : -1);
+        const place = chosen + (key === "PageDown" ? 1 : -1);
         return Math.max(0, Math.min(every.length - 1, place));
       }
       const place = walk.indexOf(chosen), last = walk.length - 1;
@@ -149,8 +150,8 @@
   function choose(index) {
     chosen = index;
     const number = trials.number[index];
-    byId("chosen-title").textContent =
-      `Trial ${number}${trials.rank[index] === 0 ? ", on the front" : ""}`;
+    const standing = index === 0 ? ", the best" : trials.rank[index] === 0 ? ", on the front" : "";
+    byId("chosen-title").textContent = `Trial ${number}${standing}`;
     fill(byId("chosen-metrics"), metricsOf(index).map(([name, value]) => [name, shown(value)]), true);
     fill(byId("chosen-decisions"), decisionsOf(index), false);
     const drawing = data.drawings[trials.drawing[number]];
@@ -180,8 +181,7 @@
   /* Parallel coordinates from plain lines: plotly's own need WebGL, which not every phone has. */
   function parallel(chart) {
     const names = chart.names, n = trials.number.length, goal = trials.metrics[chart.metric];
-    const maximize = Object.fromEntries(trials.objectives)[chart.metric] === "maximize";
-    const order = range(n).sort((a, b) => (maximize ? goal[b] - goal[a] : goal[a] - goal[b]));
+    const order = range(n);  // they are best first
     const tenth = Math.max(1, Math.ceil(n / 10)), half = Math.max(tenth, Math.ceil(n / 2));
     const low = goal.reduce((a, b) => Math.min(a, b));
     const span = goal.reduce((a, b) => Math.max(a, b)) - low || 1;
@@ -266,7 +266,8 @@
     const axes = {
       barmode: chart.mode, showlegend: traces.length > 1, dragmode: false,
       bargap: Math.max(0.2, 1 - chart.series[0].x.length / 6),
-      xaxis: { ...titled(chart.x), type: "category" }, yaxis: titled(chart.y),
+      xaxis: { ...titled(chart.x), type: "category" },
+      yaxis: { ...titled(chart.y), rangemode: "tozero" },
     };
     return Plotly.newPlot(chart.key, traces, layout(axes), CONFIG);
   }

@@ -38,9 +38,21 @@ def chromium(program: str) -> Iterator[Browser]:
         found.close()
 
 
-def opened(browser: Browser, file: Path, scheme: Scheme = "light", width: int = 1200) -> Shown:
-    """A file in a window of its own; the caller closes its context."""
-    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
+def opened(
+    browser: Browser,
+    file: Path,
+    scheme: Scheme = "light",
+    width: int = 1200,
+    *,
+    touch: bool = False,
+) -> Shown:
+    """A file in a window of its own, of a phone with `touch`; the caller closes its context."""
+    context = browser.new_context(
+        color_scheme=scheme,
+        viewport={"width": width, "height": 900},
+        has_touch=touch,
+        is_mobile=touch,
+    )
     shown = Shown(context.new_page())
     shown.page.on("request", lambda request: shown.requests.append(request.url))
     shown.page.on("pageerror", lambda error: shown.complaints.append(str(error)))
