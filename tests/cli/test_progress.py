@@ -33,10 +33,7 @@ QUICK = {
     "rename",
     "delete",
     "latency devices",
-    "plugins",
-    "card",
     "serve",
-    "dashboard",
 }
 
 
@@ -83,6 +80,8 @@ QUIET = {
     "quantize": ["quantize", "tiny", "--to", "NEW", "--method", "nearest", "--storage", "URL"],
     "predict": ["predict", "BUNDLE", "--dataset", "digits_knn"],
     "verify": ["verify", "BUNDLE", "--no-latency"],
+    "card": ["card", "BUNDLE"],
+    "plugins": ["plugins"],
     "reproduce": ["reproduce", "BUNDLE"],
     "latency measure": ["latency", "measure", "tiny", "0", "--rounds", "1", "--storage", "URL"],
     "storage check": ["storage", "check", "--storage", "URL"],
@@ -104,6 +103,22 @@ def test_quiet_is_silent(name: str, study: dict[str, Any], bundle: Path, tmp_pat
     result = run(*arguments, "--quiet")
     assert result.stderr == ""
     assert result.stdout or name == "worker"
+
+
+def test_what_is_read_slowly_says_so() -> None:
+    """A list of plug-ins in a process of its own imports them all, for seconds."""
+    slow = (
+        "import time, search_spaces.plugins as plugins\n"
+        "from nas.cli import main\n"
+        "names = plugins.names\n"
+        "plugins.names = lambda kind: (time.sleep(2.5), names(kind))[1]\n"
+        "main(['plugins', 'dataset'])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", slow], capture_output=True, text=True, env=ENVIRONMENT, check=True
+    )
+    assert "reading plug-ins (2 s so far)" in result.stderr
+    assert "digits_knn" in result.stdout
 
 
 def test_errors_are_not_silenced(nas: Nas) -> None:

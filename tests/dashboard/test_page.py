@@ -2,11 +2,13 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.searched import searched
 
-from .conftest import Page
+from .conftest import Page, dashboard
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -24,6 +26,24 @@ def browser() -> "Iterator[Browser]":
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+def test_the_index_fits_a_phone(browser: "Browser", page: Page, tmp_path: Path) -> None:
+    """Four hundred pixels: nothing of the page is beside the window."""
+    storage = f"sqlite:///{tmp_path / 'nas.db'}"
+    searched(storage, 10, name="a_study_with_a_name_that_somebody_has_thought_about_for_long")
+    with dashboard("--storage", storage) as running:
+        tab = browser.new_page(viewport={"width": 400, "height": 800})
+        for base in (running.base, page.base):
+            tab.goto(f"{base}/")
+            assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+            assert tab.locator(".wide table").count() == 1
+        # A control: without its frame the table of such a study would be.
+        tab.goto(f"{running.base}/")
+        tab.evaluate("document.querySelector('.wide').style.overflow = 'visible'")
+        tab.evaluate("document.querySelector('table').style.minWidth = '470px'")
+        assert tab.evaluate("document.documentElement.scrollWidth") > 400
+        tab.close()
 
 
 def test_the_study_is_drawn(browser: "Browser", page: Page) -> None:

@@ -140,8 +140,14 @@
     };
     return draw().then(() => {
       box.on("plotly_click", (event) => {
-        const index = event.points[0].customdata;
-        if (index !== undefined) choose(index);
+        const { customdata: index, curveNumber, pointNumber } = event.points[0];
+        if (index === undefined) return;
+        // Where points lie on each other the words beside them are of the one that was chosen.
+        choose(index).then(() => Plotly.Fx.hover(box, [{ curveNumber, pointNumber }]));
+      });
+      // A mouse's events, which a browser makes of a tap, would point again, at a place rounded.
+      box.addEventListener("touchend", (event) => {
+        if (event.cancelable) event.preventDefault();
       });
     });
   }
