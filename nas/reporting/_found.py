@@ -128,18 +128,18 @@ def progress(record: Record) -> Section:
     if has_random:
         by_trials["random"] = steps(zip(trials[: len(random)], drawn, strict=True), maximize)
         by_time["random"] = steps(zip(random_seconds, drawn, strict=True), maximize)
-    words = (
+    said = [
         f"The best {metric} so far ({direction(record.objectives, metric)}), by trials that had "
         "ended, and by seconds of evaluation, summed over workers; what was answered from the "
         "record took none.",
         row_of(record.spec, len(random) if has_random else 0),
-    )
+    ]
     charts = [_lines("progress-trials", by_trials, "trials ended", metric)]
     if seconds[-1] > 0:
         charts.append(_lines("progress-seconds", by_time, "seconds of evaluation, summed", metric))
     else:
-        words = (*words, "All was answered from the record: there is no progress by seconds.")
-    return Section(key, title, words, tuple(charts))
+        said.append("All was answered from the record: there is no progress by seconds.")
+    return Section(key, title, tuple(said), tuple(charts))
 
 
 def _summed(seconds: list[float]) -> list[float]:
