@@ -13,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from fakes.cluster import RayCluster
     from fakes.postgres import PostgresServer
+    from playwright.sync_api import Browser
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -21,6 +22,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """One for all: its library takes no second one in a process."""
+    from fakes.browser import PROGRAM, chromium
+
+    if PROGRAM is None:
+        pytest.skip("no Chromium here; install the package chromium to run this")
+    with chromium(PROGRAM) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

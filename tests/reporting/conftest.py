@@ -1,25 +1,17 @@
-"""A browser, and reports of records that were not run."""
+"""Pages in a browser, and reports of records that were not run."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fakes.browser import PROGRAM, Scheme, Show, Shown, chromium, opened
+from fakes.browser import Scheme, Show, Shown, opened
 from fakes.searched import NAME, confirmed, searched, timed
 from playwright.sync_api import Browser
 
 from nas.reporting import Report, page, report_of
 
 TRIALS = 150
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if PROGRAM is None:
-        pytest.skip("no Chromium here; install the package chromium to run this")
-    with chromium(PROGRAM) as found:
-        yield found
 
 
 @pytest.fixture
