@@ -24,9 +24,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    """One for all: its library takes no second one in a process."""
+    """Closed with its module: its library takes no second one, and no other event loop beside it."""
     from fakes.browser import PROGRAM, chromium
 
     if PROGRAM is None:
