@@ -26,7 +26,7 @@ _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    """Closed with its module: its library takes no second one, and no other event loop beside it."""
+    """Closed with its module: its library takes no second one, nor another event loop beside it."""
     from fakes.browser import PROGRAM, chromium
 
     if PROGRAM is None:
