@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import click
 
 from nas.cli._output import FORMATS
-from nas.cli._types import Folder, Formats, FormatsType, OneOf
+from nas.cli._types import Folder, Formats, FormatsType, Integer, OneOf
 from nas.cli._usage import in_one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -97,15 +97,46 @@ bundle_format_option = click.option(
     "exporter), and state, to train on; without any, what [export] of the study file says. And "
     "text, json or csv, of what is printed.",
 )
-# Of what is asked over HTTP.
-allowed_host_option = click.option(
-    "--allowed-host",
-    "allowed_hosts",
-    metavar="NAME",
-    multiple=True,
-    help="Answer requests for this host too, as behind a proxy; may be repeated.",
-)
 name_argument = click.argument("name")
+
+
+def listening_options(port: int) -> Callable[[F], F]:
+    """Where a server listens, and to which names it answers.
+
+    Args:
+        port: by default.
+    """
+    options = (
+        click.option(
+            "--port",
+            metavar="P",
+            type=Integer(min=0, max=65535),
+            default=port,
+            show_default=True,
+            help="Where to listen; 0 for a port that is free.",
+        ),
+        click.option(
+            "--host",
+            metavar="ADDRESS",
+            default="127.0.0.1",
+            show_default=True,
+            help="Of this machine; 0.0.0.0 for all. There is no authentication.",
+        ),
+        click.option(
+            "--allowed-host",
+            "allowed_hosts",
+            metavar="NAME",
+            multiple=True,
+            help="Answer requests for this host too, as behind a proxy; may be repeated.",
+        ),
+    )
+
+    def add(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
 def _trial(ctx: click.Context, option: click.Parameter, value: str) -> Trial:

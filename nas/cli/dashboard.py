@@ -9,33 +9,17 @@ import click
 from nas.cli._output import write_json, write_rows
 from nas.cli._progress import Live
 from nas.cli._shared import (
-    allowed_host_option,
     command,
     format_option,
+    listening_options,
     storage_option,
 )
-from nas.cli._types import Integer
 from nas.cli._usage import WrongUsage
 
 
 @command("dashboard", is_long=True)
 @click.argument("name", required=False)
-@click.option(
-    "--port",
-    metavar="P",
-    type=Integer(min=0, max=65535),
-    default=8080,
-    show_default=True,
-    help="Where to listen; 0 for a port that is free.",
-)
-@click.option(
-    "--host",
-    metavar="ADDRESS",
-    default="127.0.0.1",
-    show_default=True,
-    help="Of this machine; 0.0.0.0 for all. There is no authentication.",
-)
-@allowed_host_option
+@listening_options(8080)
 @storage_option
 @format_option
 def dashboard_command(

@@ -7,29 +7,14 @@ from typing import Any
 import click
 
 from nas.cli._output import write_json, write_rows
-from nas.cli._shared import allowed_host_option, command, format_option
+from nas.cli._shared import command, format_option, listening_options
 from nas.cli._types import Integer, Number
 from nas.cli._usage import WrongUsage
 
 
 @command("serve")
 @click.argument("bundle", metavar="DIR", type=click.Path(path_type=Path))
-@click.option(
-    "--port",
-    metavar="P",
-    type=Integer(min=0, max=65535),
-    default=8000,
-    show_default=True,
-    help="Where to listen; 0 for a port that is free.",
-)
-@click.option(
-    "--host",
-    metavar="ADDRESS",
-    default="127.0.0.1",
-    show_default=True,
-    help="Of this machine; 0.0.0.0 for all. There is no authentication.",
-)
-@allowed_host_option
+@listening_options(8000)
 @click.option(
     "--threads",
     metavar="N",
