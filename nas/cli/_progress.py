@@ -58,6 +58,7 @@ class Live:
         self._is_calm, self._doing, self._clock = is_calm, doing, clock
         self._began = clock()
         self._last_line = float("-inf")
+        self._pause = _SILENT_SECONDS
         self._last_word = time.monotonic()
         self._bar: rich.progress.Progress | None = None
         self._task: rich.progress.TaskID | None = None
@@ -107,6 +108,7 @@ class Live:
 
     def say(self, line: str) -> None:
         """A line that stays; above the live one, where there is one."""
+        self._pause = _SILENT_SECONDS  # something else begins
         if self._bar is None:
             self._print(line)
             return
@@ -170,10 +172,10 @@ class Live:
 
     def _tick(self) -> None:
         """Say what is under way where nothing was said for long."""
-        began, pause = time.monotonic(), _SILENT_SECONDS
-        while not self._ended.wait(max(0.1, self._last_word + pause - time.monotonic())):
-            if time.monotonic() - self._last_word >= pause:
-                pause = min(2 * pause, _MOST_SILENT_SECONDS)
+        began = time.monotonic()
+        while not self._ended.wait(max(0.1, self._last_word + self._pause - time.monotonic())):
+            if time.monotonic() - self._last_word >= self._pause:
+                self._pause = min(2 * self._pause, _MOST_SILENT_SECONDS)
                 self._print(f"{self._doing} ({duration(time.monotonic() - began)} so far)")
 
 

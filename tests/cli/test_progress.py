@@ -149,6 +149,16 @@ def test_what_says_nothing_is_still_seen(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err == "writing model.pt2 (4 s so far)\n"
 
 
+def test_what_begins_anew_is_seen_as_soon(capsys: pytest.CaptureFixture[str]) -> None:
+    """However long the silence before it was: two seconds after a line that stays."""
+    with Live("starting", is_terminal=False) as live:
+        time.sleep(2.5)
+        live.say("dataset: one")
+        time.sleep(2.5)
+    told = "starting (2 s so far)\ndataset: one\nstarting (4 s so far)\n"
+    assert re.sub(r"\(\d+ s", "(N s", capsys.readouterr().err) == re.sub(r"\(\d+ s", "(N s", told)
+
+
 def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """No sign of life is wanted of what ends at once."""
     with Live("exporting", is_terminal=False):
