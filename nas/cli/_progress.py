@@ -173,10 +173,15 @@ class Live:
     def _tick(self) -> None:
         """Say what is under way where nothing was said for long."""
         began = time.monotonic()
-        while not self._ended.wait(max(0.1, self._last_word + self._pause - time.monotonic())):
+        while not self._ended.wait(self._left()):
             if time.monotonic() - self._last_word >= self._pause:
                 self._pause = min(2 * self._pause, _MOST_SILENT_SECONDS)
                 self._print(f"{self._doing} ({duration(time.monotonic() - began)} so far)")
+
+    def _left(self) -> float:
+        """Until it is looked again: what begins meanwhile shortens the pause."""
+        left = self._last_word + self._pause - time.monotonic()
+        return min(max(0.1, left), _SILENT_SECONDS)
 
 
 def _is_terminal() -> bool:
