@@ -1,7 +1,6 @@
 """Blocks of the other pages, each run by itself beside a study, and a bundle where it reads one."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -116,17 +115,16 @@ def test_a_sparse_study_is_compared(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_readme_goes_from_a_search_to_a_network(tmp_path: Path) -> None:
+def test_the_readme_goes_from_a_search_to_a_network(data_root: Path, tmp_path: Path) -> None:
     """On Cora, with few trials; what waits for requests or helps others is left out."""
-    data = os.environ.get("NAS_TEST_DATA")
-    if not data:
-        pytest.skip("needs Cora: set NAS_TEST_DATA to a folder of public datasets")
     texts = [each.text for each in blocks(ROOT / "README.md") if each.language == "sh"]
     [first] = [text for text in texts if "--data-root data    #" in text]
     [second] = [text for text in texts if "nas status cora" in text]
-    first = shortened(first, {"--data-root data": f"--data-root {data} --trials 3 --workers 1"})
+    first = shortened(
+        first, {"--data-root data": f"--data-root {data_root} --trials 3 --workers 1"}
+    )
     second = re.sub("(?m)^nas (worker|serve) .*\n", "", second)
     changes = {"nas resume cora  ": "nas resume cora --trials 4  ", "--seeds 30": "--seeds 2"}
-    done = shell(f"export NAS_DATA_ROOT={data}\n{first}{shortened(second, changes)}", tmp_path)
+    done = shell(f"export NAS_DATA_ROOT={data_root}\n{first}{shortened(second, changes)}", tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "predictions.csv").read_text().count("\n") > 2700
