@@ -155,7 +155,8 @@ def test_sparse_features_give_the_same(name: str, protected: bool):
         out = own(features, DATASET.edge_index)
         out.square().sum().backward()
         found.append((out.detach(), [p.grad for p in own.parameters() if p.grad is not None]))
-    torch.testing.assert_close(found[0], found[1])
+    # Sums over all nodes, in an order that the processor's kernels choose.
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-5)
 
 
 def test_learned_scales_move():
