@@ -149,16 +149,15 @@ def test_sparse_features_give_the_same(name: str, protected: bool):
 
         protect(module, 0.3, 0.6)
     found = []
+    # In double precision: sums over all nodes have an order that the processor's kernels choose.
+    module, x = module.double(), x.double()
     for features in (x, x.to_sparse_csr()):
         own = copy.deepcopy(module).train()
         torch.manual_seed(0)
         out = own(features, DATASET.edge_index)
         out.square().sum().backward()
-        found.append([out.detach(), *(p.grad for p in own.parameters() if p.grad is not None)])
-    assert len(found[0]) > 2
-    # Sums over all nodes, in an order that the processor's kernels choose.
-    for dense, sparse in zip(*found, strict=True):
-        assert float((dense - sparse).abs().max()) <= 1e-5 + 1e-6 * float(dense.abs().max())
+        found.append((out.detach(), [p.grad for p in own.parameters() if p.grad is not None]))
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_learned_scales_move():
