@@ -108,8 +108,8 @@ MUTATIONS = (
     ),
     Mutation(
         "the record is folded in the order in which trials ended",
-        ".order_by(trials.c.seq)",
-        ".order_by(trials.c.ordinal)",
+        "    .order_by(trials.c.seq)\n    .limit(_AT_ONCE)",
+        "    .order_by(trials.c.ordinal)\n    .limit(_AT_ONCE)",
         ("tests/store/test_ledger.py",),
     ),
     Mutation(

@@ -110,16 +110,19 @@ class Closing:
     Attributes:
         setup: of the study; its space need not offer the widths.
         widest: a width that the space's option still takes.
+        step: what widths are multiples of, whatever the heads of the network at hand.
     """
 
     setup: Setup
     widest: int
+    step: int = 1
 
     @classmethod
-    def of(cls, setup: Setup) -> "Closing":
+    def of(cls, setup: Setup, step: int = 1) -> "Closing":
         annotation = options_of("space", setup.spec.space.name)["width"].annotation
         widths = range(1, _WIDEST)
-        return cls(setup, bisect_left(widths, True, key=lambda w: bool(misfit(annotation, (w,)))))
+        widest = bisect_left(widths, True, key=lambda w: bool(misfit(annotation, (w,))))
+        return cls(setup, widest, step)
 
     def macs(self, architecture: Architecture) -> float:
         """Of its network, counted as for every trial."""
@@ -159,7 +162,7 @@ class Closing:
         yield at_high
 
     def _widened(self, template: Architecture, factor: float, staggered: bool) -> Architecture:
-        names, step = widths_of(template), step_of(template)
+        names, step = widths_of(template), math.lcm(self.step, step_of(template))
         most = self.widest // step
         widths = {}
         for place, name in enumerate(names):

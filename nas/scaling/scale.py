@@ -1,5 +1,6 @@
 """From a study in a database to architectures at budgets."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,14 +8,14 @@ from pathlib import Path
 from evaluators import PREDICTED
 from nas._chosen import options_of
 from nas.opening import Opened, opened
-from nas.scaling.closing import WITHIN, Closing, Scaled
+from nas.scaling.closing import WITHIN, Closing, Scaled, step_of
 from nas.scaling.points import MACS, Point, frontier, points_of
 from nas.scaling.rules import Rules
 from nas.scaling.widening import offering, space_with, template
 from nas.setup import PYTHON_SPACE, Setup
 from nas.spec import StudySpec
 from nas.store import Store
-from search_spaces import UsageError
+from search_spaces import Architecture, UsageError
 
 # Fewer points would be joined by a line, and tell nothing of how sure it is.
 NEEDED = 4
@@ -75,9 +76,11 @@ def scale(
     base = min(front, key=lambda p: p.loss) if trial is None else _point(store, name, trial)
     rules = Rules.fit(study.setup, front, base)
     budgets = [*macs, *(ratio * base.macs for ratio in ratios)]
-    rows = []
-    for budget in budgets:
-        rows.append(scaled(study.setup, base, rules, budget, where))
+    likes = [template(study.setup, base.architecture, *rules.at(b / base.macs)) for b in budgets]
+    # One space is to offer them all, and in a space all heads divide all widths.
+    closing, rows = Closing.of(study.setup, math.lcm(*map(step_of, likes))), []
+    for budget, like in zip(budgets, likes, strict=True):
+        rows.append(scaled(closing, like, budget, base, rules, where))
         report(len(rows), len(budgets))
     return _offered(study, Scaling(name, base, front, rules, tuple(rows), study.setup.spec))
 
@@ -155,16 +158,16 @@ def _check_budgets(budgets: Sequence[float], where: str) -> None:
             raise ScalingError(f"{where}: expected a budget > 0, got {given:g}")
 
 
-def scaled(setup: Setup, base: Point, rules: Rules, budget: float, where: str) -> Scaled:
-    """The network of a budget.
+def scaled(
+    closing: Closing, like: Architecture, budget: float, base: Point, rules: Rules, where: str
+) -> Scaled:
+    """The network of a budget, like one that has its depth and neighbors.
 
     Raises:
         ScalingError: no width comes near it.
     """
     ratio = budget / base.macs
-    depth, neighbors = rules.at(ratio)
-    like = template(setup, base.architecture, depth, neighbors)
-    architecture, macs = Closing.of(setup).nearest(like, budget)
+    architecture, macs = closing.nearest(like, budget)
     row = Scaled(
         budget,
         macs,

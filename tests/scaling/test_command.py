@@ -97,6 +97,25 @@ def test_what_is_written_is_trained(storage: str, tmp_path: Path) -> None:
     assert "exists; it is left as it is" in refused(storage, *budgets)
 
 
+def test_one_space_offers_networks_with_and_without_heads(tmp_path: Path) -> None:
+    """A layer of eight heads that the smaller network is too shallow to have."""
+    url = f"sqlite:///{tmp_path / 'nas.db'}"
+    mixed = {"operators": ["gcn", "gat"], "heads": [8], "width": [128, 256], "depth": [1, 2]}
+    study = nas.search(tables(**mixed), storage=url)
+    base = next(
+        trial.number
+        for trial in study.trials()
+        if trial.architecture
+        and [trial.architecture.choices.get(f"layer{i}.operator") for i in (0, 1)] == ["gcn", "gat"]
+    )
+    scaling = study.scale(ratios=[0.12, 0.17, 1.0], trial=base)
+    small, *_, large = (dict(row.architecture.choices) for row in scaling.rows)
+    assert "layer1.heads" not in small
+    assert large["layer1.heads"] == 8
+    assert small["layer0.width"] % 8 == large["layer1.width"] % 8 == 0
+    assert scaling.spec.space.options["heads"] == (8,)
+
+
 def test_budgets_that_are_none(storage: str) -> None:
     assert "no budget is given; expected macs, as 5e6, or a ratio, as 0.25" in refused(storage)
     assert 'error: --macs: expected a number > 0, got "many"' in refused(storage, "--macs", "many")

@@ -59,7 +59,9 @@ def test_measured_macs_are_within_five_percent(
     """Of the network that is built, counted once more."""
     front = frontier(points)
     base = best(front)
-    row = scaled(surface, base, Rules.fit(surface, front, base), ratio * base.macs, "the study")
+    rules, budget = Rules.fit(surface, front, base), ratio * base.macs
+    like = template(surface, base.architecture, *rules.at(ratio))
+    row = scaled(Closing.of(surface), like, budget, base, rules, "the study")
     macs = surface.space.network(row.architecture, surface.task)
     assert sum(p.numel() for p in macs.parameters()) == surface.facts(row.architecture)["params"]
     assert row.macs == surface.facts(row.architecture)["macs"]

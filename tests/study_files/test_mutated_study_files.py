@@ -45,7 +45,9 @@ class Place:
     def __init__(self, folder: Path, data_root: str) -> None:
         self.folder = folder
         laid_out(folder)
-        self.options = ["--storage", f"sqlite:///{folder / 'nas.db'}", "--data-root", data_root]
+        storage = f"sqlite:///{folder / 'nas.db'}"
+        # Quiet: on a slow machine, progress would stand beside the refusal.
+        self.options = ["--quiet", "--storage", storage, "--data-root", data_root]
 
     def write(self, content: bytes, name: str = "spoilt") -> str:
         (self.folder / f"{name}.toml").write_bytes(content)
