@@ -50,7 +50,7 @@ def test_npz_forth_and_back(kind, request, tmp_path):
     assert (graph_ids is None) == (raw.graph_ids is None)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(10, 40),
     st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30),

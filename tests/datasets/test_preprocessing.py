@@ -32,7 +32,7 @@ def raws(draw) -> RawDataset:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(raws())
 def test_rows_sum_to_one(raw):
     """Each row is divided by its sum; a row of zeros stays."""
@@ -42,7 +42,7 @@ def test_rows_sum_to_one(raw):
     assert (x[0] == 0).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(raws())
 def test_training_nodes_are_standardized_and_no_others_looked_at(raw):
     """Mean 0, deviation 1 (0 if constant) in training; test features do not change the moments."""
@@ -58,7 +58,7 @@ def test_training_nodes_are_standardized_and_no_others_looked_at(raw):
     assert torch.equal(other.preprocessing.std, dataset.preprocessing.std)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(raws())
 def test_undirected_is_symmetric_and_idempotent(raw):
     """Each edge has its reverse, none is there twice, none is new; once more changes nothing."""
@@ -71,7 +71,7 @@ def test_undirected_is_symmetric_and_idempotent(raw):
     assert torch.equal(again.edge_index, dataset.edge_index)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(raws(), st.sampled_from(["none", "row", "standardize"]), st.booleans())
 def test_a_graph_to_predict_on_is_prepared_alike(raw, normalize, undirected):
     """The same graph, brought again, gives the same numbers."""

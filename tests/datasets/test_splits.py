@@ -11,7 +11,7 @@ from evaluators.datasets._splits import by_class, by_ratio
 LABELS = st.lists(st.integers(-1, 4), min_size=5, max_size=120).map(torch.tensor)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LABELS, st.floats(0.05, 0.7), st.floats(0.05, 0.3), st.integers(0, 2**32 - 1))
 def test_ratios_hold_in_all_and_in_each_class(y, train, val, seed):
     """Exact in all; in each class within one unit of its share; every labeled unit is in one."""
@@ -26,7 +26,7 @@ def test_ratios_hold_in_all_and_in_each_class(y, train, val, seed):
     assert all(torch.equal(a, b) for a, b in zip(masks, same, strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 5), st.integers(0, 9), st.integers(0, 9), st.integers(0, 1000))
 def test_counts_hold_in_each_class(labels_per_class, val, test, seed):
     """So many of each class train, `val` and `test` are exact, and nothing overlaps."""

@@ -70,7 +70,7 @@ def test_inside_the_band_it_is_exactly_nothing(target: float, tolerance: float, 
     assert band.distance(outside[0] * 2) > band.distance(outside[0])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 100))
 def test_the_expectation_is_over_all_architectures(seed: int) -> None:
     """Summed up by hand, choice by choice."""

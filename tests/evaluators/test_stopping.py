@@ -157,9 +157,7 @@ def test_what_is_kept_is_needed(
     assert (outcome(again) == whole) == (forgotten == "nothing")
 
 
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     graphs=st.booleans(),
     kinds=st.lists(st.sampled_from(["gcn", "mlp"]), min_size=1, max_size=3),

@@ -128,7 +128,7 @@ class TestSampling:
             for d in self.SPACE.decisions
         }
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.integers(1, 200), st.integers(0, 2**32))
     def test_every_choice_is_dealt_as_often_as_any_other(self, count: int, seed: int) -> None:
         """To within one, whenever it is stopped, of decisions that depend on others too."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -79,7 +79,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 rows = st.lists(st.floats(-5, 5), min_size=1, max_size=6).map(torch.tensor)
 
 
-@settings(deadline=None)
 @given(rows, st.floats(0.1, 5), st.integers(0, 1000))
 def test_a_draw_is_of_two_that_add_up_to_one(row: Tensor, heat: float, seed: int) -> None:
     """None twice; with a gradient that moves them against each other."""

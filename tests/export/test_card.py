@@ -315,7 +315,7 @@ MARKUP = "`|\\*_[]()<>{}&#-+=~!:;.\"'$^@/\n\t 1a"
 
 
 @given(st.text(st.sampled_from(MARKUP) | st.characters(), max_size=24))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_text_is_text(said: str) -> None:
     """In an item and in a cell: one item, one cell, no tag but those that are ours."""
     reader = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -369,7 +369,7 @@ def test_where_points_are() -> None:
 
 
 @given(st.lists(st.tuples(*[st.floats(-1e100, 1e100)] * 2), min_size=2, max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_values_can_be_drawn(values: list[tuple[float, float]]) -> None:
     """Equal ones, huge and tiny ones: no error, few lines, and valid XML."""
     svg = scatter([Point(x, y, "p") for x, y in values], ("x", "y"))

@@ -41,7 +41,7 @@ from search_spaces.quantization.quantizers import Options, Scheme
 
 
 @given(bits=st.integers(2, 8), seed=st.integers(0, 2**16), by_row=st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_weights_on_a_grid_of_eight_bits_or_fewer_stay_what_they_are(
     bits: int, seed: int, by_row: bool
 ) -> None:
@@ -55,7 +55,7 @@ def test_weights_on_a_grid_of_eight_bits_or_fewer_stay_what_they_are(
 
 
 @given(seed=st.integers(0, 2**16), size=st.sampled_from([1e-20, 1e-3, 1.0, 1e6]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_other_weights_move_by_half_a_step(seed: int, size: float) -> None:
     """And some do move: the control for those above. A row of zeros stays one."""
     weight = torch.randn(5, 40, generator=torch.Generator().manual_seed(seed)) * size

@@ -57,7 +57,7 @@ def _rezipped(folder: Path, change: Callable[[str, bytes], bytes], extra: str = 
 @given(
     position=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255), which=st.integers(0, 3)
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_changed_byte_is_noticed(
     position: float, flip: int, which: int, node_bundle: Path, tmp_path_factory: Any
 ) -> None:

@@ -13,7 +13,7 @@ from search_spaces import Architecture, Decision, SearchSpace, SpaceError, Space
 from search_spaces.equivalence import Equivalence
 
 FALSE_ALARM = 1e-6
-LAW = settings(deadline=None, derandomize=True, max_examples=40)
+LAW = settings(derandomize=True, max_examples=40)
 SEEDS = st.integers(0, 2**32 - 1)
 
 

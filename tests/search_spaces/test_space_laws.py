@@ -16,7 +16,7 @@ from search_spaces import Architecture, Decision, SearchSpace, SpaceError, Task
 # A sampler that is uniform fails a test here, with fresh seeds, once in a million runs.
 FALSE_ALARM = 1e-6
 # The same examples on every run, and no bound on the time of one.
-LAW = settings(deadline=None, derandomize=True, max_examples=60)
+LAW = settings(derandomize=True, max_examples=60)
 
 
 def build_nothing(architecture: Architecture, task: Task) -> nn.Module:

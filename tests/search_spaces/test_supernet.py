@@ -139,7 +139,7 @@ def test_a_step_on_one_slice_is_seen_by_those_that_overlap() -> None:
     assert all(torch.equal(after[1][n], before[1][n]) for n in operator)
 
 
-@settings(max_examples=9, deadline=None)
+@settings(max_examples=9)
 @given(st.sampled_from([(8, 16), (8, 32), (16, 32)]), st.sampled_from([1, 2, 4]))
 def test_each_head_of_a_narrower_layer_is_a_part_of_the_same_head(
     widths: tuple[int, int], heads: int

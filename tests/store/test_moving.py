@@ -216,7 +216,6 @@ class TestEqual:
 
         @settings(
             max_examples=examples,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
             database=None,
         )

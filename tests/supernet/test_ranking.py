@@ -177,7 +177,7 @@ def test_a_killed_training_goes_on(storage: str) -> None:
     assert wrong.exit_code == 2
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(VALUES, st.randoms(use_true_random=False))
 def test_agreement_is_kendalls_tau(values: list[float], random: Any) -> None:
     """1 with itself, -1 upside down, 0 where all are equal; within its interval's bounds."""

@@ -21,7 +21,7 @@ def _within(edge_index: Tensor, units: Tensor, steps: int) -> Tensor:
     return seen.bool()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), edges=st.integers(0, 100), hops=st.integers(0, 6))
 def test_sizes_count_the_nodes_within_each_distance(seed: int, edges: int, hops: int) -> None:
     """Nodes come in the order of their distance, units first in their own order, each once."""
@@ -55,7 +55,7 @@ def _scores(cohort: Cohort) -> tuple[Tensor, dict[str, Tensor]]:
 
 
 @pytest.mark.parametrize("operator", ["gcn", "sage", "tag"])
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 10_000), edges=st.integers(5, 90), depth=st.integers(1, 4))
 def test_a_field_computes_what_the_whole_graph_computes(
     operator: str, seed: int, edges: int, depth: int

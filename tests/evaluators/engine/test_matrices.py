@@ -43,7 +43,7 @@ def _expected(kind: Kind, edge_index: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10_000), edges=st.integers(0, 150))
 def test_matrices_are_those_of_pyg(kind: Kind, seed: int, edges: int) -> None:
     """On directed graphs with loops, repeated edges and nodes without any."""
@@ -94,7 +94,7 @@ def _random(seed: int, rows: int = 7, columns: int = 5) -> tuple[Csr, Tensor]:
     return sparse_of(dense), dense
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), copies=st.integers(1, 4))
 def test_products_and_their_gradients(seed: int, copies: int) -> None:
     """A times each slice of x, and the transposed A times the gradient."""
@@ -107,7 +107,7 @@ def test_products_and_their_gradients(seed: int, copies: int) -> None:
     torch.testing.assert_close(gradient, dense.T @ upstream)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), copies=st.integers(1, 3), alike=st.booleans())
 def test_patterns_and_their_gradients(seed: int, copies: int, alike: bool) -> None:
     """Other values in the same places; the gradient goes to what they multiply."""
@@ -122,7 +122,7 @@ def test_patterns_and_their_gradients(seed: int, copies: int, alike: bool) -> No
     torch.testing.assert_close(gradient, dense.transpose(1, 2) @ upstream)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), rows=st.integers(0, 7))
 def test_heads_and_transposes(seed: int, rows: int) -> None:
     """The first rows, and the transposed matrix with the numbers of its entries."""

@@ -18,7 +18,7 @@ def _stock(x: Tensor, edge_index: Tensor) -> Tensor:
     return scatter(x[source], target, dim=0, dim_size=x.size(0), reduce="max")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), edges=st.integers(0, 60), lowest=st.sampled_from([-2, 0]))
 def test_maxima_and_their_gradient(seed: int, edges: int, lowest: int) -> None:
     """Of few different values, also negative ones and zeros, so that many reach a maximum."""
@@ -36,7 +36,7 @@ def test_maxima_and_their_gradient(seed: int, edges: int, lowest: int) -> None:
         torch.testing.assert_close(gradient[run], of_run[run])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), edges=st.integers(0, 200))
 def test_maxima_of_sparse_rows(seed: int, edges: int) -> None:
     """The union of sparse rows holds every maximum that is not 0; 0 takes part where one lacks."""

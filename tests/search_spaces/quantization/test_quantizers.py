@@ -21,7 +21,7 @@ def numbers(seed: int, count: int = 200, skew: float = 0.3) -> Tensor:
 
 @pytest.mark.parametrize("scheme", ["affine", "symmetric", "fixed_point"])
 @pytest.mark.parametrize("name", UNIFORM)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
 def test_activations_are_near_their_values(name: str, scheme: str, seed: int):
     """At most half a step away, 0 exactly 0, codes in their range, at most 2^b values."""
