@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nas.cli._output import write_json, write_rows, write_table
+from nas.cli._agreements import write_agreements
 from nas.cli._progress import Live
 from nas.cli._shared import command, data_root_option, format_option, name_argument, storage_option
 from nas.cli._startup import load_for_stored
@@ -14,7 +14,6 @@ from nas.cli.resume import changed_executor
 from nas.cli.search import INTERRUPTED, executor_option, workers_option
 
 if TYPE_CHECKING:
-    from nas.ranking import ProxyRanking
     from nas.supernet._agreement import Agreement
 
 
@@ -85,32 +84,12 @@ def rank_command(
     except KeyboardInterrupt:
         click.echo("interrupted; what is trained is recorded, the same command goes on", err=True)
         ctx.exit(INTERRUPTED)
-    _write(ranking, fmt)
-
-
-def _write(ranking: "ProxyRanking", fmt: str) -> None:
-    if fmt == "json":
-        write_json(ranking.to_json())
-        return
-    rows = [a.to_json() for a in ranking.agreements]
-    if fmt == "csv":
-        write_rows([row | {"interval": " ".join(map(str, row["interval"]))} for row in rows], fmt)
-        return
-    table = [
-        [
-            a.measure,
-            f"{a.kendall:.2f}",
-            f"{a.interval[0]:.2f} to {a.interval[1]:.2f}",
-            f"{a.spearman:.2f}",
-            _verdict(a),
-        ]
-        for a in ranking.agreements
-    ]
-    write_table(["ranked by", "kendall", "95 %", "spearman", ""], table)
-    click.echo(
-        f"\n{ranking.architectures} of {ranking.drawn} architectures, trained for "
-        f"{ranking.epochs} epochs with {ranking.seeds} seeds; by {ranking.metric}"
-    )
+    write_agreements(ranking, fmt, remark=_verdict)
+    if fmt == "text":
+        click.echo(
+            f"\n{ranking.architectures} of {ranking.drawn} architectures, trained for "
+            f"{ranking.epochs} epochs with {ranking.seeds} seeds; by {ranking.metric}"
+        )
 
 
 def _verdict(found: "Agreement") -> str:

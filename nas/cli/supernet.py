@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nas.cli._agreements import write_agreements
 from nas.cli._lazy import Lazy
-from nas.cli._output import write_json, write_rows, write_table
 from nas.cli._progress import Live, say
 from nas.cli._shared import (
     command,
@@ -190,33 +190,14 @@ def rank_command(
     except KeyboardInterrupt:
         click.echo("interrupted; what is trained is recorded, the same command goes on", err=True)
         ctx.exit(INTERRUPTED)
-    _write(ranking, fmt)
-
-
-def _write(ranking: "Ranking", fmt: str) -> None:
-    if fmt == "json":
-        write_json(ranking.to_json())
-        return
-    rows = [a.to_json() for a in ranking.agreements]
-    if fmt == "csv":
-        write_rows([row | {"interval": " ".join(map(str, row["interval"]))} for row in rows], fmt)
-        return
-    table = [
-        [
-            _MEASURES[a.measure].format(short=ranking.short_epochs),
-            f"{a.kendall:.2f}",
-            f"{a.interval[0]:.2f} to {a.interval[1]:.2f}",
-            f"{a.spearman:.2f}",
-        ]
-        for a in ranking.agreements
-    ]
-    write_table(["ranked by", "kendall", "95 %", "spearman"], table)
-    click.echo(
-        f"\n{ranking.architectures} of {ranking.drawn} architectures, trained alone for "
-        f"{ranking.epochs} epochs with {ranking.seeds} seeds; by {ranking.metric}\n"
-        f"what is foreseen has a tau of {ranking.held_out_tau:.2f} with read-outs held out"
-    )
-    click.echo(verdict(ranking))
+    write_agreements(ranking, fmt, lambda m: _MEASURES[m].format(short=ranking.short_epochs))
+    if fmt == "text":
+        click.echo(
+            f"\n{ranking.architectures} of {ranking.drawn} architectures, trained alone for "
+            f"{ranking.epochs} epochs with {ranking.seeds} seeds; by {ranking.metric}\n"
+            f"what is foreseen has a tau of {ranking.held_out_tau:.2f} with read-outs held out"
+        )
+        click.echo(verdict(ranking))
 
 
 def verdict(ranking: "Ranking") -> str:
