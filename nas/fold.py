@@ -95,6 +95,7 @@ class RecordFold:
         # As a status has them, without asking the database again for each trial.
         self.counts: Counter[str] = Counter()
         self.best: dict[str, float] = {}
+        self._best_is: tuple[float, ...] = ()
 
     def advance(self, ledger: Ledger, last: int | None) -> None:
         """Read what has ended; fold it into the standing, and into the strategy up to `last`."""
@@ -126,10 +127,11 @@ class RecordFold:
         self.counts.update([trial.state, *["cached"] * trial.cached])
         if trial.state != "complete":
             return
-        for metric, direction in self._setup.objectives.items():
-            better = max if direction == "maximize" else min
-            value = trial.metrics[metric]
-            self.best[metric] = better(self.best.get(metric, value), value)
+        objectives = self._setup.objectives
+        standing = (*losses_of(trial.metrics, objectives), float(trial.number))
+        if not self.best or standing < self._best_is:
+            self.best = {metric: trial.metrics[metric] for metric in objectives}
+            self._best_is = standing
 
     def forgive(self) -> None:
         """Count failures in a row from here: their cause may have been mended between two runs."""

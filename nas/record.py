@@ -1,6 +1,6 @@
 """What a study has recorded, as values for people and scripts. Imports neither torch nor ray."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -136,7 +136,8 @@ class StudyStatus:
         objectives: {metric: direction}.
         target: trials wanted, or None.
         trials: counts.
-        best: {metric: best value so far}, of trials that keep their bounds as measured.
+        best: {objective: its value in the best trial so far}: of those that keep their bounds as
+            measured the best in the first objective, where several are in the next one.
         seconds: spent searching, over all runs.
         created, changed: ISO 8601, UTC.
         storage: URL, without a password.
@@ -157,6 +158,11 @@ class StudyStatus:
     storage: str
     drivers: int = 0
     preparations: tuple[PreparationRecord, ...] = ()
+
+    def best_told(self, told: Callable[[float], str]) -> str:
+        """The values of `best` in words, as those of one trial; "" where there is none."""
+        values = [f"{metric} {told(value)}" for metric, value in self.best.items()]
+        return ", ".join(values).replace(", ", " with ", 1)
 
     def to_json(self) -> dict[str, Any]:
         value = asdict(replace(self, preparations=()))

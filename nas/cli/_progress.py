@@ -230,7 +230,8 @@ def _standing(progress: "Progress") -> list[str]:
     status = progress.status
     of = f"/{status.target}" if status.target else ""
     parts = [f"{status.trials.ended}{of} trials"]
-    parts += [f"best {metric} {cell(value)}" for metric, value in status.best.items()]
+    if best := status.best_told(cell):
+        parts.append(f"best {best}")
     if progress.trials_per_minute:
         parts.append(f"{progress.trials_per_minute:.1f} trials/min")
     parts.append(f"{status.trials.failed} failed")

@@ -34,7 +34,8 @@ def list_command(storage: str, fmt: str) -> None:
         write_rows([study.to_json() for study in studies], fmt)
         return
     rows = [
-        [s.name, s.state, _trials(s), duration(s.seconds), _best(s), s.changed] for s in studies
+        [s.name, s.state, _trials(s), duration(s.seconds), s.best_told(cell), s.changed]
+        for s in studies
     ]
     write_table(["study", "state", "trials", "time", "best", "changed"], rows)
 
@@ -46,7 +47,7 @@ def list_command(storage: str, fmt: str) -> None:
 def status_command(name: str, storage: str, fmt: str) -> None:
     """Show how far a study is.
 
-    Trials by state, the best so far, time spent, and why the last run ended.
+    Trials by state, the best so far in the first objective, time spent, and why the last run ended.
 
     \b
     Examples:
@@ -74,7 +75,7 @@ def _write_status(status: "StudyStatus", ranked: str) -> None:
         "state": f"{status.state}: {status.reason}" if status.reason else status.state,
         "trials": _trials(status),
         "": ", ".join(f"{n} {state}" for state, n in counts.items()),
-        "best": _best(status),
+        "best": status.best_told(cell),
         "prepared": ", ".join(map(_prepared, status.preparations)),
         "ranking": ranked,
         "time": duration(status.seconds),
@@ -95,10 +96,6 @@ def _prepared(record: "PreparationRecord") -> str:
 
 def _trials(status: "StudyStatus") -> str:
     return f"{status.trials.ended}/{status.target}" if status.target else str(status.trials.ended)
-
-
-def _best(status: "StudyStatus") -> str:
-    return ", ".join(f"{metric} {cell(value)}" for metric, value in status.best.items())
 
 
 @command("rename")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from html import escape
 
+from nas.cards._numbers import number
 from nas.store import Store
 
 _STYLE = """
@@ -34,7 +35,7 @@ def index(store: Store, ids: Mapping[str, int]) -> str:
         if status.name not in ids:
             continue
         of = f" of {status.target}" if status.target else ""
-        best = ", ".join(f"{metric} {value:.4g}" for metric, value in status.best.items())
+        best = status.best_told(number)
         name = escape(status.name)
         links = (
             f'<a href="/dashboard/studies/{ids[status.name]}">dashboard</a>',

@@ -39,21 +39,14 @@ def ranked(spec: Mapping[str, Any], trials: Sequence[TrialRecord]) -> list[tuple
 
 
 def best_measured(spec: Mapping[str, Any], trials: Sequence[TrialRecord]) -> dict[str, float]:
-    """{metric: its value in the best trial for it}, where what was measured counts as in a front.
-
-    Args:
-        spec, trials: as for `ranked`.
-    """
-    candidates, off, objectives = (
+    """{objective: its value in the first trial of `ranked`}, whose arguments it has."""
+    objectives, off = objectives_of(spec), _how_far_off(trials)
+    best = min(
         _candidates(spec, trials),
-        _how_far_off(trials),
-        objectives_of(spec),
+        key=lambda trial: (*losses_of(_expected(trial, off), objectives), trial.number),
+        default=None,
     )
-    best = {}
-    for place, metric in enumerate(objectives if candidates else ()):
-        losses = [losses_of(_expected(trial, off), objectives)[place] for trial in candidates]
-        best[metric] = float(candidates[losses.index(min(losses))].settled[metric])
-    return best
+    return {} if best is None else {metric: float(best.settled[metric]) for metric in objectives}
 
 
 def nearest(trials: Sequence[TrialRecord]) -> TrialRecord | None:

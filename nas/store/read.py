@@ -262,7 +262,7 @@ class Store:
         )
 
     def _best(self, connection: sa.Connection, row: Mapping[str, Any]) -> dict[str, float]:
-        """By one query for each objective; by all trials only where some were measured."""
+        """By one query; by all trials only where some were measured."""
         query = sa.select(latencies.c.ordinal).where(latencies.c.study_id == row["id"]).limit(1)
         if connection.execute(query).first() is None:
             return best_values(connection, row["id"], objectives_of(row["spec"]))

@@ -33,16 +33,16 @@ def count_trials(connection: sa.Connection, study: int, alive: Collection[str] =
 def best_values(
     connection: sa.Connection, study: int, objectives: Mapping[str, str]
 ) -> dict[str, float]:
-    """{metric: its best value among the complete trials}, for each objective."""
-    best: dict[str, float] = {}
-    for metric, direction in objectives.items():
-        value = trials.c.metrics[metric].as_float()
-        extreme = sa.func.max(value) if direction == "maximize" else sa.func.min(value)
-        query = sa.select(extreme).where(trials.c.study_id == study, trials.c.state == "complete")
-        found = connection.scalar(query)
-        if found is not None:
-            best[metric] = float(found)
-    return best
+    """{metric: its value in the best complete trial}, for each objective: the first one decides."""
+    values = {metric: trials.c.metrics[metric].as_float() for metric in objectives}
+    query = sa.select(*values.values()).where(
+        trials.c.study_id == study,
+        trials.c.state == "complete",
+        *(value.is_not(None) for value in values.values()),
+    )
+    by = [v.desc() if objectives[metric] == "maximize" else v.asc() for metric, v in values.items()]
+    found = connection.execute(query.order_by(*by, trials.c.ordinal).limit(1)).first()
+    return {} if found is None else dict(zip(objectives, map(float, found), strict=True))
 
 
 def objectives_of(spec: Mapping[str, Any]) -> dict[str, str]:

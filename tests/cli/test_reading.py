@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,17 @@ def test_progress_goes_to_stderr(study: dict[str, Any]) -> None:
     """Plain lines, because nobody is at a terminal here."""
     assert "/3 trials" in study["progress"]
     assert "best val_accuracy" in study["progress"]
+
+
+def test_the_best_is_one_network_wherever_it_is_shown(study: dict[str, Any], nas: Nas) -> None:
+    """The first of the front, with all that was sought of it."""
+    first = json.loads(nas("front", "tiny", "--format", "json").stdout)[0]["metrics"]
+    sought = {metric: first[metric] for metric in ("val_accuracy", "params")}
+    assert json.loads(nas("status", "tiny", "--format", "json").stdout)["best"] == sought
+    told = f"val_accuracy {sought['val_accuracy']:.4f} with params {sought['params']:,.0f}"
+    assert f"best     {told}\n" in nas("status", "tiny").stdout
+    assert f"  {told}  " in nas("list").stdout
+    assert re.search(r", best val_accuracy \d\.\d{4} with params [\d,]+, ", study["progress"])
 
 
 def test_trials_have_the_promised_keys(nas: Nas) -> None:

@@ -150,6 +150,7 @@ class TestRepair:
         store_latencies(store, "fake", {best.number: timing(9.0).to_json()})
         found, front = store.status("fake").best, store.front("fake")
         assert found["val_accuracy"] == max(values(t)[0] for t in front)
+        assert found == {metric: front[0].settled[metric] for metric in found}
         assert found["val_accuracy"] < predicted["val_accuracy"]
 
     def test_what_is_noisy_is_shown_and_counts_as_its_prediction(self, store: Store) -> None:

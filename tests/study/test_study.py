@@ -81,6 +81,35 @@ class TestBudget:
 
 
 class TestRecord:
+    def test_the_best_is_one_trial(self, storage: str) -> None:
+        """Its values, and not the best of each objective: told while it runs and afterwards."""
+        told: list[Progress] = []
+        spec = fake_spec(30, study={"objectives": dict(TWO_OBJECTIVES)})
+        search(spec, storage=storage, data_root=Path(), progress=told.append)
+        store = Store(storage)
+        trials, first = store.trials("fake"), store.front("fake")[0]
+        best = {metric: first.metrics[metric] for metric in TWO_OBJECTIVES}
+        assert store.status("fake").best == told[-1].status.best == best
+        # A control: the smallest network is another one.
+        assert min(t.metrics["params"] for t in trials) < best["params"]
+
+    def test_of_equally_good_trials_the_next_objective_tells(self, storage: str) -> None:
+        objectives = {"params": "minimize", "val_accuracy": "maximize"}
+        told: list[Progress] = []
+        spec = fake_spec(30, study={"objectives": objectives})
+        search(spec, storage=storage, data_root=Path(), progress=told.append)
+        store = Store(storage)
+        trials, first = store.trials("fake"), store.front("fake")[0]
+        best = {metric: first.metrics[metric] for metric in objectives}
+        assert store.status("fake").best == told[-1].status.best == best
+        # A control: there are others as small.
+        assert (
+            len(
+                {t.metrics["val_accuracy"] for t in trials if t.metrics["params"] == best["params"]}
+            )
+            > 1
+        )
+
     def test_known_evaluations_cost_nothing(self, storage: str) -> None:
         """A second study with the same seed asks for the same, and is answered from the first."""
         store = run(storage, 4, **BUILT_IN)
