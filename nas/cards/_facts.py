@@ -21,9 +21,9 @@ from nas.export._manifest import (
 )
 from nas.export._recipe import RECIPE, Recipe, read_recipe
 from nas.export.load import check_files
+from nas.intervals import ends_of, interval
 from search_spaces import plugins
 
-CONFIDENCE = 0.95
 _MOST_BYTES = 2**20
 By = Literal["program", "training", "weights", "seeds"]
 
@@ -58,7 +58,8 @@ class Value:
         by: what measured it: the first program; training; weights (a fact of the network); seeds
             (networks of the architecture that were trained anew).
         stderr, n: of the mean, and how many seeds.
-        interval: of the mean, 95 %, by Student's t; None for fewer than two seeds.
+        interval: of the mean, 95 %, by Student's t, as far as the metric goes; None for fewer than
+            two seeds.
         optimistic: whether the search chose this very network by values of this split.
     """
 
@@ -194,14 +195,12 @@ def _tested(manifest: Manifest) -> list[Value]:
 
 
 def _confirmed(name: str, confirmed: Confirmed) -> Value:
-    interval = None
+    between = None
     if confirmed.n > 1 and confirmed.stderr is not None:
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(confirmed.n - 1, 0.5 + CONFIDENCE / 2)) * confirmed.stderr
-        interval = (confirmed.mean - half, confirmed.mean + half)
+        ends = ends_of(name, [confirmed.mean])
+        between = interval(confirmed.mean, confirmed.stderr, confirmed.n, ends)
     return Value(
-        name, confirmed.split, confirmed.mean, "seeds", confirmed.stderr, confirmed.n, interval
+        name, confirmed.split, confirmed.mean, "seeds", confirmed.stderr, confirmed.n, between
     )
 
 

@@ -15,8 +15,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from nas.compare._run import Run
+from nas.intervals import interval as students
+from nas.intervals import largest_difference
 
-CONFIDENCE = 0.95
 # Differences of equal numbers differ in their last bits.
 ROUNDING = 1e-9
 
@@ -33,7 +34,7 @@ class Row:
             feasible.
         stderr: of the mean; needs two seeds.
         difference_to_random: mean over seeds of the value minus that of random with equal seed.
-        interval: of the difference, 95 %, low and high; needs two seeds.
+        interval: of the difference, 95 %, low and high, as far as one can be; needs two seeds.
         p_holm: see the module.
         test_mean, test_stderr: of the best trial on test, where the evaluator can tell.
         without: runs that had found nothing complete and feasible.
@@ -115,7 +116,7 @@ def _row(
     known = [v - b for v, b in pairs if v is not None and b is not None]
     if not is_baseline and len(known) == len(pairs):
         difference = fmean(known)
-        interval, p = paired_interval(known)
+        interval, p = paired_interval(known, _largest(runs[0], [*values, *baseline]))
     row = Row(
         strategy=label,
         trials=budget,
@@ -132,6 +133,13 @@ def _row(
     return row, p
 
 
+def _largest(run: Run, values: Sequence[float | None]) -> float:
+    """What no difference between two of the values of a comparison can be more than."""
+    if len(run.objectives) > 1:  # a hypervolume
+        return math.inf
+    return largest_difference(run.objectives[0].metric, [v for v in values if v is not None])
+
+
 def mean_and_stderr(values: Sequence[float | None]) -> tuple[float | None, float | None]:
     """The mean and its standard error; None where a value is, or where one value has no spread."""
     known = [value for value in values if value is not None]
@@ -141,13 +149,16 @@ def mean_and_stderr(values: Sequence[float | None]) -> tuple[float | None, float
 
 
 def paired_interval(
-    differences: Sequence[float],
+    differences: Sequence[float], largest: float = math.inf
 ) -> tuple[tuple[float, float] | None, float | None]:
     """The 95 % t-interval of the mean of paired differences, and the two-sided p of the mean 0.
 
     None and None for fewer than two. Differences that are all 0 have an interval of no width and a
     p of 1. Others that are all equal, as few seeds on a table can be, have no spread to judge by:
     no interval, and the p of the sign test.
+
+    Args:
+        largest: what no difference can be more than: there the interval is cut off.
     """
     n = len(differences)
     if n < 2:
@@ -159,8 +170,7 @@ def paired_interval(
         return None, 2 * 0.5**n
     from scipy.stats import t
 
-    half = float(t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * error
-    return (mean - half, mean + half), 2 * float(t.sf(abs(mean) / error, n - 1))
+    return students(mean, error, n, (-largest, largest)), 2 * float(t.sf(abs(mean) / error, n - 1))
 
 
 def holm(ps: Sequence[float]) -> list[float]:

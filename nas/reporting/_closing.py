@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from math import sqrt
+from statistics import fmean, stdev
 from typing import Any
 
+from nas.intervals import ends_of, interval
 from nas.reporting._record import Record
 from nas.reporting._report import Chart, Section, Table
 from nas.reporting._shown import value
 from nas.study_file import text_of
-
-CONFIDENCE = 0.95
 
 
 def confirmed(record: Record) -> Section:
@@ -22,7 +23,7 @@ def confirmed(record: Record) -> Section:
     sought = next(iter(record.objectives))
     twins = [m for m in (sought, sought.replace("val_", "test_", 1)) if m in metrics] or metrics[:2]
     rows = tuple(
-        (str(c.rank), str(c.trial), str(c.seeds), *(_told(c.values.get(m, ())) for m in metrics))
+        (str(c.rank), str(c.trial), str(c.seeds), *(_told(m, c.values.get(m, ())) for m in metrics))
         for c in record.confirmed
     )
     trials = tuple(one.trial for one in record.confirmed)
@@ -30,14 +31,16 @@ def confirmed(record: Record) -> Section:
     table = Table("Means, and 95 % intervals", head, rows, frozenset({0, 1, 2}), trials)
     series = []
     for metric in twins:
-        found = [(c, interval(c.values[metric])) for c in record.confirmed if metric in c.values]
-        means = [sum(c.values[metric]) / len(c.values[metric]) for c, _ in found]
+        found = [c for c in record.confirmed if metric in c.values]
+        means = [fmean(c.values[metric]) for c in found]
+        between = [_interval(metric, c.values[metric]) for c in found]
         series.append(
             {
                 "name": metric,
-                "x": [f"trial {c.trial}" for c, _ in found],
+                "x": [f"trial {c.trial}" for c in found],
                 "y": means,
-                "half": [half for _, half in found],
+                "low": [None if ends is None else ends[0] for ends in between],
+                "high": [None if ends is None else ends[1] for ends in between],
             }
         )
     told = f"{', '.join(twins)} of {len(trials)} retrained trials, with intervals"
@@ -45,29 +48,25 @@ def confirmed(record: Record) -> Section:
     data = {"x": "", "y": ", ".join(twins), "places": places, "series": series}
     words = (
         "Retrained by nas confirm on seeds that the search did not see, ranked by validation; test "
-        "was measured after that, once. Intervals are Student's, 95 %, of the mean over seeds; a "
-        "single seed has none.",
+        "was measured after that, once. Intervals are Student's, 95 %, of the mean over seeds, cut "
+        "off where the metric ends; a single seed has none.",
     )
     return Section(key, title, words, (Chart("confirmed-chart", "points", told, data, table),))
 
 
-def interval(values: Sequence[float]) -> float | None:
-    """Half of the 95 % interval of a mean; None for fewer than two values."""
+def _interval(metric: str, values: Sequence[float]) -> tuple[float, float] | None:
+    """Of the mean; None for fewer than two values."""
     n = len(values)
     if n < 2:
         return None
-    from scipy.stats import t
-
-    mean = sum(values) / n
-    stderr = float((sum((v - mean) ** 2 for v in values) / (n - 1) / n) ** 0.5)
-    return float(t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * stderr
+    return interval(fmean(values), stdev(values) / sqrt(n), n, ends_of(metric, values))
 
 
-def _told(values: Sequence[float]) -> str:
+def _told(metric: str, values: Sequence[float]) -> str:
     if not values:
         return "-"
-    half, mean = interval(values), sum(values) / len(values)
-    return value(mean) if half is None else f"{value(mean)} ± {value(half)}"
+    between, mean = _interval(metric, values), value(fmean(values))
+    return mean if between is None else f"{mean} ({value(between[0])} to {value(between[1])})"
 
 
 def environment(record: Record) -> Section:

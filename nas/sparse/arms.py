@@ -6,6 +6,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal, TypeAlias
 
 from nas.compare import paired_interval
+from nas.intervals import largest_difference
 from search_spaces import UsageError
 from search_spaces.frozen import FrozenMapping
 
@@ -77,8 +78,8 @@ class Difference:
 
     Attributes:
         mean: of the first less the second.
-        interval: of that mean, 95 %, by Student's t; None where all differences are equal and not
-            0, so that there is no spread to judge by.
+        interval: of that mean, 95 %, by Student's t, as far as a difference can be; None where all
+            differences are equal and not 0, so that there is no spread to judge by.
         p: two-sided, of the mean 0.
     """
 
@@ -87,10 +88,11 @@ class Difference:
     p: float | None
 
     @classmethod
-    def of(cls, one: Arm, other: Arm) -> "Difference":
+    def of(cls, metric: str, one: Arm, other: Arm) -> "Difference":
         """One arm less the other."""
         apart = [a - b for a, b in zip(one.values, other.values, strict=True)]
-        return cls(fmean(apart), *paired_interval(apart))
+        largest = largest_difference(metric, [*one.values, *other.values])
+        return cls(fmean(apart), *paired_interval(apart, largest))
 
     def to_json(self) -> dict[str, Any]:
         interval = None if self.interval is None else list(self.interval)
@@ -146,12 +148,12 @@ class SparseComparison:
     @property
     def searched_dense(self) -> Difference:
         """What sparsity costs, or gains."""
-        return Difference.of(self.searched, self.dense)
+        return Difference.of(self.metric, self.searched, self.dense)
 
     @property
     def searched_random(self) -> Difference:
         """What the search is worth."""
-        return Difference.of(self.searched, self.random)
+        return Difference.of(self.metric, self.searched, self.random)
 
     @property
     def is_better_than_random(self) -> bool:

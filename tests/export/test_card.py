@@ -122,6 +122,20 @@ def test_what_is_not_known_is_not_claimed(node_bundle: Path) -> None:
     assert "<svg" not in page(facts_of(node_bundle))
 
 
+def test_an_interval_ends_where_its_metric_does(copied: Path) -> None:
+    """In words and in JSON; a metric that nobody knows has it as it comes."""
+
+    def near(value: dict[str, Any]) -> None:
+        good = {"mean": 0.99, "stderr": 0.01, "n": 5, "split": "test"}
+        value["confirmed"] = {"test_accuracy": good, "test_other": good}
+
+    folder = edited(copied, near)
+    ends = {value.metric: value.interval for value in facts_of(folder).values if value.interval}
+    assert ends["test_accuracy"] == (pytest.approx(0.99 - 0.027764), 1.0)
+    assert ends["test_other"] == pytest.approx((0.99 - 0.027764, 0.99 + 0.027764))
+    assert "| `test_accuracy` | test | 0.99 ± 0.01 | 0.9622 to 1 |" in nas.card(folder)
+
+
 def test_what_is_known_is_told(copied: Path) -> None:
     """The control of the test before: of the same bundle, once it is known."""
     card = nas.card(edited(copied, known))

@@ -10,9 +10,9 @@ from fakes.searched import FAILED, NAME, STARTUP, confirmed, searched
 
 import nas
 from nas.cli import main
-from nas.record import TrialState
+from nas.record import Confirmation, TrialState
 from nas.reporting import Record, Report, Section, page, study_report
-from nas.reporting._closing import interval, text
+from nas.reporting._closing import text
 from nas.reporting._record import read
 from nas.reporting._shown import steps
 from nas.spec import StudySpec, load_spec
@@ -84,10 +84,17 @@ def test_test_is_there_only_where_it_is_confirmed(record: Record) -> None:
     assert section(study_report(unconfirmed), "confirmed").charts == ()
 
 
-def test_intervals_are_students() -> None:
-    assert interval([1.0]) is None
-    # t of 2 degrees of freedom at 0.975 is 4.3027; the standard error of these is 0.57735.
-    assert interval([1.0, 2.0, 3.0]) == pytest.approx(4.30265 * 0.57735, rel=1e-4)
+def test_intervals_are_of_what_can_be(record: Record) -> None:
+    """Student's, up to 1: in the chart and in its table."""
+    values = {"val_accuracy": (0.98, 1.0, 0.99), "val_x": (1.0, 2.0, 3.0)}
+    near = Confirmation(1, "k", {}, 3, {}, values, 1)
+    (chart,) = section(study_report(replace(record, confirmed=(near,))), "confirmed").charts
+    assert chart.table is not None
+    # t of 2 degrees of freedom at 0.975 is 4.3027; the standard errors are 0.0057735 and 0.57735.
+    assert chart.table.rows[0][-2:] == ("0.99 (0.9652 to 1)", "2 (-0.4841 to 4.484)")
+    accuracy = chart.data["series"][0]
+    assert accuracy["low"] == pytest.approx([0.99 - 4.30265 * 0.0057735], rel=1e-5)
+    assert accuracy["high"] == [1.0]
 
 
 def test_the_cost_is_of_all_that_ended(record: Record) -> None:
@@ -227,4 +234,5 @@ def test_confirmations_of_one_seed_have_no_interval(storage: str) -> None:
     complete = searched(storage, 30)
     confirmed(storage, complete[:1], seeds=1)
     (chart,) = section(study_report(read(Store(storage), NAME)), "confirmed").charts
-    assert chart.data["series"][0]["half"] == [None]
+    series = chart.data["series"][0]
+    assert series["low"] == series["high"] == [None]

@@ -237,6 +237,18 @@ class TestSums:
         # 2 P(t(3) > 4.898979)
         assert last.p_holm == pytest.approx(0.016276, abs=1e-5)
 
+    def test_no_difference_is_more_than_all(self) -> None:
+        """Of accuracies: at most 1; one in percent has an interval as it comes."""
+        gain = [0.3, 0.9]
+        for unit, largest in ((1, 1.0), (100, 100 * (0.6 + 12.7062 * 0.3))):
+            runs = {
+                "random": [run_of([0.0], seed=s) for s in range(2)],
+                "better": [run_of([unit * g], "better", s) for s, g in enumerate(gain)],
+            }
+            row = Comparison(ACCURACY, 1, runs, "random").rows()[1]
+            assert row.interval is not None
+            assert row.interval[1] == pytest.approx(largest, rel=1e-4)
+
     def test_the_interval_misses_as_often_as_it_says(self) -> None:
         """Of 2,000 comparisons of equally good ones, 5 % have an interval without 0."""
         rng = np.random.default_rng(0)

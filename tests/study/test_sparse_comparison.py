@@ -270,6 +270,14 @@ class TestArms:
         assert interval is not None
         assert interval[0] < found.searched_random.mean < interval[1]
 
+    def test_no_difference_is_more_than_all(self) -> None:
+        low, high = trained([0.1, 0.2]), trained([0.4, 0.9])
+        assert compared(low, high, low).searched_dense.to_json()["interval"] == [-1.0, 1.0]
+        # A control: of a metric without ends.
+        free = compared(low, high, low, metric="val_other").searched_dense.interval
+        assert free is not None
+        assert free[1] > 1
+
     def test_equal_arms_are_not_better(self) -> None:
         """Nor are those that are better by the same each time: they have no spread."""
         arm = trained([0.5, 0.6])

@@ -308,8 +308,12 @@
   const beside = (chart, place, i) =>
     chart.places.indexOf(place) + (i - (chart.series.length - 1) / 2) * (0.5 / chart.series.length);
 
-  const errors = (series) =>
-    series.half ? { type: "data", array: series.half, visible: true, thickness: 2 } : undefined;
+  /* From the low end of each interval to the high one. */
+  const errors = ({ y, low, high }) => low && {
+    type: "data", symmetric: false, visible: true, thickness: 2,
+    array: y.map((at, i) => high[i] === null ? null : high[i] - at),
+    arrayminus: y.map((at, i) => low[i] === null ? null : at - low[i]),
+  };
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-trial]");
