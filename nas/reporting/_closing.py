@@ -28,7 +28,7 @@ def confirmed(record: Record) -> Section:
     )
     trials = tuple(one.trial for one in record.confirmed)
     head = ("rank", "trial", "seeds", *metrics)
-    table = Table("Means, and 95 % intervals", head, rows, frozenset({0, 1, 2}), trials)
+    table = Table("Means, and 95 % intervals", head, rows, frozenset(range(len(head))), trials)
     series = []
     for metric in twins:
         found = [c for c in record.confirmed if metric in c.values]

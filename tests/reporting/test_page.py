@@ -214,6 +214,14 @@ def test_a_page_of_400_pixels_does_not_scroll_sideways(written: Any, show: Show)
     assert found.evaluate("document.documentElement.scrollWidth") > 400  # a control
 
 
+def test_means_and_intervals_are_not_broken_by_the_letter(written: Any, show: Show) -> None:
+    """On a phone their table is moved sideways, and each row is one line."""
+    found = show(written.file, width=400).page
+    found.locator("#confirmed summary").click()
+    rows = "[...document.querySelectorAll('#confirmed tr')].map(row => row.offsetHeight)"
+    assert max(found.evaluate(rows)) < 60
+
+
 def test_printed_charts_are_as_wide_as_the_paper(written: Any, show: Show) -> None:
     found = show(written.file).page
     found.set_viewport_size({"width": 700, "height": 900})
@@ -222,6 +230,25 @@ def test_printed_charts_are_as_wide_as_the_paper(written: Any, show: Show) -> No
     assert found.locator("#parallel-chart").bounding_box()["width"] <= 700
     assert not found.locator("nav").is_visible()
     assert found.get_by_role("table", name="The front").is_visible()
+
+
+def test_what_is_said_of_a_chart_is_printed_on_its_page(written: Any, show: Show) -> None:
+    """Headings and words move to the next page with it."""
+    found = show(written.file).page
+    ids = [f"{section.key}-title" for section in written.report.sections]
+    first = {f"{s.key}-title": s.charts[0].key for s in written.report.sections if s.charts}
+    # What is linked to has a place in the file: a page.
+    found.evaluate(
+        """ids => document.querySelector("footer").insertAdjacentHTML(
+            "beforeend", ids.map(id => `<a href="#${id}">.</a>`).join(" "))""",
+        [*ids, *first.values()],
+    )
+    printed = found.pdf(format="A4")
+    places = re.findall(rb"/([\w-]+) \[(\d+) 0 R /XYZ", printed)
+    pages = {name.decode(): int(page) for name, page in places}
+    assert {pages[title] for title in ids} == set(pages.values())
+    assert len(set(pages.values())) > 5
+    assert {title: pages[title] for title in first} == {t: pages[c] for t, c in first.items()}
 
 
 def test_nothing_is_asked_for(written: Any, show: Show, tmp_path: Path) -> None:
