@@ -1,5 +1,6 @@
 """Options and arguments that several commands have, and what they stand for."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -12,6 +13,7 @@ from nas.cli._usage import in_one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 Trial: TypeAlias = int | Literal["best"]
+_NEGATIVE = re.compile(r"-\d.*")
 DEBUG, QUIET = "nas.debug", "nas.quiet"
 STORAGE = "sqlite:///nas.db"
 
@@ -171,6 +173,19 @@ class Command(click.Command):
     ) -> click.Context:
         with in_one_line(info_name, parent):
             return super().make_context(info_name, args, parent, **rest)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = [*args]
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            # What begins with a minus is an option to click, a number too.
+            for argument in self.params:
+                if isinstance(argument, click.Argument) and isinstance(argument.type, Integer):
+                    for number in filter(_NEGATIVE.fullmatch, given):
+                        if number.startswith(error.option_name):
+                            argument.type.convert(number, argument, ctx)
+            raise
 
 
 def command(name: str, *, is_long: bool = False) -> Callable[[F], click.Command]:

@@ -43,6 +43,20 @@ class Integer(click.IntRange):
         return number
 
 
+class TrialNumber(Integer):
+    """The number of a trial of a study."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            said = f'expected a trial\'s number, from 0, as nas trials lists them, got "{value}"'
+            self.fail(said, param, ctx)
+
+
 class Number(click.FloatRange):
     """A finite number within bounds."""
 

@@ -9,7 +9,7 @@ import click
 from nas.cli._output import choices, measured, write_rows, write_table
 from nas.cli._progress import Live
 from nas.cli._shared import command, data_root_option, format_option, name_argument, storage_option
-from nas.cli._types import Integer
+from nas.cli._types import Integer, TrialNumber
 from nas.cli.resume import changed_executor
 from nas.cli.search import (
     INTERRUPTED,
@@ -45,7 +45,7 @@ BEST = 5
     "--trial",
     "trials",
     metavar="N",
-    type=Integer(min=0),
+    type=TrialNumber(),
     multiple=True,
     help="A trial by its number, in place of the best; may be repeated.",
 )

@@ -11,7 +11,7 @@ from nas.cli._lazy import Lazy
 from nas.cli._output import write_rows
 from nas.cli._progress import Live, say
 from nas.cli._shared import command, data_root_option, debug_option, format_option, storage_option
-from nas.cli._types import Integer, Number, OneOf
+from nas.cli._types import Integer, Number, OneOf, TrialNumber
 
 if TYPE_CHECKING:
     from evaluators.latency.values import Runtime
@@ -71,7 +71,7 @@ def _size_options(function: F) -> F:
 
 @command("measure", is_long=True)
 @click.argument("subject", metavar="NAME|BUNDLE")
-@click.argument("trial", metavar="[TRIAL]", required=False, type=Integer(min=0))
+@click.argument("trial", metavar="[TRIAL]", required=False, type=TrialNumber())
 @click.option(
     "--runtime",
     "runtimes",

@@ -14,7 +14,7 @@ from nas.cli._shared import (
     name_argument,
     storage_option,
 )
-from nas.cli._types import File, Integer, Numbers
+from nas.cli._types import File, Numbers, TrialNumber
 
 if TYPE_CHECKING:
     from nas.scaling import Scaling
@@ -35,7 +35,7 @@ _FORMATS = {"error": "+.1%", "ratio": ".3g", "depth_sd": ".2f", "neighbors_sd": 
 @click.option(
     "--trial",
     metavar="N",
-    type=Integer(min=0),
+    type=TrialNumber(),
     help="The base, whose network is scaled; else the front's best.",
 )
 @click.option(

@@ -9,7 +9,7 @@ import click
 from nas.cli._drawing import write_drawing, write_svg
 from nas.cli._output import cell, choices, write_json, write_rows, write_table
 from nas.cli._shared import command, format_option, name_argument, storage_option
-from nas.cli._types import File, Integer
+from nas.cli._types import File, TrialNumber
 from nas.cli._usage import WrongUsage
 from nas.cli.search import MEASURED_LATENCY, front_row, measured_columns, write_front
 
@@ -66,7 +66,7 @@ def _row(
 
 @command("show")
 @name_argument
-@click.argument("trial", type=Integer(min=0))
+@click.argument("trial", type=TrialNumber())
 @click.option(
     "--svg",
     metavar="FILE",

@@ -10,13 +10,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nas.cli import main
-from nas.cli._types import File, Folder, Integer, Number, Numbers, OneOf
+from nas.cli._types import File, Folder, Integer, Number, Numbers, OneOf, TrialNumber
 
 from .conftest import STUDY, run
 
 JARGON = re.compile(r"Traceback|Usage:|Errno|NoneType|<class|pydantic|[a-z]Error\b|--debug shows")
 WRONG: dict[type, list[str]] = {
     Integer: ["x", "", "-1", "1.5", "nan"],
+    TrialNumber: ["x", "", "-1", "1.5", "nan"],
     Number: ["x", "", "-1", "nan", "inf"],
     Numbers: ["x", "", "-1", "nan"],
     OneOf: ["x", ""],
@@ -111,6 +112,17 @@ def test_a_wrong_value_is_named_with_its_option(path: str, here: Path) -> None:
                 said = refused(*arguments(path), param.opts[0], value)
                 assert said.startswith(f"error: {param.opts[0]}: expected ")
                 assert f'"{value}"' in said
+
+
+@pytest.mark.parametrize("number", ["-1", "-12", "-1.5", "x", "1.5"])
+def test_a_number_below_0_is_no_option(number: str, here: Path) -> None:
+    """Of a trial it is refused as any other word is, and what is an option still is one."""
+    expected = f'a trial\'s number, from 0, as nas trials lists them, got "{number}"'
+    for path in ("show", "latency measure"):
+        said = refused(*path.split(), "tiny", number)
+        assert said == f"error: TRIAL: expected {expected}; see: nas {path} --help\n"
+    assert "there is no option -x" in refused("show", "tiny", "-x")
+    assert "there is no option -1" in refused("front", "tiny", "-1")
 
 
 READING = [p for p, c in COMMANDS.items() if any("--storage" in o.opts for o in c.params)]
