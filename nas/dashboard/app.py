@@ -19,7 +19,9 @@ Start: TypeAlias = Callable[..., Any]
 App: TypeAlias = Callable[[Environ, Start], Iterable[bytes]]
 _HTML, _JSON = "text/html; charset=utf-8", "application/json"
 _READING = ("GET", "HEAD")
-_MISDIRECTED, _REPORT = "421 Misdirected Request", "/report/"
+_MISDIRECTED = "421 Misdirected Request"
+# Where the report of a study, or of the comparison of its name, is.
+_REPORT, _COMPARISON = "/report/", "/comparison/"
 # No page of another origin may show these in a frame, or be told where they were left for.
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
@@ -48,17 +50,19 @@ def make_app(store: Store, hosts: Hosts) -> App:
         if path in ("", "/"):
             ids = {study.study_name: study._study_id for study in mirror.get_all_studies()}
             return _text(start, "200 OK", index(store, ids), _HTML)
-        if path.startswith(_REPORT):
-            return _report(start, store, path.removeprefix(_REPORT))
+        for prefix in (_REPORT, _COMPARISON):
+            if path.startswith(prefix):
+                name = unquote(path.removeprefix(prefix)).rstrip("/")
+                return _report(start, store, name, comparison=prefix == _COMPARISON)
         return dashboard(environ, _with_headers(start))
 
     return answered
 
 
-def _report(start: Start, store: Store, path: str) -> Iterable[bytes]:
-    name = unquote(path).rstrip("/")
+def _report(start: Start, store: Store, name: str, *, comparison: bool) -> Iterable[bytes]:
     try:
-        return _text(start, "200 OK", page(report_of(store.storage, name)), _HTML)
+        report = report_of(store.storage, name, comparison=comparison)
+        return _text(start, "200 OK", page(report), _HTML)
     except UsageError as error:
         return _text(start, "404 Not Found", message("No report", str(error)), _HTML)
     except StoreFailedError as error:

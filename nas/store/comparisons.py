@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +11,22 @@ import sqlalchemy as sa
 from nas.store.new import now
 from nas.store.read import Store
 from nas.store.schema import comparisons as table
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison at a glance.
+
+    Attributes:
+        study: the name of its study file.
+        runs: {strategy: how many of its runs have ended}.
+        changed: when the last one was added.
+    """
+
+    study: str
+    runs: Mapping[str, int]
+    changed: str
+
 
 _CONTENT = ("seed", "trials", "counts", "trace", "seconds")
 
@@ -31,6 +49,24 @@ def stored_comparison(store: Store, study: str) -> list[dict[str, Any]]:
         query = sa.select(table).where(table.c.comparison == connection.scalar(last))
         query = query.order_by(table.c.label, table.c.seed)
         return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def last_comparisons(store: Store) -> list[Compared]:
+    """Of each study file's name the comparison that `stored_comparison` gives, the last first."""
+    count, changed = sa.func.count(), sa.func.max(table.c.created)
+    of = (table.c.study, table.c.comparison, table.c.label)
+    query = sa.select(*of, count, changed).group_by(*of).order_by(*of)
+    with store.reading() as connection:
+        rows = connection.execute(query).all()
+    found = [
+        Compared(study, {label: n for *_, label, n, _ in own}, max(row[-1] for row in own))
+        for (study, _), group in groupby(rows, key=lambda row: (row.study, row.comparison))
+        for own in [list(group)]
+    ]
+    last: dict[str, Compared] = {}
+    for one in sorted(found, key=lambda one: one.changed, reverse=True):
+        last.setdefault(one.study, one)
+    return list(last.values())
 
 
 def store_run(

@@ -13,11 +13,19 @@ import pytest
 from click.testing import CliRunner
 from fakes.searched import searched
 
+from nas.api import compare, search
 from nas.cli import main
 from nas.hosts import Hosts
 from nas.store import Store, StoreError
 
 from .conftest import ENVIRONMENT, NAS, STUDY, Page, Watched, dashboard
+
+COMPARED = {
+    "study": {"name": "beside"},
+    "space": {"name": "fakes.space", "kinds": ["plain"], "levels": 2},
+    "evaluator": {"name": "fakes.table"},
+    "budget": {"trials": 4},
+}
 
 
 def test_what_the_page_reads(page: Page) -> None:
@@ -61,6 +69,26 @@ def test_the_index_leads_to_each_study(page: Page) -> None:
     assert b"8 of 8" in body
     assert b'href="/dashboard/studies/1"' in body
     assert b"<script" not in body
+
+
+def test_comparisons_are_led_to(tmp_path: Path) -> None:
+    """Of each name the last one, as it stands when the page is asked for, and its report."""
+    storage = f"sqlite:///{tmp_path / 'nas.db'}"
+    search(COMPARED, storage=storage)
+    compare(COMPARED, ["local"], seeds=1, trials=3, storage=storage)
+    with dashboard("--storage", storage) as running:
+        assert b'<td class="number">local, random</td>' in running.ask("/")[1]
+        compare(COMPARED, ["local:startup=2"], seeds=2, trials=4, storage=storage)
+        body = running.ask("/")[1].decode()
+        assert body.count('href="/comparison/beside"') == 1
+        assert '<td class="number">local:startup=2, random</td>' in body
+        assert '<td class="number">4</td>' in body
+        status, report = running.ask("/comparison/beside")
+        assert (status, b"local:startup=2" in report) == (200, True)
+        assert b"A comparison of 2 strategies over 2 seeds" in report
+        assert b"A comparison of" not in running.ask("/report/beside")[1]
+        assert running.ask("/comparison/nowhere")[0] == 404
+        assert running.ask("/comparison/beside", "POST")[0] == 405
 
 
 @pytest.mark.parametrize("path", ["/", "/api/studies", "/dashboard", "/report/watched"])

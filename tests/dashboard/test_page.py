@@ -21,6 +21,9 @@ def test_the_index_fits_a_phone(browser: "Browser", page: Page, tmp_path: Path) 
             tab.goto(f"{base}/")
             assert tab.evaluate("document.documentElement.scrollWidth") <= 400
             assert tab.locator(".wide table").count() == 1
+            # No word of a link is broken.
+            heights = "[...document.querySelectorAll('a')].map(link => link.offsetHeight)"
+            assert max(tab.evaluate(heights)) < 30
         # A control: without its frame the table of such a study would be.
         tab.goto(f"{running.base}/")
         tab.evaluate("document.querySelector('.wide').style.overflow = 'visible'")
