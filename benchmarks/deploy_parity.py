@@ -82,22 +82,19 @@ def rows(quick: bool, data_root: Path, keep: Path | None) -> tuple[list[Row], st
         cells[operator] = found
     columns = ("", *(f"{task}, {name}" for task in TASKS for name in FORMATS))
     text = table("Largest difference here / elsewhere, over max(1, max|y|)", columns, cells)
-    return made, f"{text}\n{_refused(made)}"
+    return made, f"{text}\n{_counted(made)}"
 
 
 def _one(operator: str, task: str, name: str) -> tuple[list[Row], str]:
     exporter: Exporter = plugins.load("exporter", name).build()
     network, other, contract = _networks(operator, TASKS[task])
     case = f"{operator}, {task} task, {name}"
-    unfit = getattr(exporter, "unfit", lambda _: "")(network)
     graphs = [made_up(contract, size) for size in (*SIZES, _LARGE)]
     with tempfile.TemporaryDirectory() as folder:
         try:
             exporter.write(network, contract, Path(folder), graphs[-1])
         except ExportError as error:
-            # Only what is refused before a search may fail.
-            refused = row(case, "fails, and is refused before a search", float(not unfit), 0.0)
-            return [bounded(refused, "<=", 0)], f"refused: {error}"[:60]
+            return [bounded(row(case, "cannot be written", 1.0, 0.0), "<=", 0)], f"{error}"[:60]
         program = exporter.open(Path(folder))
         here = compare(program, network, contract, graphs, float("inf"))
         control = compare(program, other, contract, graphs, float("inf"))
@@ -160,6 +157,6 @@ def _run_elsewhere(
     return float(done.stdout)
 
 
-def _refused(made: list[Row]) -> str:
+def _counted(made: list[Row]) -> str:
     count = sum("difference" in one["measure"] for one in made)
     return f"{count} comparisons of {len(OPERATORS)} operators."

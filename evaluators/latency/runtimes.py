@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from evaluators.latency.device import this_device
+from evaluators.latency.scheduling import sums_first
 from evaluators.latency.values import LatencyError, Runtime
 from search_spaces.canonical import digest
 
@@ -98,7 +99,7 @@ def compile_network(
         # Debug tables double the size of the package.
         "aot_inductor.enable_line_tables": False,
     }
-    with _quiet(), _explained("compiled"):
+    with _quiet(), _explained("compiled"), sums_first():
         torch._inductor.aoti_compile_and_package(
             program, package_path=str(partial), inductor_configs=options
         )

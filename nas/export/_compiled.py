@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from evaluators.latency.scheduling import sums_first
 from nas.export._archive import check_compiled
 from nas.export._base import BundleError, Contract, ExportError, ExportFailedError, Runnable
 from nas.export._parity import NEAR, SAME, compare
@@ -139,7 +140,7 @@ def _compiled(program: ExportedProgram, *, freezing: bool) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{_PREFIX}.pt2"
         try:
-            with config.patch(settings), torch.no_grad(), quiet():
+            with config.patch(settings), torch.no_grad(), quiet(), sums_first():
                 aoti_compile_and_package(program, package_path=str(path))
         except Exception as error:  # a fault boundary: the network is a plug-in's
             reason = str(error).strip().partition("\n")[0]

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
-from torch_geometric.nn import ChebConv
 
 from nas.export._base import Contract, Exporter, Written
 from nas.export._compiled import Compiled, put
 from nas.export._parity import EXACT, NEAR, rounds_activations
 from nas.export._traced import with_origin
-from search_spaces.message_passing import Dense
 
 
 @dataclass(frozen=True)
@@ -22,20 +20,6 @@ class Aoti(Compiled):
     """Writes and opens `compiled.pt2`."""
 
     tolerance: float = EXACT
-
-    def unfit(self, network: nn.Module) -> str:
-        """torch 2.13 compiles some of them to a program that computes something else.
-
-        What a layer reads is also kept for a concatenation, and the second Chebyshev polynomial,
-        2 L T_1 - T_0, is then wrong by as much as the outputs. `write` finds it, too.
-        """
-        for body in network.modules():
-            if isinstance(body, Dense) and any(map(_is_polynomial, body.layers[:-1].modules())):
-                return (
-                    "torch's compiler computes cheb of 2 hops or more wrongly where layers are "
-                    "concatenated (connectivity dense)"
-                )
-        return ""
 
     def write(
         self,
@@ -55,10 +39,6 @@ class Aoti(Compiled):
         rounds = rounds_activations(network)
         files = put(self, folder, program, network, contract, rounds=rounds, tolerance=EXACT)
         return Written(files, mean_tolerance=NEAR if rounds else None)
-
-
-def _is_polynomial(module: nn.Module) -> bool:
-    return isinstance(module, ChebConv) and len(module.lins) > 2
 
 
 def build() -> Exporter:
