@@ -16,13 +16,14 @@ from nas.export._reading import read_manifest
 from nas.export.load import check_file
 from nas.verifying_accuracy import Data, accuracy, data_for
 from nas.verifying_parity import opened, parity
+from nas.verifying_state import state
 from search_spaces import UsageError
 from search_spaces.plugins import Plugin
 
 _LEAST_DIGITS = 12
 _HEX = frozenset("0123456789abcdef")
 What: TypeAlias = Literal[
-    "manifest", "file", "digest", "load", "parity", "architecture", "accuracy", "latency"
+    "manifest", "file", "digest", "load", "parity", "architecture", "state", "accuracy", "latency"
 ]
 
 
@@ -165,6 +166,7 @@ class _Found:
         programs = opened(folder, manifest, told)
         self._take(programs.rows)
         self._take(parity(folder, manifest, programs.runnable, data.sample, told))
+        self._take(state(folder, manifest, told))
         first = manifest.programs[0].exporter
         self._take(accuracy(manifest, programs.runnable.get(first), data, told))
         if latency:

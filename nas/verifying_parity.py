@@ -8,10 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from nas.export._apart import apart, graphs_for
+from nas.export._architecture import architecture_of
 from nas.export._base import BundleError, ElsewhereError, Exporter, ExportError, Runnable
 from nas.export._manifest import WEIGHTS, Manifest, Program
 from nas.export._parity import COARSE
-from nas.export._rebuilt import NotRebuiltError, architecture_of, rebuilt
+from nas.export._rebuilt import NotRebuiltError, rebuilt
 from nas.export.load import exporter_of
 from search_spaces import plugins
 

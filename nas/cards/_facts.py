@@ -1,6 +1,5 @@
 """What a card tells, read from a bundle without opening a program."""
 
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nas.cards._escaped import in_one_line
-from nas.export._base import BundleError, Exporter
+from nas.export._architecture import read_architecture
+from nas.export._base import Exporter
 from nas.export._compiled import Compiled
 from nas.export._manifest import (
-    ARCHITECTURE,
     Confirmed,
     Manifest,
     Metric,
@@ -24,7 +23,6 @@ from nas.export.load import check_files
 from nas.intervals import ends_of, interval
 from search_spaces import plugins
 
-_MOST_BYTES = 2**20
 By = Literal["program", "training", "weights", "seeds"]
 
 
@@ -139,24 +137,11 @@ def facts_of(folder: Path) -> Facts:
     return Facts(
         folder=folder,
         manifest=manifest,
-        choices=_choices(folder),
+        choices=read_architecture(folder).choices,
         openings=tuple(_opening(manifest, program) for program in manifest.programs),
         values=(*_tested(manifest), *_known(manifest)),
         recipe=read_recipe(folder) if RECIPE in manifest.files else None,
     )
-
-
-def _choices(folder: Path) -> Mapping[str, Any]:
-    path = folder / ARCHITECTURE
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError(f"it is larger than {_MOST_BYTES} bytes")
-        choices = json.loads(path.read_text(encoding="utf-8"))["choices"]
-        return {str(name): choice for name, choice in choices.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BundleError(
-            f"{path} cannot be read as the decisions of a network: {error}"
-        ) from error
 
 
 def _opening(manifest: Manifest, program: Program) -> Opening:

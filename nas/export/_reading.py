@@ -1,6 +1,7 @@
 """Reading the manifest of a stranger: of bounded size, as it was written, and by its schema."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,13 @@ def read_manifest(folder: Path) -> Manifest:
     text, value = _json(path)
     if value.get("format") != FORMAT:
         raise BundleError(
-            f'{path}: expected "format": "{FORMAT}", got {_short(value.get("format"))}'
+            f'{path}: expected "format": "{FORMAT}", got {short(ascii(value.get("format")))}'
         )
     if value.get("version") != VERSION or value["version"] is True:
         raise BundleError(
             f"{path}: this program reads bundles of version {VERSION}, this one has version "
-            f"{_short(value.get('version'))}; use the gnn-nas that wrote it or export it again"
+            f"{short(ascii(value.get('version')))}; use the gnn-nas that wrote it, or export it "
+            "again"
         )
     if not _is_as_written(text, value) or value.get("digest") != manifest_digest(value):
         raise BundleError(
@@ -46,9 +48,36 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(json.dumps(value))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(_plain, first["loc"])) or "the manifest"
-        raise BundleError(f"{path}: {where}: {first['msg']}") from error
+        raise broken(path, error) from error
+
+
+def broken(path: Path, error: ValidationError) -> BundleError:
+    """What to say of a file that breaks its schema: the first thing that is wrong with it."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(map(_plain, first["loc"])) or "all of it"
+    reason, given = first["msg"].removeprefix("Value error, "), first["input"]
+    if first["type"] != "value_error" and isinstance(given, str | int | float | None):
+        reason += f", got {short(ascii(given))}"
+    return BundleError(f"{path}: {where}: {reason}; copy the bundle again, or export it again")
+
+
+def read_written(path: Path, most_bytes: int) -> dict[str, Any]:
+    """The object of a JSON file that has to be byte for byte as this program writes it.
+
+    Raises:
+        BundleError: it is not, has a key twice, is no plain file, or larger than that.
+        OSError: it is not there, or cannot be read.
+    """
+    try:
+        text = read_text(path, most_bytes)
+        value = _each_key_once(text)
+    except (ValueError, RecursionError) as error:
+        raise _no_json(path, error) from error
+    if not isinstance(value, dict):
+        raise _no_object(path, value)
+    if not _is_as_written(text, value):
+        raise BundleError(f"{path} is not as it was written; copy the bundle again")
+    return value
 
 
 def read_text(path: Path, most_bytes: int) -> str:
@@ -74,8 +103,8 @@ def _is_as_written(text: str, value: Any) -> bool:
         return False
 
 
-def _short(value: Any) -> str:
-    text = ascii(value)
+def short(text: str) -> str:
+    """The beginning of a value that a stranger wrote."""
     return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}..."
 
 
@@ -88,18 +117,40 @@ def _plain(part: int | str) -> str:
 def _json(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = read_text(path, _MOST_BYTES)
-        value = json.loads(text, parse_constant=_no_number)
+        value = _each_key_once(text)
     except OSError as error:
         raise BundleError(
             f"{path.parent} is not a bundle: {NAME} cannot be read ({error.strerror}); "
             "name the folder that `nas export` wrote"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: expected JSON: {error}") from error
+        raise _no_json(path, error) from error
     if not isinstance(value, dict):
-        raise BundleError(f"{path}: expected a JSON object, got {type(value).__name__}")
+        raise _no_object(path, value)
     return text, value
 
 
 def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _no_json(path: Path, error: Exception) -> BundleError:
+    return BundleError(f"{path}: expected JSON with each key once: {error}; copy the bundle again")
+
+
+def _no_object(path: Path, value: Any) -> BundleError:
+    kind = type(value).__name__
+    return BundleError(f"{path}: expected a JSON object, got {kind}; copy the bundle again")
+
+
+def _each_key_once(text: str) -> Any:
+    return json.loads(text, parse_constant=_no_number, object_pairs_hook=_object)
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict[str, Any]()
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the key {shown(name)} is there twice")
+        found[name] = value
+    return found

@@ -1,6 +1,5 @@
 """The network of a bundle, built again of its recipe with the weights of `weights.safetensors`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,15 @@ from torch import nn
 from evaluators.datasets._base import Preprocessing
 from evaluators.latency.samples import task_of
 from evaluators.latency.values import Workload, random_skew
+from nas.export._architecture import architecture_of, check_trained
 from nas.export._base import BundleError, shown
 from nas.export._deployed import Deployed, deployed
 from nas.export._manifest import ARCHITECTURE, WEIGHTS, Manifest
-from nas.export._reading import read_text
 from nas.export._recipe import RECIPE, read_recipe
 from nas.export._weights import numbers
 from search_spaces import Architecture, SearchSpace, Task, UsageError, plugins
 from search_spaces.quantization.layers import settled
 
-_MOST_BYTES = 2**20
 # By how much a network may be larger than the file of its weights, which may have a bit an entry
 # and none for those that were pruned.
 _MOST_TIMES, _FREE_NUMBERS = 64, 2**20
@@ -27,25 +25,6 @@ _MOST_TIMES, _FREE_NUMBERS = 64, 2**20
 
 class NotRebuiltError(UsageError):
     """A network that cannot be built here, though nothing is wrong with its bundle."""
-
-
-def architecture_of(folder: Path, manifest: Manifest) -> Architecture:
-    """The architecture of a bundle, whose file has been compared with its hash.
-
-    Raises:
-        BundleError: it is none, or not the one that the manifest names.
-    """
-    path = folder / ARCHITECTURE
-    try:
-        found = Architecture.from_json(json.loads(read_text(path, _MOST_BYTES)))
-    except (OSError, ValueError, TypeError, LookupError, RecursionError, UsageError) as error:
-        raise BundleError(f"{path} cannot be read: {error}") from error
-    if found.key != manifest.architecture:
-        raise BundleError(
-            f"{path} is {found.key}, and the manifest is of {manifest.architecture}; one of them "
-            "was changed"
-        )
-    return found
 
 
 def rebuilt(folder: Path, manifest: Manifest) -> Deployed:
@@ -61,8 +40,7 @@ def rebuilt(folder: Path, manifest: Manifest) -> Deployed:
     if RECIPE not in manifest.files:
         raise NotRebuiltError(f"the bundle has no {RECIPE}, so its space is not known")
     recipe = read_recipe(folder)
-    if dict(recipe.steps[-1].choices) != dict(architecture.choices) and recipe.quantized is None:
-        raise BundleError(f"{folder / RECIPE} is of another architecture than {ARCHITECTURE}")
+    check_trained(folder, recipe, architecture)
     if recipe.strangers:
         raise NotRebuiltError(
             f"{', '.join(map(shown, recipe.strangers))} did not come with this program; no bundle "

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from nas.export._base import BundleError, Strict, shown
 from nas.export._manifest import text_of
-from nas.export._reading import read_text
+from nas.export._reading import broken, read_written
 from nas.setup import PYTHON_SPACE
 from search_spaces import plugins
 
@@ -106,21 +106,17 @@ def read_recipe(folder: Path) -> Recipe:
     """
     path = folder / RECIPE
     try:
-        text = read_text(path, _MOST_BYTES)
-        if text != text_of(json.loads(text)):
-            raise BundleError(f"{path} is not as it was written; export the network again")
-        return Recipe.model_validate_json(text, strict=False)
+        value = read_written(path, _MOST_BYTES)
+        return Recipe.model_validate_json(json.dumps(value), strict=False)
     except FileNotFoundError as error:
         raise BundleError(
             f"{folder} does not say how its network was trained ({RECIPE}): it was written by "
             "hand, or is a part of a supernet; nothing can train it again"
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = shown(".".join(map(str, first["loc"])))
-        raise BundleError(f"{path} cannot be read: {where}: {first['msg']}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path} cannot be read: {error}") from error
+        raise broken(path, error) from error
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}; copy it again") from error
 
 
 def refuse_foreign(recipe: Recipe, folder: Path, allowed: Collection[str]) -> None:

@@ -4,19 +4,23 @@
 what leaves no trace in a program: masks, ranges of quantizers. `recipe.json` says what builds it.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
 from torch import nn
 
 from evaluators import Evaluator
 from nas._tables import STATE
+from nas.export._architecture import architecture_of, check_trained
 from nas.export._background import Background
-from nas.export._base import BundleError, ExportError
-from nas.export._recipe import read_recipe, refuse_foreign
+from nas.export._base import BundleError, ExportError, shown
+from nas.export._manifest import Manifest
+from nas.export._recipe import RECIPE, Recipe, read_recipe, refuse_foreign
 from nas.export.load import check_files
 from nas.setting_up import space_of
 from nas.spec import check_plugins, spec_from_mapping
@@ -70,16 +74,59 @@ def load_network(
         )
     recipe = read_recipe(folder)
     refuse_foreign(recipe, folder, allowed)
-    task = Task(**recipe.task)
+    network = _builder(folder, manifest, recipe, space)()
+    _check_tensors(folder / STATE_FILE, network)
+    network.load_state_dict(load_file(folder / STATE_FILE))
+    return network.eval()
+
+
+def check_fits(folder: Path, manifest: Manifest, recipe: Recipe) -> None:
+    """Compare the tensors of a state, by their names and shapes, with those of its network.
+
+    Neither has values here, so no recipe can ask for memory.
+
+    Raises:
+        BundleError: they are of two networks.
+        UsageError: its space cannot be built here.
+    """
+    build = _builder(folder, manifest, recipe)
+    with torch.device("meta"):
+        network = build()
+    _check_tensors(folder / STATE_FILE, network)
+
+
+def _builder(
+    folder: Path, manifest: Manifest, recipe: Recipe, space: SearchSpace | None = None
+) -> Callable[[], nn.Module]:
+    """What makes the network, untrained."""
+    check_trained(folder, recipe, architecture_of(folder, manifest))
+    try:
+        task = Task(**recipe.task)
+    except TypeError as error:
+        raise BundleError(f"{folder / RECIPE}: task: {error}; export it again") from error
     spec = spec_from_mapping(recipe.tables("loaded"), str(folder))
     check_plugins(spec, str(folder), given=() if space is None else ("space",))
     evaluator: Evaluator = plugins.load("evaluator", spec.evaluator.name).build(
         task, **spec.evaluator.options
     )
     made = space_of(spec, task, evaluator, space, str(folder))
-    network = made.network(made.architecture(recipe.steps[-1].choices), task)
+    return partial(made.network, made.architecture(recipe.steps[-1].choices), task)
+
+
+def _check_tensors(path: Path, network: nn.Module) -> None:
+    expected = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
     try:
-        network.load_state_dict(load((folder / STATE_FILE).read_bytes()))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise BundleError(f"{folder / STATE_FILE} is not of this network: {error}") from error
-    return network.eval()
+        with safe_open(path, framework="pt") as file:
+            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{path} cannot be read ({error}); export it again") from error
+    for name in sorted({**expected, **found}):
+        if expected.get(name) != found.get(name):
+            raise BundleError(
+                f"{path} is not of this network: expected {_told(name, expected)}, got "
+                f"{_told(name, found)}; export it again with --format {STATE}"
+            )
+
+
+def _told(name: str, shapes: Mapping[str, list[int]]) -> str:
+    return f"{shown(name)} {shapes[name]}" if name in shapes else f"no {shown(name)}"

@@ -154,6 +154,21 @@ def _written_by(name: str) -> Edit:
     return lambda value: value["programs"][0].update(exporter=name)
 
 
+@pytest.mark.parametrize("name", ["version", "sha256"])
+def test_a_manifest_with_a_key_twice_is_refused(copied: Path, name: str) -> None:
+    """At the top or within, with the same value: who reads which of them is not said."""
+    path = copied / "manifest.json"
+    text = path.read_text()
+    line = next(each for each in text.splitlines() if f'"{name}": ' in each).rstrip(",")
+    path.write_text(text.replace(line, f"{line},\n{line}", 1))
+    with pytest.raises(BundleError) as caught:
+        load_bundle(copied)
+    assert str(caught.value) == (
+        f'{path}: expected JSON with each key once: the key "{name}" is there twice; copy the '
+        "bundle again"
+    )
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{", "[" * 100_000, "null", '{"version": NaN}', "\udcff"]
 )

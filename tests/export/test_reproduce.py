@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
+from fakes.resealing import replaced
 from torch_geometric.utils import to_undirected
 
 import nas
@@ -196,6 +197,78 @@ def test_a_network_without_its_state_is_refused(
     wider = edited(lambda recipe: recipe["task"].update(n_features=65))
     with pytest.raises(BundleError, match="is not of this network"):
         nas.load_network(wider)
+
+
+def _twice(name: str) -> Callable[[str], str]:
+    """A change of a text: the line of a key is there twice."""
+
+    def change(text: str) -> str:
+        line = next(each for each in text.splitlines() if f'"{name}": ' in each).rstrip(",")
+        return text.replace(line, f"{line},\n{line}", 1)
+
+    return change
+
+
+def _with(edit: Edit) -> Callable[[str], str]:
+    """A change of what a text says."""
+
+    def change(text: str) -> str:
+        value = json.loads(text)
+        edit(value)
+        return text_of(value)
+
+    return change
+
+
+ARCHITECTURE, RECIPE = "architecture.json", "recipe.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        (ARCHITECTURE, _with(lambda v: v.update(x=1)), "x: Extra inputs are not permitted, got 1"),
+        (ARCHITECTURE, _with(lambda v: v.pop("choices")), "choices: Field required"),
+        (ARCHITECTURE, _with(lambda v: v.update(space=3)), "should be a valid string, got 3"),
+        (
+            ARCHITECTURE,
+            _with(lambda v: v["choices"].update(depth=True)),
+            "choices.depth: expected a text or a number, got true",
+        ),
+        (
+            ARCHITECTURE,
+            _with(lambda v: v["choices"].update(depth=[1, 2])),
+            "choices.depth: expected a text or a number, got [1, 2]",
+        ),
+        (ARCHITECTURE, _with(lambda v: v["choices"].update(depth=3)), "and the manifest is of"),
+        (ARCHITECTURE, _twice("space"), 'the key "space" is there twice'),
+        (ARCHITECTURE, lambda text: text + " ", "is not as it was written"),
+        (ARCHITECTURE, lambda text: text.replace(": 8", ": NaN"), "NaN is no number of JSON"),
+        (ARCHITECTURE, lambda _: "[]\n", "expected a JSON object, got list"),
+        (ARCHITECTURE, lambda _: "[" * 100_000, "expected JSON with each key once"),
+        (RECIPE, _twice("seed"), 'the key "seed" is there twice'),
+        (
+            RECIPE,
+            _with(lambda v: v["steps"][-1]["choices"].pop("depth")),
+            "is of another architecture than architecture.json",
+        ),
+        (RECIPE, _with(lambda v: v["task"].update(more=1)), "task: "),
+        (RECIPE, _with(lambda v: v.update(seed=[])), "seed: Input should be a valid integer"),
+    ],
+)
+def test_what_describes_a_network_is_read_strictly(
+    name: str, change: Callable[[str], str], reason: str, bundle: Path, tmp_path: Path
+) -> None:
+    """Although the manifest vouches for it: the file, what is wrong with it, and the remedy."""
+    folder = Path(shutil.copytree(bundle, tmp_path / "changed"))
+    path = folder / name
+    replaced(folder, name, change(path.read_text()).encode())
+    with pytest.raises(BundleError) as caught:
+        nas.load_network(folder)
+    said = str(caught.value)
+    assert said.startswith(str(path))
+    assert reason in said
+    assert any(remedy in said for remedy in ("copy the bundle again", "export it again"))
+    assert "\n" not in said
 
 
 def test_no_folder_leaves_the_machine(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from nas.export.bundle import export_candidate
 from nas.verifying import Check, Verified, VerifyError, verify
 from search_spaces.plugins import Plugin
 
-WEIGHTS, PROGRAM = "weights.safetensors", "model.pt2"
+WEIGHTS, PROGRAM, STATE = "weights.safetensors", "model.pt2", "state.safetensors"
 
 
 def searched(folder: Path, **tables: Any) -> Candidate:
@@ -230,12 +230,60 @@ class TestAttackers:
 def test_one_of_few_bits_is_built_again_with_its_ranges(tmp_path: Path) -> None:
     """Weights of four bits, and activations of eight over the ranges that training saw."""
     few = {"quantization": {"weight_bits": [4], "activation_bits": [8]}}
-    export_candidate(tmp_path / "b", searched(tmp_path, extension=few))
+    export_candidate(tmp_path / "b", searched(tmp_path, extension=few), ("pt2", "state"))
     found = said(tmp_path / "b")
     assert found.holds
     (parity,) = of(found, "parity")
     assert "beside weights.safetensors" in parity.detail
     assert parity.ok
+    assert [each.ok for each in of(found, "state")] == [True]
+
+
+class TestState:
+    @pytest.fixture
+    def trainable(self, chosen: Candidate, tmp_path: Path) -> Path:
+        export_candidate(tmp_path / "trainable", chosen, ("pt2", "state"))
+        return tmp_path / "trainable"
+
+    def test_one_of_this_network_holds(self, trainable: Path) -> None:
+        found = said(trainable)
+        assert found.holds
+        assert [each.ok for each in of(found, "state")] == [True]
+
+    @pytest.mark.parametrize("change", ["missing", "more", "wider"])
+    def test_names_and_shapes_are_those_of_the_network(self, trainable: Path, change: str) -> None:
+        """Hash and size are vouched for, so nothing else tells."""
+        tensors = load_file(trainable / STATE)
+        name = "body.layers.0.operator.bias"
+        if change == "missing":
+            del tensors[name]
+        elif change == "more":
+            tensors["more"] = torch.zeros(1)
+        else:
+            tensors[name] = torch.zeros(9)
+        replaced(trainable, STATE, save(tensors))
+        found = said(trainable)
+        assert failed(found) == {"state"}
+        (row,) = of(found, "state")
+        expected = {
+            "missing": f'expected "{name}" [8], got no "{name}"',
+            "more": 'expected no "more", got "more" [1]',
+            "wider": f'expected "{name}" [8], got "{name}" [9]',
+        }
+        assert f"{STATE} is not of this network: {expected[change]}; export it" in row.detail
+
+    def test_what_is_no_file_of_tensors(self, trainable: Path) -> None:
+        replaced(trainable, STATE, b"x" * 100)
+        assert failed(said(trainable)) == {"state"}
+
+    def test_one_of_plug_ins_of_others_is_skipped(self, trainable: Path) -> None:
+        value = json.loads((trainable / "recipe.json").read_text())
+        value["space"]["name"] = "antigravity"
+        text = json.dumps(value, indent=2, sort_keys=True) + "\n"
+        replaced(trainable, "recipe.json", text.encode())
+        (row,) = of(said(trainable), "state")
+        assert row.ok is None
+        assert 'skipped: "antigravity" did not come' in row.detail
 
 
 class TestSkipped:
