@@ -41,7 +41,7 @@ HEAD = """\
 From a graph in two CSV files to a bundle that runs with torch alone, in {count} commands, from an
 empty environment in a clone of this repository. It is written by
 
-```text
+```sh
 python docs/transcript.py
 ```
 

@@ -1,104 +1,99 @@
-"""Blocks of the other pages, each run by itself beside a study, and a bundle where it reads one."""
+"""Blocks of pages that are no tutorials, each run by itself beside a study, and a bundle."""
 
-import json
-import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from .pages import ROOT, blocks, shell
+from .conftest import Prepared
+from .pages import ROOT, Block, shell, shortened
 
 pytestmark = pytest.mark.slow
-STUDY = """
-[study]
-name = "quickstart"
-[space]
-depth = [1]
-operators = ["gcn", "sage", "linear"]
-width = [4, 8]
+runs = pytest.mark.runs
+SMALLEST = """
 [dataset]
 name = "digits_knn"
-[strategy]
-name = "random"
+[space]
+depth = [1]
+operators = ["gcn", "linear"]
+width = [4, 8]
+normalization = ["none"]
 [evaluator]
-epochs = 5
+epochs = 15
 [budget]
 trials = 8
 """
-# Page: its blocks for a shell that are run here, as they are. Others are run with smaller numbers
-# below. What is left waits for requests (tests/serving, tests/dashboard), wants a container or a
-# cluster, compiles (tests/export) or is a benchmark: their commands are parsed by test_commands.
-RUN = [("bundles", 1), ("bundles", 3), ("bundles", 4), ("bundles", 5), ("low_precision", 0)]
 
 
-def block(page: str, number: int) -> str:
-    found = blocks(ROOT / "docs" / f"{page}.md")
-    return [each.text for each in found if each.language == "sh"][number]
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A folder with a study and a bundle, and the bundle's digest."""
-    at = tmp_path_factory.mktemp("blocks")
-    (at / "study.toml").write_text(STUDY)
-    made = "nas search study.toml >&2\nnas export quickstart --to bundle --format json"
-    done = shell(made, at)
-    assert done.returncode == 0, done.stderr
-    return at, json.loads(done.stdout)["digest"]
-
-
-@pytest.mark.parametrize(("page", "number"), RUN)
-def test_a_block_runs(page: str, number: int, prepared: tuple[Path, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(0, marks=runs("docs/bundles.md", "--format onnx --to bundle")),
+        pytest.param(1, marks=runs("docs/bundles.md", "nas reproduce DIR --dataset")),
+        pytest.param(2, marks=runs("docs/bundles.md", "nas card bundle ")),
+        pytest.param(3, marks=runs("docs/bundles.md", "nas verify bundle ")),
+        pytest.param(4, marks=runs("docs/low_precision.md", "nas quantize NAME")),
+    ],
+)
+def test_a_block_runs(number: int, shown: Sequence[Block], prepared: Prepared) -> None:
     """With the names of the study and the bundle that are there in the places of the page's."""
-    folder, digest = prepared
-    at = tmp_path / "copy"
-    shutil.copytree(folder, at)
-    text = block(page, number)
-    for written, here in {"NAME": "quickstart", "DIR": "bundle", "044ef19285af": digest}.items():
-        text = text.replace(written, here)
+    (block,) = shown
+    text = block.text
+    here = {"NAME": "quickstart", "DIR": "bundle", "044ef19285af": prepared.digest}
+    for written, name in here.items():
+        text = text.replace(written, name)
     if "--to bundle" in text:
-        shutil.rmtree(at / "bundle")
-    done = shell(text, at)
+        shutil.rmtree(prepared.folder / "bundle")
+    done = shell(text, prepared.folder)
     assert done.returncode == 0, (done.stdout, done.stderr)
-    assert (at / "bundle" / "manifest.json").exists()
+    assert (prepared.folder / "bundle" / "manifest.json").exists()
 
 
-def test_strategies_are_compared(tmp_path: Path) -> None:
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the page wants a C++ compiler")
+@runs("docs/bundles.md", "nas export quickstart --format int8_static")
+def test_a_bundle_is_compiled(shown: Sequence[Block], prepared: Prepared) -> None:
+    shutil.rmtree(prepared.folder / "bundle")
+    done = shell(shown[0].text, prepared.folder)
+    assert done.returncode == 0, done.stderr
+    assert (prepared.folder / "bundle" / "manifest.json").exists()
+
+
+@runs("docs/comparing.md", "nas compare study.toml")
+def test_strategies_are_compared(shown: Sequence[Block], tmp_path: Path) -> None:
     """The study is that of the published tables, on which the page goes on."""
     shutil.copy(ROOT / "studies" / "bench_cora.toml", tmp_path / "study.toml")
-    done = shell(block("comparing", 0), tmp_path)
+    done = shell(shown[0].text, tmp_path)
     assert done.returncode == 0, done.stderr
     assert {"random", "evolution", "tpe"} <= set(done.stdout.split())
 
 
-def test_a_network_is_scaled(tmp_path: Path) -> None:
-    """Both blocks, one after the other, as a reader would."""
-    done = shell(block("scaling", 0) + block("scaling", 1), tmp_path)
+@runs("docs/scaling.md", "nas scale front --macs", "--write-study", "write_study(")
+def test_a_network_is_scaled(shown: Sequence[Block], tmp_path: Path) -> None:
+    """The blocks one after the other, as a reader would; Python writes what the command wrote."""
+    *commands, python = shown
+    done = shell("".join(block.text for block in commands), tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "sizes.toml").exists()
+    written = (tmp_path / "sizes.toml").read_text()
+    (tmp_path / "sizes.toml").unlink()
+    (tmp_path / "scale.py").write_text(python.text)
+    done = shell("python scale.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sizes.toml").read_text() == written
 
 
-def test_latency_of_bundles_is_measured(tmp_path: Path) -> None:
-    done = shell(block("bundles", 2), tmp_path)
+@runs("docs/bundles.md", "nas latency measure torch;")
+def test_latency_of_bundles_is_measured(shown: Sequence[Block], tmp_path: Path) -> None:
+    done = shell(shown[0].text, tmp_path)
     assert done.returncode == 0, done.stderr
 
 
-def shortened(text: str, changes: Mapping[str, str]) -> str:
-    """The text with smaller numbers, each of which must be there to be changed."""
-    for written, here in changes.items():
-        assert written in text
-        text = text.replace(written, here)
-    return text
-
-
-def test_a_study_and_a_comparison_are_reported(prepared: tuple[Path, str], tmp_path: Path) -> None:
+@runs("docs/report.md", "nas report quickstart ", "nas report bench_cora")
+def test_a_study_and_a_comparison_are_reported(shown: Sequence[Block], prepared: Prepared) -> None:
     """Two pages of the study, one of the comparison."""
-    at = tmp_path / "copy"
-    shutil.copytree(prepared[0], at)
-    text = shortened(block("report", 0), {"nas search studies/quickstart.toml\n": ""})
-    text += shortened(block("report", 1), {"--seeds 4 --trials 60": "--seeds 2 --trials 12"})
+    at = prepared.folder
+    text = shortened(shown[0].text, {"nas search studies/quickstart.toml\n": ""})
+    text += shortened(shown[1].text, {"--seeds 4 --trials 60": "--seeds 2 --trials 12"})
     done = shell(text, at)
     assert done.returncode == 0, done.stderr
     assert (at / "quickstart.html").stat().st_size > 2**20
@@ -106,25 +101,55 @@ def test_a_study_and_a_comparison_are_reported(prepared: tuple[Path, str], tmp_p
     assert len(list(at.glob("bench_cora*.html"))) == 1
 
 
-def test_a_sparse_study_is_compared(tmp_path: Path) -> None:
+@runs("docs/sparsity.md", "nas search studies/sparse_digits.toml", "nas sparse compare NAME")
+def test_a_sparse_study_is_compared(shown: Sequence[Block], tmp_path: Path) -> None:
+    """Also one trial by its number, with its trainings in a file."""
     changes = {
         "digits.toml": "digits.toml --trials 4",
         "sparse_digits\n": "sparse_digits --seeds 2\n",
     }
-    done = shell(shortened(block("sparsity", 1), changes), tmp_path)
+    one = {"NAME --trial 7 --seeds 10": "sparse_digits --trial 3 --seeds 2"}
+    text = shortened(shown[0].text, changes) + shortened(shown[1].text, one)
+    done = shell(text, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "trainings.jsonl").read_text().count("\n") > 2
+
+
+@runs("docs/gradient.md", 'name = "darts"', "nas prepared NAME")
+def test_a_relaxed_network_is_trained(shown: Sequence[Block], tmp_path: Path) -> None:
+    """The strategy's table in the smallest study, with two epochs of its fifty."""
+    table, commands = shown
+    strategy = shortened(table.text, {"epochs = 50": "epochs = 2"})
+    (tmp_path / "study.toml").write_text(f"{SMALLEST}{strategy}")
+    changes = {"NAME": "study", "--seeds 5": "--seeds 2"}
+    done = shell(shortened(commands.text, changes), tmp_path)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_readme_goes_from_a_search_to_a_network(data_root: Path, tmp_path: Path) -> None:
-    """On Cora, with few trials; what waits for requests or helps others is left out."""
-    texts = [each.text for each in blocks(ROOT / "README.md") if each.language == "sh"]
-    [first] = [text for text in texts if "--data-root data    #" in text]
-    [second] = [text for text in texts if "nas status cora" in text]
-    first = shortened(
-        first, {"--data-root data": f"--data-root {data_root} --trials 3 --workers 1"}
-    )
-    second = re.sub("(?m)^nas (worker|serve) .*\n", "", second)
-    changes = {"nas resume cora  ": "nas resume cora --trials 4  ", "--seeds 30": "--seeds 2"}
-    done = shell(f"export NAS_DATA_ROOT={data_root}\n{first}{shortened(second, changes)}", tmp_path)
+@runs("docs/tas.md", "nas search studies/pruned_digits.toml")
+def test_a_network_is_pruned(shown: Sequence[Block], tmp_path: Path) -> None:
+    """With few epochs and trials."""
+    small = " --set strategy.epochs=2 --set evaluator.epochs=3 --set evaluator.teacher_epochs=3"
+    changes = {"digits.toml": f"digits.toml --trials 3 {small}", "--seeds 5": "--seeds 2"}
+    done = shell(shortened(shown[0].text, changes), tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "predictions.csv").read_text().count("\n") > 2700
+
+
+@runs("docs/plugins.md", "nas export plugins", "--plugin strategy=mine.strategy")
+def test_plug_ins_are_searched_with(shown: Sequence[Block], tmp_path: Path) -> None:
+    """Those of the examples; they stand for the reader's own under the contract tests, too.
+
+    Which are collected here: docs/extending.md runs them on the same plug-ins.
+    """
+    searches, contracts = shown
+    changes = {
+        "study.toml": "study.toml --trials 4",
+        "prepared.toml": "prepared.toml --trials 3 --set strategy.trainings=3",
+    }
+    names = {
+        "mine.": "examples.plugins.",
+        "operator:steps=2": "operator:residual=0.5",
+        "nas.contracts ": "nas.contracts --collect-only -q ",
+    }
+    done = shell(shortened(searches.text, changes) + shortened(contracts.text, names), tmp_path)
+    assert done.returncode == 0, (done.stdout[-3000:], done.stderr[-3000:])

@@ -3,11 +3,12 @@
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from .pages import INSTALLING, ROOT, blocks
+from .pages import INSTALLING, ROOT, Block, blocks
 
 PAGE = ROOT / "docs" / "transcript.md"
 
@@ -23,7 +24,8 @@ def shape(page: Path) -> str:
 
 def test_it_is_short_and_begins_with_nothing() -> None:
     """Fewer than ten commands, from an empty environment; no path of a machine is in it."""
-    shown = commands(PAGE)
+    script, *shown = commands(PAGE)
+    assert script == "python docs/transcript.py\n"
     assert 5 < len(shown) < 10
     assert all(line.startswith(INSTALLING) for line in shown[:2])
     assert shown[1] == "pip install -q -c constraints.txt .\n"
@@ -32,13 +34,15 @@ def test_it_is_short_and_begins_with_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_the_script_writes_it(tmp_path: Path) -> None:
+@pytest.mark.runs("docs/transcript.md")
+def test_the_script_writes_it(shown: Sequence[Block], tmp_path: Path) -> None:
     """With what is installed, it ends well and gives the same page but for what is measured."""
     to = tmp_path / "transcript.md"
     script = [sys.executable, "docs/transcript.py", "--installed", "--to", str(to)]
     done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert shape(to) == shape(PAGE)
+    assert commands(to) == [block.text for block in shown]
     printed = to.read_text(encoding="utf-8")
     assert "own_graph: 30 trials in" in printed
     assert "400 predictions written" in done.stderr

@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -292,24 +291,6 @@ def test_a_study_that_asha_does_not_fit_is_refused() -> None:
         ray_tune.refuse({**one, "params": "minimize"}, False, False, ASHA)
     with pytest.raises(UsageError, match='metric = "val_loss", mode = "min"'):
         ray_tune.refuse({"val_loss": "minimize"}, False, False, ASHA)
-
-
-def test_the_documented_study(tmp_path: Path) -> None:
-    """Through the command line, whose stdout has the study's result and nothing else."""
-    text = (HERE.parent.parent / "docs" / "ray_tune.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
-    (study,) = re.findall(r"^```toml\n(.*?)^```", text, re.M | re.S)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "callback.py").write_text(code)
-    (tmp_path / "tuned.toml").write_text(study)
-    command = [sys.executable, "-m", "nas", "search", "tuned.toml", "--format", "json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    trials = json.loads(done.stdout)["trials"]
-    assert trials["complete"] + trials["pruned"] == 8
-    assert trials["pruned"] > 0
-    assert re.search(r"^0\.\d+ with \d layers$", done.stderr, re.M)
-    assert len(list(tmp_path.glob("ray_results/nas_*/*/progress.csv"))) == 8
 
 
 def test_when_a_trial_reports(make_job: MakeJob) -> None:
