@@ -134,14 +134,19 @@ def worker_command(
 def changed_executor(
     storage: str, name: str, executor: str | None, workers: int | None
 ) -> "Plugin | None":
-    """The stored executor with what the command line says instead; None where it says nothing."""
+    """The stored executor with what the command line says instead; None where it says nothing.
+
+    Workers alone, of a study that has none, are processes, as they are in `nas search`.
+    """
     from nas.spec import StudySpec, check_plugin
     from nas.store import Store
 
     stored = Store.open_existing(storage).spec(name)
     if executor is None and workers is None:
         return None
-    table = stored["executor"] if executor in (None, stored["executor"]["name"]) else {}
+    was = stored["executor"]["name"]
+    is_kept = executor == was or (executor is None and was != "inline")
+    table = stored["executor"] if is_kept else {}
     changed = {"name": executor, "workers": workers}
     table = table | {key: value for key, value in changed.items() if value is not None}
     spec = StudySpec.from_json({**stored, "executor": table})

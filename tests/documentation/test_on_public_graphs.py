@@ -9,7 +9,7 @@ from .pages import ROOT, Block, shell, shortened
 
 pytestmark = pytest.mark.slow
 runs = pytest.mark.runs
-SMALL = '--set space.depth=[1] --set \'space.operators=["gcn","linear"]\' --set space.width=[8,16]'
+SMALL = '--set space.depth=[1] --set \'space.operators=["tag","linear"]\' --set space.width=[8,16]'
 
 
 @runs("docs/study_file.md", "--name deep")
@@ -52,7 +52,7 @@ def test_networks_grow(shown: Sequence[Block], data_root: Path, tmp_path: Path) 
     }
     done = shell(shortened(shown[0].text, changes), tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "inherit" in done.stdout
+    assert "morphism" in done.stdout
 
 
 @runs("docs/supernet.md", "nas supernet rank", "nas latency profile study.toml", "found.winners")
