@@ -13,7 +13,7 @@ import click
 from nas import __version__
 from nas.cli._boundary import boundary
 from nas.cli._lazy import Lazy
-from nas.cli._stdout import telling_stdout
+from nas.cli._streams import dropping_stderr, telling_stdout
 from nas.cli._usage import in_one_line
 
 # Command: the module that defines it. `rename`, in `nas.cli.studies`, is there `rename_command`.
@@ -54,7 +54,7 @@ COMMANDS: Mapping[str, str] = {
 
 class _Main(Lazy):
     def main(self, *arguments: Any, **named: Any) -> Any:
-        with telling_stdout():
+        with dropping_stderr(), telling_stdout():
             return super().main(*arguments, **named)
 
     def invoke(self, ctx: click.Context) -> object:

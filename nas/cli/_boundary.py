@@ -25,7 +25,7 @@ _OUTCOMES = (
     ("nas.store.failures", "StoreFailedError"),
     ("evaluators.values", "InfrastructureError"),
     ("nas.export._base", "ExportFailedError"),
-    ("nas.cli._stdout", "StdoutError"),
+    ("nas.cli._streams", "StdoutError"),
 )
 
 

@@ -5,7 +5,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -28,8 +27,7 @@ _SILENT_SECONDS, _MOST_SILENT_SECONDS = 2.0, 60.0
 def say(line: str) -> None:
     """A line on stderr that is no error; nothing with `--quiet`."""
     if not is_quiet():
-        with suppress(OSError):  # nobody reading is no error
-            click.echo(line, err=True)
+        click.echo(line, err=True)
 
 
 class Live:
@@ -37,7 +35,7 @@ class Live:
 
     On a terminal one live line with what is under way, how far it is and for how long. Elsewhere
     plain lines, at most one a second, and where nothing else is said a sign of life after two
-    seconds, then ever more rarely. Nobody reading is no error.
+    seconds, then ever more rarely.
 
     Args:
         doing: what is under way, as "exporting"; what is told later takes its place.
@@ -87,8 +85,7 @@ class Live:
         if self._ticking is not None:
             self._ticking.join()
         if self._bar is not None:
-            with suppress(OSError):
-                self._bar.stop()
+            self._bar.stop()
 
     def __call__(self, progress: "Progress") -> None:
         status, message = progress.status, progress.message
@@ -112,8 +109,7 @@ class Live:
         if self._bar is None:
             self._print(line)
             return
-        with suppress(OSError):
-            self._bar.console.print(line, markup=False, highlight=False)
+        self._bar.console.print(line, markup=False, highlight=False)
 
     def step(self, doing: str) -> None:
         """What is under way now, where that is all that is known."""
@@ -151,17 +147,15 @@ class Live:
         self, doing: str, rest: str, done: float | None = None, wanted: float | None = None
     ) -> None:
         if self._bar is not None and self._task is not None:
-            with suppress(OSError):
-                self._bar.update(
-                    self._task, description=doing, rest=rest, completed=done or 0, total=wanted
-                )
+            self._bar.update(
+                self._task, description=doing, rest=rest, completed=done or 0, total=wanted
+            )
 
     def _print(self, line: str) -> None:
         if self._is_quiet:
             return
         self._last_word = time.monotonic()
-        with suppress(OSError):
-            click.echo(line, err=True)
+        click.echo(line, err=True)
 
     def _is_due(self) -> bool:
         now = self._clock()

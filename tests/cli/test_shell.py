@@ -193,6 +193,32 @@ def test_a_closed_stdout_is_no_hindrance_where_nothing_is_said(tmp_path: Path) -
     assert "[study]" in (tmp_path / "study.toml").read_text()
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("to", ["&-", "/dev/full"])
+def test_a_stderr_that_takes_nothing_fails_nothing(
+    to: str, unbuffered: str, tmp_path: Path
+) -> None:
+    """A search goes on, in processes too, and is resumed; what fails has the status that it has."""
+    if to == "/dev/full" and not Path(to).exists():
+        pytest.skip("there is no device that is full here")
+    (tmp_path / "x.toml").write_text(STUDY)
+
+    def status(*line: str) -> int:
+        return subprocess.run(
+            ["sh", "-c", f'exec "$@" 2>{to}', "sh", *NAS, *line],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            env=ENVIRONMENT | {"PYTHONUNBUFFERED": unbuffered},
+        ).returncode
+
+    assert status("search", "x.toml", "--workers", "2") == 0
+    assert status("resume", "x", "--trials", "4") == 0
+    assert status("rename", "x", "y") == 0
+    assert status("show", "y", "99") == 2
+    stored = run("status", "y", "--storage", f"sqlite:///{tmp_path / 'nas.db'}", "--format", "json")
+    assert json.loads(stored.stdout)["trials"]["complete"] == 4
+
+
 class Broken:
     """Commands that fail in each of the ways there are."""
 
