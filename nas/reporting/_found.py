@@ -29,7 +29,8 @@ def front(record: Record) -> Section:
     what = "those that no other trial beats in every objective" if several else "the best one"
     words = (
         f"Each point is a complete, feasible trial; diamonds are the front, {what}. Point at one "
-        "for its decisions; click it, or walk with the arrow keys, for its network.",
+        "for its decisions; click it, or walk with the arrow keys, for its network. Where points "
+        "lie on each other, click or tap again for the next one.",
         f"Best first means, wherever it is said on this page: {record.order}.",
     )
     told = f"{len(record.best):,} trials by {up} and {across}; {len(record.front)} are on the front"

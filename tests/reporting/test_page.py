@@ -101,6 +101,41 @@ def test_the_first_tap_on_a_phone_chooses_what_it_points_at(
     assert re.match(rf"Trial {told[1]}\b", title), title
 
 
+AROUND = """index => {
+  const box = document.getElementById("front-chart"), { xaxis, yaxis } = box._fullLayout;
+  const points = box.data.flatMap(({ customdata, x, y }) =>
+    (customdata ?? []).map((i, at) => [i, xaxis.d2p(x[at]), yaxis.d2p(y[at])]));
+  const [, left, top] = points.find(([i]) => i === index);
+  return points.filter(([, x, y]) => Math.hypot(x - left, y - top) <= 12).map(([i]) => i);
+}"""
+
+
+def test_tapping_again_goes_round_what_a_finger_cannot_tell_apart(written: Any, show: Show) -> None:
+    """Each of the points that lie on each other once; a point alone stays chosen."""
+    found = show(written.file, width=400, touch=True).page
+    found.locator("#front-chart").scroll_into_view_if_needed()
+    indices = found.evaluate("document.getElementById('front-chart').data[0].customdata")
+    numbers = [trial.number for trial in Store(written.storage).fronts(NAME)]
+    around = {index: found.evaluate(AROUND, index) for index in indices}
+
+    def tapped(index: int, times: int) -> list[int]:
+        titles = []
+        for _ in range(times):
+            box = point(found, 0, indices.index(index)).bounding_box()
+            found.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            found.wait_for_timeout(400)
+            titles.append(int(found.locator("#chosen-title").inner_text().split()[1].rstrip(",")))
+        return titles
+
+    crowded = next(index for index, near in around.items() if 2 < len(near) < 6)
+    near = {numbers[index] for index in around[crowded]}
+    first, *rest = tapped(crowded, len(near) + 1)
+    assert first in near
+    assert (set(rest), rest[-1]) == (near, first)
+    alone = next(index for index, near in around.items() if near == [index])
+    assert tapped(alone, 2) == [numbers[alone]] * 2
+
+
 @pytest.mark.parametrize("width", [360, 400, 430])
 def test_nothing_moves_under_a_finger(written: Any, show: Show, width: int) -> None:
     """Where the plot is before the first choice it is after it, whatever rows its legend has."""

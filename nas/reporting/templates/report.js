@@ -15,6 +15,8 @@
   const FAR = 30;
   // Of more points the marks are smaller, and those that are not of the front come last of all.
   const MANY = 1000;
+  // Points so near to each other, in pixels, are one to a finger.
+  const FINGER = 12;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const precise = matchMedia("(pointer: fine)").matches;
   const CONFIG = { displayModeBar: false, responsive: true, showTips: false };
@@ -126,6 +128,20 @@
       return key in next ? walk[next[key]] : undefined;
     }
 
+    /* What is pointed at; where that is done again, the next of the points around it. */
+    function meant(index) {
+      const again = index === pointed;
+      pointed = index;
+      if (!again) return index;
+      const x = trials.metrics[acrossBox.value], y = trials.metrics[upBox.value];
+      const { xaxis, yaxis } = box._fullLayout;
+      const apart = (i) =>
+        Math.hypot(xaxis.d2p(x[i]) - xaxis.d2p(x[index]), yaxis.d2p(y[i]) - yaxis.d2p(y[index]));
+      const near = every.filter((i) => apart(i) <= FINGER);
+      return near[(near.indexOf(chosen) + 1) % near.length];
+    }
+    let pointed = -1;
+
     box.addEventListener("keydown", (event) => {
       const index = step(event.key);
       if (index === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
@@ -140,8 +156,10 @@
     };
     return draw().then(() => {
       box.on("plotly_click", (event) => {
-        const { customdata: index, curveNumber, pointNumber } = event.points[0];
-        if (index === undefined) return;
+        if (event.points[0].customdata === undefined) return;
+        const index = meant(event.points[0].customdata);
+        const curveNumber = box.data.findIndex(({ customdata }) => customdata?.includes(index));
+        const pointNumber = box.data[curveNumber].customdata.indexOf(index);
         // Where points lie on each other the words beside them are of the one that was chosen.
         choose(index).then(() => Plotly.Fx.hover(box, [{ curveNumber, pointNumber }]));
       });
