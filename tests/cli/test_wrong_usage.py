@@ -53,6 +53,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "a file").write_text("hello\n" * 200)
     (tmp_path / "a folder").mkdir()
     monkeypatch.chdir(tmp_path)
+    # Signs of life of a command that takes long, on a busy machine, are no refusals.
+    monkeypatch.setattr("nas.cli._progress._SILENT_SECONDS", 600.0)
     return tmp_path
 
 
