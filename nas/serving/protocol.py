@@ -12,6 +12,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_HEAD_BYTES = 2**16
+# What the parser of URLs takes.
+_MOST_URL_BYTES = 2**16 - 1
 # How long is still read what nobody wants, so that the client comes to read why.
 LINGERING_S = 2.0
 
@@ -24,6 +26,7 @@ class Bounded(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.url = b""
         self._heads = 0
         self._head_bytes = 0
         self._is_head = True
@@ -46,7 +49,7 @@ class Bounded(HttpToolsProtocol):
         if was_head and self._is_head and self._heads == heads:  # a piece of one, no more
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
-                self._refuse(b"431 Request Header Fields Too Large", "the head is too large")
+                self._refuse_head()
 
     def on_headers_complete(self) -> None:
         self._is_head = False
@@ -73,12 +76,23 @@ class Bounded(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         self.transport.abort()
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         error = sys.exception()  # what the parser stumbled over, or what it called
         if error is not None and isinstance(error.__context__, MemoryError):
             self._refuse(b"503 Service Unavailable", "there is not enough memory now; try again")
             return
-        self._refuse(b"400 Bad Request", f"{msg.rstrip('.')}: it is not HTTP/1.1")
+        if len(self.url) > _MOST_URL_BYTES:
+            self._refuse_head()
+            return
+        said = "a URL that cannot be read" if error is None or error.__context__ else str(error)
+        said = said[:1].lower() + said[1:]
+        self._refuse(b"400 Bad Request", f"the request is not HTTP/1.1: {said}")
+
+    def _refuse_head(self) -> None:
+        if len(self.url) >= MOST_HEAD_BYTES // 2:
+            self._refuse(b"414 URI Too Long", "the URL is too long; see /docs for what is here")
+        else:
+            self._refuse(b"431 Request Header Fields Too Large", "the head is too large")
 
     def _expect_head(self) -> None:
         self._stop_waiting()

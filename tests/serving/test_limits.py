@@ -200,6 +200,25 @@ def test_a_head_that_is_too_large(nodes: Server) -> None:
     assert nodes.raw(head + body).startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.parametrize("n_bytes", [60_000, 70_000, 200_000])
+def test_a_path_that_is_too_long(nodes: Server, n_bytes: int) -> None:
+    """414 where it cannot be read; a shorter one is of no place."""
+    answer = nodes.raw(
+        b"GET /" + b"a" * n_bytes + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 404 " if n_bytes < 2**16 else b"HTTP/1.1 414 "), answer
+    assert b'{"error":' in answer
+
+
+def test_what_is_wrong_with_a_head_is_said(nodes: Server) -> None:
+    """In the parser's words."""
+    for length, said in ((b"-5", b"invalid character"), (b"9" * 30, b"overflow")):
+        answer = nodes.raw(POST + b"Content-Length: " + length + b"\r\n\r\n")
+        assert b'"the request is not HTTP/1.1: ' in answer
+        assert said in answer
+    assert b"a URL that cannot be read" in nodes.raw(b"GET http://[ HTTP/1.1\r\n\r\n")
+
+
 @pytest.mark.parametrize(
     "content",
     [
