@@ -1,10 +1,8 @@
 """The side of a worker process: its limits, and how a batch comes in and goes out."""
 
-import ctypes
 import os
 import pickle
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Sequence
@@ -13,13 +11,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from evaluators import sharing, stopping
+from evaluators.dying import die_with
 from evaluators.errors import located, may_pass, place
 from evaluators.loading import TRAINING, load
 from evaluators.preparation import Work
 from evaluators.run import run
 from evaluators.values import Evaluation
-
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ def start(parent: int, memory_gb: float | None, interrupts: Connection, shares_g
         interrupts: closed at its other end to ask what runs here to stop.
         shares_gpu: for `evaluators.sharing`.
     """
-    _die_with(parent)
+    die_with(parent)
     # At once on SIGTERM, also inside a long operation of torch: nothing here needs cleaning up.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_listen, args=(interrupts,), daemon=True).start()
@@ -91,15 +88,6 @@ def _listen(interrupts: Connection) -> None:
         interrupts.recv_bytes()
     except (EOFError, OSError):
         stopping.request()
-
-
-def _die_with(parent: int) -> None:
-    """On Linux, have the kernel kill this process when its parent's thread ends."""
-    if not sys.platform.startswith("linux"):
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:  # it died before the line above
-        os._exit(1)
 
 
 def _limit_memory(memory_gb: float) -> None:

@@ -66,6 +66,14 @@ from nas.cli._usage import WrongUsage
     help="Seconds to send a request, to take an answer, and between two requests.",
 )
 @click.option(
+    "--forward-timeout",
+    metavar="S",
+    type=Number(min=1, max=86_400),
+    default=120.0,
+    show_default=True,
+    help="Seconds for one forward; a program that takes longer is ended and started again.",
+)
+@click.option(
     "--exporter",
     metavar="NAME",
     help="The module that wrote the program, where it did not come with nas.",
@@ -85,6 +93,7 @@ def serve_command(
     max_nodes: int | None,
     max_edges: int | None,
     timeout: float,
+    forward_timeout: float,
     exporter: str | None,
     quiet: bool,
     fmt: str,
@@ -107,6 +116,8 @@ def serve_command(
         raise WrongUsage(
             f"nas serve needs {error.name}, which is not installed: pip install 'gnn-nas[serve]'"
         ) from error
+    except KeyboardInterrupt:  # nothing has been asked yet
+        return
 
     def ready(row: Mapping[str, Any]) -> None:
         if fmt == "text":
@@ -123,7 +134,12 @@ def serve_command(
         bundle,
         Place(host, port, threads, max_batch, wait_ms / 1e3, allowed_hosts),
         Limits(
-            max_request_bytes, min(max_json_bytes, max_request_bytes), max_nodes, max_edges, timeout
+            max_request_bytes,
+            min(max_json_bytes, max_request_bytes),
+            max_nodes,
+            max_edges,
+            timeout,
+            forward_timeout,
         ),
         exporter=exporter,
         ready=ready,

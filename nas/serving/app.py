@@ -37,14 +37,14 @@ class Service:
     """A bundle, and what answers for it.
 
     Attributes:
-        is_up: whether its program can be asked now.
+        away: why its program cannot be asked now; None where it can.
         digest: SHA-256 of the file of the manifest.
         held: the bodies that are held now.
     """
 
     bundle: Contents
     forwards: Forwards
-    is_up: Callable[[], bool]
+    away: Callable[[], str | None]
     limits: Limits
     digest: str
     held: Held
@@ -70,11 +70,11 @@ def make_app(
         return await _predict(service, request)
 
     async def health(_request: Request) -> Response:
-        up, ready = round(time.monotonic() - service.started, 3), service.is_up()
-        return JSONResponse(
-            {"ready": ready, "manifest_sha256": service.digest, "uptime_seconds": up},
-            200 if ready else 503,
-        )
+        up, reason = round(time.monotonic() - service.started, 3), service.away()
+        said = {"ready": reason is None, "manifest_sha256": service.digest, "uptime_seconds": up}
+        if reason is None:
+            return JSONResponse(said)
+        return JSONResponse({**said, "reason": reason}, 503)
 
     routes = [
         Route("/predict", predict, methods=["POST"]),
@@ -153,7 +153,14 @@ def _of_graph(index: int, *, is_list: bool) -> Iterator[None]:
 
 async def _aside(work: Callable[[], T], n_bytes: int) -> T:
     """What takes long is done in a thread, so that others are answered meanwhile."""
-    return work() if n_bytes <= MEBIBYTE else await asyncio.to_thread(work)
+    if n_bytes <= MEBIBYTE:
+        return work()
+    try:
+        return await asyncio.to_thread(work)
+    except RuntimeError as error:
+        if "start new thread" in str(error):
+            raise MemoryError from error
+        raise
 
 
 async def _no_such_place(request: Request, error: Exception) -> Response:

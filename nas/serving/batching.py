@@ -13,6 +13,7 @@ from typing import TypeAlias
 from torch import Tensor
 
 from nas.serving.graphs import Graph, joined, parted
+from nas.serving.limits import OverdueError
 from nas.serving.program import SLOTS
 
 Job: TypeAlias = "tuple[Graph, asyncio.Future[Tensor]]"
@@ -103,8 +104,9 @@ class Forwards:
         try:
             parts = parted(await self._run(joined(graphs)), graphs)
         except Exception as error:  # whatever it is, whoever asked is told
-            if len(jobs) == 1:
-                _settle(jobs[0][1], error)
+            if len(jobs) == 1 or isinstance(error, OverdueError):  # all have waited long
+                for _, result in jobs:
+                    _settle(result, error)
             else:  # the others need not fail with one
                 for job in jobs:
                     await self._answer([job])

@@ -119,12 +119,18 @@ def of_binary(contract: Contract, body: bytes) -> tuple[Sequence[Given], bool]:
     """
     try:
         tensors = load(body)
+    except MemoryError:
+        raise
     except Exception as error:  # a fault boundary: the bytes decide what the library trips over
         reason = str(error).partition("\n")[0][:200]
         raise RequestError(
             400,
             f"the body is not a safetensors file ({reason}); safetensors.torch.save makes one",
         ) from error
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":  # how Rust ends where memory does
+            raise MemoryError from error
+        raise
     groups: dict[int, dict[str, Tensor]] = {}
     is_list = any(_NUMBERED.fullmatch(name) for name in tensors)
     for name, tensor in tensors.items():

@@ -9,12 +9,16 @@ import hashlib
 import json
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from evaluators.dying import die_with
 from evaluators.latency.allocator import kept_memory
 from nas.export._base import BundleError, Contract, Runnable
 from nas.export._manifest import Manifest, text_of
@@ -27,6 +31,7 @@ from search_spaces import UsageError
 def answer(
     connection: socket.socket,
     paths: list[str],
+    server: int,
     folder: Path,
     exporter: str | None,
     digest: str,
@@ -37,13 +42,15 @@ def answer(
     Args:
         connection: to the server.
         paths: of the slots.
+        server: its process.
         folder, exporter: see `load_bundle`.
         digest: of the manifest that the server has read; another bundle is refused.
         threads: of torch.
     """
-    # The terminal and systemd send these to all of a group: the server ends this process itself.
+    # Where `without_signals` could not keep them out.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    die_with(server)
     torch.set_num_threads(threads)
     try:
         bundle = load_bundle(folder, exporter)
@@ -54,7 +61,41 @@ def answer(
     except UsageError as error:
         _say(connection, {"error": str(error)})
         return
-    attend(connection, paths, bundle.program, contract)
+    attend(connection, paths, _mortal(bundle.program, server), contract)
+
+
+def _mortal(program: Runnable, server: int) -> Runnable:
+    """A program that is killed with the server while it runs, as one that never returns has to be.
+
+    Between two graphs the process ends by itself, and a program removes its temporary files.
+    """
+    die_with(None)
+
+    def run(*inputs: Tensor) -> Tensor:
+        die_with(server)
+        try:
+            return program(*inputs)
+        finally:
+            die_with(None)
+
+    return run
+
+
+@contextmanager
+def without_signals() -> Iterator[None]:
+    """A process that is started now is told of no Ctrl-C or SIGTERM; here they come afterwards.
+
+    The terminal and systemd send these to all of a group: the server ends the process itself.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # which lets them through when it has begun
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def digest_of(manifest: Manifest) -> str:

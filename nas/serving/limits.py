@@ -9,6 +9,8 @@ MEBIBYTE = 2**20
 MOST_GRAPHS = 100_000
 # Of one list: each is a forward of its own for a node task.
 MOST_LISTED = 1_000
+# Twice what proxies wait for an answer.
+FORWARD_S = 120.0
 
 
 class RequestError(UsageError):
@@ -17,6 +19,17 @@ class RequestError(UsageError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class OverdueError(RequestError):
+    """A forward that took too long, with all graphs that were joined for it."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            504,
+            f"the program was ended after {seconds:g} seconds without an answer; ask with a "
+            "smaller graph, or start with a longer --forward-timeout",
+        )
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,7 @@ class Limits:
         json_bytes: of a body of JSON, which takes twenty times its size while it is read.
         nodes, edges: of one graph; None for as many as a body can hold.
         seconds: for sending a request, for taking the answer, and between two requests.
+        forward_seconds: for one forward.
     """
 
     request_bytes: int = 256 * MEBIBYTE
@@ -35,6 +49,7 @@ class Limits:
     nodes: int | None = None
     edges: int | None = None
     seconds: float = 60.0
+    forward_seconds: float = FORWARD_S
 
     @property
     def held_bytes(self) -> int:

@@ -18,7 +18,8 @@ _FAULTS: Mapping[str, str] = {
     "421": "Asked by a name that is not this server's.",
     "422": "The graph breaks the contract; the message says how.",
     "500": "The program fails on a graph that its contract allows.",
-    "503": "Too many large requests at once, or not enough memory; try again.",
+    "503": "Too many large requests at once, not enough memory, or the program is away; try again.",
+    "504": "The program took too long for this graph, and was ended.",
 }
 _EDGES: Mapping[str, str] = {
     "directed": "",
@@ -76,8 +77,8 @@ def _predict(contract: Contract) -> _Json:
         "operationId": "predict",
         "summary": "Predict",
         "description": (
-            "The answer has the form of the body, unless Accept names the other one."
-            + _EDGES[contract.edges]
+            "The answer has the form of the body, unless Accept names the other one; what else "
+            "Accept says is of no effect." + _EDGES[contract.edges]
         ),
         "requestBody": {
             "required": True,
@@ -131,6 +132,7 @@ _HEALTH: _Json = {
         "ready": {"type": "boolean"},
         "manifest_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
         "uptime_seconds": {"type": "number", "minimum": 0},
+        "reason": {"type": "string", "description": "why it is not ready"},
     },
 }
 _MANIFEST: _Json = {

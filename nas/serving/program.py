@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import multiprocessing
+import os
 import socket
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -17,13 +18,15 @@ from nas.export._manifest import Manifest
 from nas.serving import elsewhere
 from nas.serving.elsewhere import digest_of
 from nas.serving.graphs import Graph
-from nas.serving.limits import RequestError
+from nas.serving.limits import FORWARD_S, OverdueError, RequestError
 from nas.serving.slots import Sizes, Slot
 
 # One graph is computed while the next is already there.
 SLOTS = 2
 _CLOSING_S = 5.0
 _ENDING_S = 1.0
+# How long a process may take to open its program: torch and large files from slow disks.
+_OPENING_S = 300.0
 # How long a request waits for a process that is started again.
 _STARTING_S = 60.0
 # Between two tries.
@@ -39,12 +42,13 @@ class _NotBegunError(Exception):
 
 
 class Program:
-    """Runs a bundle's program in a process of its own, which is started again if it dies.
+    """Runs a bundle's program in a process of its own, which is started again if it dies or hangs.
 
     Args:
         folder, exporter: see `load_bundle`.
         manifest: of the bundle; the program of another one is refused.
         threads: of torch.
+        seconds: for one forward; a process that takes longer is ended.
         say: is told when the process dies, and how starting it again goes.
     """
 
@@ -55,10 +59,12 @@ class Program:
         manifest: Manifest,
         *,
         threads: int = 1,
+        seconds: float = FORWARD_S,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._line = folder, exporter, digest_of(manifest), threads
         self._contract = manifest.contract
+        self._seconds = seconds
         self._say = say
         self._given_up = 0.0  # when nobody waits any more for a process that is away
         self._slots = [Slot() for _ in range(SLOTS)]
@@ -66,6 +72,11 @@ class Program:
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._connection: socket.socket | None = None
         self._process: BaseProcess | None = None
+        self._is_open = False  # the process has opened the program
+        self._begun = 0.0  # when it began with the graph that it computes
+        self._look: asyncio.TimerHandle | None = None
+        self._overdue: OverdueError | None = None
+        self._reason = "the program has not been opened yet"
         self._transport: asyncio.WriteTransport | None = None
         self._up = asyncio.Event()
         self._again: asyncio.Task[None] | None = None
@@ -78,26 +89,45 @@ class Program:
         """Whether it answers now."""
         return self._up.is_set()
 
+    @property
+    def away(self) -> str | None:
+        """Why it cannot be asked now; None where it can."""
+        return None if self.is_up else self._reason
+
     def start(self) -> bool:
         """Open the program and try it; return whether graphs may be joined.
 
         Raises:
-            BundleError: it cannot be opened, is another one, or its process ends meanwhile.
+            BundleError: it cannot be opened, is another one, or its process ends meanwhile or
+                takes too long.
             OSError: the system has no process or connection for it.
         """
         ours, theirs = socket.socketpair()
         paths = [slot.path for slot in self._slots]
+        arguments = (theirs, paths, os.getpid(), *self._line)
         process = multiprocessing.get_context("spawn").Process(
-            target=elsewhere.answer, args=(theirs, paths, *self._line), name="program", daemon=True
+            target=elsewhere.answer, args=arguments, name="program", daemon=True
         )
-        process.start()
+        with elsewhere.without_signals():
+            process.start()
+            self._connection, self._process, self._is_open = ours, process, False
         theirs.close()
-        self._connection, self._process = ours, process
-        with ours.makefile("rb") as lines:
-            first = lines.readline()
+        if self._is_closed:  # meanwhile
+            process.kill()
+        ours.settimeout(_OPENING_S)
+        try:
+            with ours.makefile("rb") as lines:
+                first = lines.readline()
+        except TimeoutError as error:
+            process.kill()
+            raise BundleError(
+                f"{self._line[0]}: the program could not be opened within {_OPENING_S:g} seconds, "
+                "and was ended"
+            ) from error
         said = json.loads(first) if first else {"error": f"{self._line[0]}: {self._ended()}"}
         if "error" in said:
             raise BundleError(said["error"])
+        self._is_open = True
         return bool(said["together"])
 
     async def connect(self) -> None:
@@ -106,12 +136,13 @@ class Program:
         transport, _ = await loop.create_connection(lambda: _Lines(self), sock=self._connection)
         self._transport = transport
         self._up.set()
+        self._watch()
 
     async def run(self, graph: Graph) -> Tensor:
         """The logits of a graph that `checked` made; of several that were joined.
 
         Raises:
-            RequestError: they are not finite, or there is no memory.
+            RequestError: they are not finite, take too long, or there is no memory.
             ProgramError: the program failed, or died.
         """
         index = await self._free.get()
@@ -151,7 +182,10 @@ class Program:
 
     async def _asked(self, index: int, sizes: Sizes) -> dict[str, Any]:
         assert self._transport is not None  # noqa: S101
-        answer = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+        if not self._answers:
+            self._begun = loop.time()
         self._answers[index] = answer
         line = {"slot": index, "sizes": [sizes.nodes, sizes.edges, sizes.graphs]}
         self._transport.write(json.dumps(line).encode() + b"\n")
@@ -161,24 +195,42 @@ class Program:
     def answered(self, said: dict[str, Any]) -> None:
         """A line has come."""
         answer = self._answers.pop(said["slot"])
+        self._begun = asyncio.get_running_loop().time()
         if not answer.done():
             answer.set_result(said)
+
+    def _watch(self) -> None:
+        """End the process at a graph that takes too long; look again when one may have."""
+        loop = asyncio.get_running_loop()
+        left = self._seconds + (self._begun - loop.time() if self._answers else 0.0)
+        if left > 0:
+            self._look = loop.call_later(left, self._watch)
+            return
+        assert self._transport is not None  # noqa: S101
+        self._overdue = OverdueError(self._seconds)
+        self._end()
+        self._transport.abort()  # whoever else has the connection open
 
     def lost(self) -> None:
         """The process is gone: what it computed fails, what waited for it is asked again."""
         self._up.clear()
+        if self._look is not None:
+            self._look.cancel()
         if self._is_closed:
             return
         loop = asyncio.get_running_loop()
         self._given_up = loop.time() + _STARTING_S
-        reason = self._ended()
-        self._say(f"{reason}; it is started again")
+        self._reason = self._ended()
+        error: Exception = ProgramError(self._reason)
+        if self._overdue is not None:
+            error, self._overdue = self._overdue, None
+            self._reason = f"the program took longer than {self._seconds:g} seconds and was ended"
+        self._say(f"{self._reason}; it is started again")
         # Graphs are computed in the order in which they were asked.
-        error: Exception = ProgramError(reason)
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(error)
-                error = _NotBegunError()
+            error = _NotBegunError()
         self._answers.clear()
         self._again = loop.create_task(self._restart())
 
@@ -189,6 +241,9 @@ class Program:
                 await asyncio.to_thread(self.start)
                 await self.connect()
             except Exception as error:  # whatever it is may be over later, as a lack of memory
+                if self._is_closed:
+                    return
+                self._reason = "the program has ended and cannot be started again; stderr says why"
                 self._say(f"the program cannot be started again: {error}; next try in {pause:g} s")
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _MOST_PAUSE_S)
@@ -209,6 +264,12 @@ class Program:
         self._is_closed = True
         if self._transport is not None:
             self._transport.close()
+        if not self._is_open:  # a thread waits for it
+            self._end()
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
 
     def close(self) -> None:
         """End the process, and give the memory back."""
@@ -218,9 +279,11 @@ class Program:
                 self._connection.shutdown(socket.SHUT_RDWR)
             self._connection.close()
         if self._process is not None:
-            self._process.join(_CLOSING_S)
-            self._process.kill()
-            self._process.join()
+            try:
+                self._process.join(_CLOSING_S if self._is_open else 0)
+            finally:
+                self._process.kill()
+                self._process.join()
         for slot in self._slots:
             slot.close()
 

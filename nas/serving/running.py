@@ -2,10 +2,11 @@
 
 import gc
 import ipaddress
+import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 import uvicorn
 
 from evaluators.latency.allocator import kept_memory
-from nas.export.load import read_contents
+from nas.export.load import Contents, read_contents
 from nas.hosts import Hosts
 from nas.serving.app import Service, make_app
 from nas.serving.batching import Forwards
@@ -59,7 +60,7 @@ def serve(
     log: Callable[[str], None] | None,
     say: Callable[[str], None],
 ) -> None:
-    """Answer until Ctrl-C or SIGTERM; what has been asked by then is answered.
+    """Answer until Ctrl-C or SIGTERM, at any time; what has been asked by then is answered.
 
     Args:
         folder: of the bundle.
@@ -72,45 +73,69 @@ def serve(
         UsageError: the bundle cannot be read, or the server cannot begin.
         KeyboardInterrupt: a second signal came before everything was answered.
     """
-    contents = read_contents(folder, exporter)
-    contract = contents.manifest.contract
-    program = Program(folder, exporter, contents.manifest, threads=place.threads, say=say)
-    with _listening(place) as listening, kept_memory(), closing(program):
-        together = program.start()
-        if contract.is_graph_task and not together:
-            say("graphs change one another in this program: each is computed alone")
-        forwards = Forwards(
-            program.run,
-            together=together,
-            most_graphs=place.most_joined,
-            most_bytes=limits.request_bytes,
-            wait_s=place.wait_s,
-        )
-        host, port = listening.getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
-            say(
-                f"warning: {host} is reached from other machines, and there is no authentication "
-                "and no encryption: see docs/serving.md"
-            )
-        service = Service(
-            contents,
-            forwards,
-            lambda: program.is_up,
-            limits,
-            digest_of(contents.manifest),
-            Held(limits.held_bytes),
-        )
-        app = make_app(service, url, log, Hosts(place.host, place.allowed_hosts))
-        told = {"url": url, "host": host, "port": port}
-        server = Connected(config(app, limits), program, told=lambda: ready(told))
-        torch.set_num_threads(1)  # of those that read bodies; the program's process has its own
-        gc.freeze()  # torch's many objects stay: no collection need walk through them
+    # Where memory ends, Rust's libraries would need more of it to say where, and hang.
+    os.environ["RUST_BACKTRACE"] = "0"
+    server: Connected | None = None
+    with ExitStack() as open_:
         try:
+            contents = read_contents(folder, exporter)
+            program = Program(
+                folder,
+                exporter,
+                contents.manifest,
+                threads=place.threads,
+                seconds=limits.forward_seconds,
+                say=say,
+            )
+            open_.enter_context(closing(program))
+            listening = open_.enter_context(_listening(place))
+            open_.enter_context(kept_memory())
+            forwards = _forwards(program, contents, place, limits, say)
+            told = _where(listening, say)
+            service = Service(
+                contents,
+                forwards,
+                lambda: program.away,
+                limits,
+                digest_of(contents.manifest),
+                Held(limits.held_bytes),
+            )
+            app = make_app(service, told["url"], log, Hosts(place.host, place.allowed_hosts))
+            server = Connected(config(app, limits), program, told=lambda: ready(told))
+            torch.set_num_threads(1)  # of those that read bodies; the program has its own
+            gc.freeze()  # torch's many objects stay: no collection need walk through them
             server.run(sockets=[listening])
         except KeyboardInterrupt:
-            if server.force_exit:
+            if server is not None and server.force_exit:
                 raise
+
+
+def _forwards(
+    program: Program, contents: Contents, place: Place, limits: Limits, say: Callable[[str], None]
+) -> Forwards:
+    """Start the program, and join graphs where they may be."""
+    together = program.start()
+    if contents.manifest.contract.is_graph_task and not together:
+        say("graphs change one another in this program: each is computed alone")
+    return Forwards(
+        program.run,
+        together=together,
+        most_graphs=place.most_joined,
+        most_bytes=limits.request_bytes,
+        wait_s=place.wait_s,
+    )
+
+
+def _where(listening: socket.socket, say: Callable[[str], None]) -> dict[str, Any]:
+    """Where it listens, with a warning if others reach it."""
+    host, port = listening.getsockname()[:2]
+    if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+        say(
+            f"warning: {host} is reached from other machines, and there is no authentication "
+            "and no encryption: see docs/serving.md"
+        )
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return {"url": url, "host": host, "port": port}
 
 
 class Connected(uvicorn.Server):
@@ -148,7 +173,7 @@ def config(app: Any, limits: Limits) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=max(1, round(limits.seconds)),
         # What is being sent may take its time, and then its forward.
-        timeout_graceful_shutdown=2 * max(1, round(limits.seconds)),
+        timeout_graceful_shutdown=max(1, round(limits.seconds + limits.forward_seconds)),
     )
 
 

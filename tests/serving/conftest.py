@@ -57,7 +57,9 @@ class Graphs(nn.Module):
         return global_mean_pool(self.nodes(x, edge_index), graph_ids, size=graphs.size(0))
 
 
-def made_bundle(folder: Path, kind: TaskKind, *, undirected: bool = False) -> Path:
+def made_bundle(
+    folder: Path, kind: TaskKind, *, undirected: bool = False, exporter: str = "pt2"
+) -> Path:
     torch.manual_seed(0)
     graphs = kind.startswith("graph")
     task = Task(kind, FEATURES, CLASSES, 60, 240, 8 if graphs else 1, 4, 2, 2, "accuracy", "0" * 32)
@@ -69,6 +71,7 @@ def made_bundle(folder: Path, kind: TaskKind, *, undirected: bool = False) -> Pa
         preprocessing=Preprocessing("none", undirected),
         class_names=NAMES,
         provenance=Provenance(),
+        formats=[exporter],
     )
     return folder
 
@@ -85,6 +88,13 @@ def node_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def graph_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """For a graph task."""
     return made_bundle(tmp_path_factory.mktemp("serving") / "graph", "graph_classification")
+
+
+@pytest.fixture(scope="session")
+def endless_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For a node task; its program, of `--exporter fakes.endless`, never returns of 13 nodes."""
+    folder = tmp_path_factory.mktemp("serving") / "endless"
+    return made_bundle(folder, "node_classification", exporter="fakes.endless")
 
 
 @dataclass(frozen=True)
@@ -185,7 +195,7 @@ def served(bundle: Bundle, limits: Limits | None = None, **given: Any) -> Iterat
     program = Here(bundle.program, bundle.manifest)
     settings["together"] = program.start(settings.get("together"))
     forwards = Forwards(program.run, **settings)
-    service = Service(bundle, forwards, lambda: program.is_up, limits, "0" * 64, server.held)
+    service = Service(bundle, forwards, lambda: program.away, limits, "0" * 64, server.held)
     app = make_app(service, server.url, server.log.append)
     running = Connected(config(app, limits), program, told=lambda: None)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})

@@ -17,7 +17,7 @@ from nas.export.load import Bundle, load_bundle
 from nas.serving.batching import Forwards
 from nas.serving.graphs import Given, Graph, checked, joined, parted
 from nas.serving.joining import joins
-from nas.serving.limits import Limits
+from nas.serving.limits import Limits, OverdueError
 
 from .conftest import Here
 
@@ -205,6 +205,27 @@ def test_one_that_fails_fails_alone(opened: Bundle) -> None:
     got = asked(opened, Counted(program), graphs, most_graphs=9)
     failed = [type(one).__name__ for one in got]
     assert failed == ["Tensor", "Tensor", "ProgramError", "RequestError", "Tensor"]
+
+
+def test_one_that_takes_too_long_is_not_tried_alone() -> None:
+    """Nor are those that were joined with it: all have waited, and each could take as long."""
+    sizes: list[int] = []
+
+    async def run(graph: Graph) -> Tensor:
+        await asyncio.sleep(0)
+        sizes.append(graph.graphs)
+        if graph.graphs == 3:
+            raise OverdueError(9)
+        return torch.zeros(graph.graphs, 3)
+
+    async def ask() -> list[Tensor | BaseException]:
+        forwards = Forwards(run, together=True, most_graphs=3, most_bytes=10**9, ahead=1)
+        one = Graph(torch.ones(2, 3), torch.tensor([[0], [1]]), torch.zeros(2).long(), 1)
+        return await asyncio.gather(*[forwards.ask(one) for _ in range(5)], return_exceptions=True)
+
+    names = [type(one).__name__ for one in asyncio.run(ask())]
+    assert names == ["Tensor", *["OverdueError"] * 3, "Tensor"]
+    assert sizes == [1, 3, 1]
 
 
 def test_which_programs_may_join() -> None:

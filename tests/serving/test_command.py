@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -139,9 +140,10 @@ def program_of(running: subprocess.Popen[str]) -> psutil.Process:
 
 def test_its_program_dies_and_comes_back(node_bundle: Path) -> None:
     """Not healthy meanwhile; whoever asks waits. It ends with the server, however that ends."""
-    body = save({"x": torch.zeros(2, 3), "edge_index": torch.zeros(2, 0, dtype=torch.int64)})
     with process(str(node_bundle), "--port", "0", "--quiet") as running:
         url = first_line(running)
+        # Where memory ends, a library that says where it was in its code needs more, and hangs.
+        assert program_of(running).environ()["RUST_BACKTRACE"] == "0"
         program_of(running).kill()
         codes = set()
         while len(codes) < 2:
@@ -149,13 +151,89 @@ def test_its_program_dies_and_comes_back(node_bundle: Path) -> None:
                 codes.add(get(f"{url}/health")["ready"])
                 continue
             codes.add(503)
-        request = urllib.request.Request(f"{url}/predict", body, {"Content-Type": BINARY})  # noqa: S310
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-            assert answer.status == 200
+        assert predict(url, 2) == 200
         program = program_of(running)
         running.kill()
         program.wait(30)
         assert not program.is_running()
+
+
+def test_its_program_never_returns(endless_bundle: Path) -> None:
+    """504 in time, not healthy with the reason meanwhile, and then it is as before."""
+    line = (str(endless_bundle), "--exporter", "fakes.endless", "--port", "0", "--quiet")
+    with process(*line, "--forward-timeout", "1") as running:
+        url = first_line(running)
+        with pytest.raises(urllib.error.HTTPError) as late:
+            predict(url, 13)
+        assert late.value.code == 504
+        assert "a longer --forward-timeout" in json.load(late.value)["error"]
+        with pytest.raises(urllib.error.HTTPError) as health:
+            get(f"{url}/health")
+        said = json.load(health.value)
+        assert (health.value.code, said["ready"]) == (503, False)
+        assert said["reason"] == "the program took longer than 1 seconds and was ended"
+        assert predict(url, 2) == 200
+        assert sorted(get(f"{url}/health")) == ["manifest_sha256", "ready", "uptime_seconds"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a kernel that tells of a parent's death")
+def test_its_program_never_returns_and_it_is_killed(endless_bundle: Path) -> None:
+    """Nothing is left of it."""
+    line = (str(endless_bundle), "--exporter", "fakes.endless", "--port", "0", "--quiet")
+    with process(*line) as running:
+        url = first_line(running)
+        program = program_of(running)
+
+        def ask() -> None:
+            with contextlib.suppress(OSError):
+                predict(url, 13)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert running.stderr is not None
+        assert running.stderr.readline() == "forever\n"
+        running.kill()
+        try:
+            program.wait(30)
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                program.kill()
+        thread.join()
+
+
+def predict(url: str, nodes: int) -> int:
+    body = save({"x": torch.zeros(nodes, 3), "edge_index": torch.zeros(2, 0, dtype=torch.int64)})
+    request = urllib.request.Request(f"{url}/predict", body, {"Content-Type": BINARY})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        return int(answer.status)
+
+
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("while it imports", signal.SIGTERM),
+        ("while it opens the program", signal.SIGINT),
+        ("while it opens the program", signal.SIGTERM),
+    ],
+)
+def test_it_is_ended_before_it_answers(
+    node_bundle: Path, moment: str, number: signal.Signals
+) -> None:
+    """0 and not a word, as later; the terminal and systemd tell its program too."""
+    command = [sys.executable, "-m", "nas", "serve", str(node_bundle), "--port", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as running:
+        itself = psutil.Process(running.pid)
+        while not (
+            any("spawn_main" in " ".join(one.cmdline()) for one in itself.children())
+            if "opens" in moment
+            else any("libtorch" in one.path for one in itself.memory_maps())
+        ):
+            time.sleep(0.01)
+        os.killpg(running.pid, number)
+        assert ended(running) == (0, "", "")
 
 
 def refused(*line: str) -> str:

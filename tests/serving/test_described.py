@@ -129,7 +129,7 @@ def test_the_description_is_of_this_bundle(nodes: Server, graphs: Server) -> Non
     assert names["items"]["enum"] == ["cat", "dog", "bird"]
     predict = described["paths"]["/predict"]["post"]
     assert list(predict["requestBody"]["content"]) == [JSON, BINARY, OCTETS]
-    statuses = ["200", "400", "408", "413", "415", "421", "422", "500", "503"]
+    statuses = ["200", "400", "408", "413", "415", "421", "422", "500", "503", "504"]
     assert list(predict["responses"]) == statuses
     other = graphs.ask("GET", "/openapi.json").json["components"]["schemas"]["Graph"]
     assert other["required"] == ["x", "edge_index", "graph_ids"]

@@ -16,6 +16,7 @@ def test_the_documented_defaults() -> None:
         ("--max-request-bytes", "256 MiB", 256 * 2**20),
         ("--max-json-bytes", "8 MiB", 8 * 2**20),
         ("--timeout", "60", 60),
+        ("--forward-timeout", "120", 120),
     ):
         assert re.search(rf"`{option}` \| {shown} \|", text)
         assert defaults[option] == value

@@ -1,6 +1,7 @@
 """The process of the program: its death is an answer, and it comes back."""
 
 import asyncio
+import contextlib
 import mmap
 import os
 import shutil
@@ -17,7 +18,7 @@ import torch
 from nas.export._base import BundleError
 from nas.export.load import load_bundle
 from nas.serving.graphs import Graph
-from nas.serving.limits import RequestError
+from nas.serving.limits import OverdueError, RequestError
 from nas.serving.program import Program, ProgramError
 from nas.serving.slots import Sizes, Slot
 
@@ -94,6 +95,78 @@ def test_its_death_is_an_answer(node_bundle: Path) -> None:
         "the program's process ended by signal 9",
         "the program is back",
     ]
+
+
+def test_one_that_hangs_is_ended(node_bundle: Path) -> None:
+    """Whose graph took too long is told; who waited behind it is answered, by a new process."""
+    bundle, told = load_bundle(node_bundle), list[str]()
+    program = Program(node_bundle, None, bundle.manifest, seconds=1, say=told.append)
+    reason = "the program took longer than 1 seconds and was ended"
+    assert program.away == "the program has not been opened yet"
+
+    async def run() -> None:
+        await program.connect()
+        assert (await program.run(a_graph(4))).shape == (4, 3)
+        assert program.away is None
+        [process] = children()
+        process.send_signal(signal.SIGSTOP)
+        waiting = [asyncio.create_task(program.run(a_graph(nodes))) for nodes in (5, 6, 7)]
+        with pytest.raises(OverdueError, match="ended after 1 seconds without an ans") as refused:
+            await waiting[0]
+        assert refused.value.status == 504
+        assert program.away == reason
+        process.wait(30)
+        for nodes, answer in zip((6, 7), waiting[1:], strict=True):
+            graph = a_graph(nodes)
+            assert torch.equal(await answer, bundle.predict(graph.x, graph.edge_index))
+        program.disconnect()
+
+    try:
+        program.start()
+        asyncio.run(run())
+    finally:
+        program.close()
+    assert told == [f"{reason}; it is started again", "the program is back"]
+
+
+def test_one_that_does_not_open(node_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is ended after a while, with a line."""
+    monkeypatch.setattr("nas.serving.program._OPENING_S", 0.01)
+    program = of(node_bundle)
+    try:
+        with pytest.raises(BundleError, match=r"could not be opened within 0\.01 s"):
+            program.start()
+    finally:
+        program.close()
+    assert children() == []
+
+
+def test_it_ends_while_it_is_started_again(node_bundle: Path) -> None:
+    """Also where the new process hangs while it opens the program."""
+    told: list[str] = []
+    program = Program(node_bundle, None, load_bundle(node_bundle).manifest, say=told.append)
+
+    async def run() -> None:
+        await program.connect()
+        [process] = children()
+        process.kill()
+        await until(lambda: not program.is_up)
+        await until(lambda: any(one.pid != process.pid for one in children()))
+        [another] = children()
+        another.send_signal(signal.SIGSTOP)
+        program.disconnect()
+        try:
+            another.wait(30)
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                another.send_signal(signal.SIGCONT)
+
+    try:
+        program.start()
+        asyncio.run(run())
+    finally:
+        program.close()
+    assert [line.partition(";")[0] for line in told] == ["the program's process ended by signal 9"]
 
 
 @pytest.mark.parametrize("fault", ["gone", "another", "no process"])

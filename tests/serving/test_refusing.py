@@ -238,6 +238,52 @@ def test_a_program_that_fails(
         assert server.json({"x": X[:1], "edge_index": [[], []]}).status == 200
 
 
+class PanicException(BaseException):
+    """As Rust's libraries raise it: no `Exception`."""
+
+
+@pytest.mark.parametrize("error", [MemoryError(), PanicException("Python API call failed")])
+@pytest.mark.parametrize("nodes", [2, 200_000])
+def test_no_memory_for_a_file(
+    nodes: int, error: BaseException, serving: Serving, replaced: Callable[..., Bundle]
+) -> None:
+    """503, whoever finds out; the next one is answered."""
+
+    def none(_: bytes) -> Any:
+        raise error
+
+    tensors = {"x": torch.zeros(nodes, 3), "edge_index": TENSORS["edge_index"]}
+    with serving(replaced(lambda x, _edges: x), together=False) as server:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("nas.serving.bodies.load", none)
+            answer = server.binary(tensors)
+        assert (answer.status, "not enough memory" in answer.error) == (503, True)
+        assert server.binary(tensors).status == 200
+
+
+def test_no_memory_for_a_thread(
+    serving: Serving, replaced: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same."""
+
+    def none(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with serving(replaced(lambda x, _edges: x), together=False) as server:
+        monkeypatch.setattr("asyncio.to_thread", none)
+        answer = server.binary(TENSORS | {"x": torch.zeros(200_000, 3)})
+        assert (answer.status, "not enough memory" in answer.error) == (503, True)
+        assert server.binary(TENSORS).status == 200
+
+
+def test_an_accept_of_something_else(nodes: Server) -> None:
+    """Is of no effect, as /openapi.json says."""
+    answer = nodes.json(GOOD, Accept="text/xml")
+    assert (answer.status, answer.headers["content-type"]) == (200, JSON)
+    described = nodes.ask("GET", "/openapi.json").json["paths"]["/predict"]["post"]
+    assert "what else Accept says is of no effect" in described["description"]
+
+
 def test_outputs_that_are_not_finite(serving: Serving, replaced: Callable[..., Bundle]) -> None:
     """JSON has no such numbers, and nobody has a use for them."""
     with serving(replaced(lambda x, _edges: x * 1e30), together=False) as server:
