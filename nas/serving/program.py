@@ -3,30 +3,22 @@
 import asyncio
 import contextlib
 import json
-import multiprocessing
-import os
 import socket
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from nas.export._base import BundleError
 from nas.export._manifest import Manifest
-from nas.serving import elsewhere
-from nas.serving.elsewhere import digest_of
+from nas.serving.elsewhere import digest_of, without_signals
 from nas.serving.graphs import Graph
 from nas.serving.limits import FORWARD_S, OverdueError, RequestError
+from nas.serving.process import Process
 from nas.serving.slots import Sizes, Slot
 
 # One graph is computed while the next is already there.
 SLOTS = 2
-_CLOSING_S = 5.0
-_ENDING_S = 1.0
-# How long a process may take to open its program: torch and large files from slow disks.
-_OPENING_S = 300.0
 # How long a request waits for a process that is started again.
 _STARTING_S = 60.0
 # Between two tries.
@@ -71,8 +63,7 @@ class Program:
         self._free: asyncio.Queue[int] = asyncio.Queue()
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._connection: socket.socket | None = None
-        self._process: BaseProcess | None = None
-        self._is_open = False  # the process has opened the program
+        self._process: Process | None = None
         self._begun = 0.0  # when it began with the graph that it computes
         self._look: asyncio.TimerHandle | None = None
         self._overdue: OverdueError | None = None
@@ -102,33 +93,13 @@ class Program:
                 takes too long.
             OSError: the system has no process or connection for it.
         """
-        ours, theirs = socket.socketpair()
         paths = [slot.path for slot in self._slots]
-        arguments = (theirs, paths, os.getpid(), *self._line)
-        process = multiprocessing.get_context("spawn").Process(
-            target=elsewhere.answer, args=arguments, name="program", daemon=True
-        )
-        with elsewhere.without_signals():
-            process.start()
-            self._connection, self._process, self._is_open = ours, process, False
-        theirs.close()
+        with without_signals():
+            self._process = process = Process(*self._line, paths)
+            self._connection = process.connection
         if self._is_closed:  # meanwhile
             process.kill()
-        ours.settimeout(_OPENING_S)
-        try:
-            with ours.makefile("rb") as lines:
-                first = lines.readline()
-        except TimeoutError as error:
-            process.kill()
-            raise BundleError(
-                f"{self._line[0]}: the program could not be opened within {_OPENING_S:g} seconds, "
-                "and was ended"
-            ) from error
-        said = json.loads(first) if first else {"error": f"{self._line[0]}: {self._ended()}"}
-        if "error" in said:
-            raise BundleError(said["error"])
-        self._is_open = True
-        return bool(said["together"])
+        return process.open()
 
     async def connect(self) -> None:
         """Begin to be asked, in the event loop that is running."""
@@ -208,7 +179,8 @@ class Program:
             return
         assert self._transport is not None  # noqa: S101
         self._overdue = OverdueError(self._seconds)
-        self._end()
+        if self._process is not None:
+            self._process.kill()
         self._transport.abort()  # whoever else has the connection open
 
     def lost(self) -> None:
@@ -220,7 +192,9 @@ class Program:
             return
         loop = asyncio.get_running_loop()
         self._given_up = loop.time() + _STARTING_S
-        self._reason = self._ended()
+        self._reason = "the program's connection ended"
+        if self._process is not None:
+            self._reason = self._process.ended()
         error: Exception = ProgramError(self._reason)
         if self._overdue is not None:
             error, self._overdue = self._overdue, None
@@ -251,24 +225,12 @@ class Program:
                 self._say("the program is back")
                 return
 
-    def _ended(self) -> str:
-        assert self._process is not None  # noqa: S101
-        self._process.join(_ENDING_S)
-        code = self._process.exitcode
-        self._process.kill()  # where it has only gone silent
-        how = f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
-        return f"the program's process ended by {how}"
-
     def disconnect(self) -> None:
         """Ask no more, in the event loop that was connected."""
         self._is_closed = True
         if self._transport is not None:
             self._transport.close()
-        if not self._is_open:  # a thread waits for it
-            self._end()
-
-    def _end(self) -> None:
-        if self._process is not None:
+        if self._process is not None and not self._process.is_open:  # a thread waits for it
             self._process.kill()
 
     def close(self) -> None:
@@ -279,11 +241,7 @@ class Program:
                 self._connection.shutdown(socket.SHUT_RDWR)
             self._connection.close()
         if self._process is not None:
-            try:
-                self._process.join(_CLOSING_S if self._is_open else 0)
-            finally:
-                self._process.kill()
-                self._process.join()
+            self._process.close()
         for slot in self._slots:
             slot.close()
 

@@ -131,7 +131,7 @@ def test_one_that_hangs_is_ended(node_bundle: Path) -> None:
 
 def test_one_that_does_not_open(node_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Is ended after a while, with a line."""
-    monkeypatch.setattr("nas.serving.program._OPENING_S", 0.01)
+    monkeypatch.setattr("nas.serving.process._OPENING_S", 0.01)
     program = of(node_bundle)
     try:
         with pytest.raises(BundleError, match=r"could not be opened within 0\.01 s"):
