@@ -46,7 +46,7 @@ def test_a_device_is_profiled(shown: Sequence[Block], tmp_path: Path) -> None:
     text = shortened(whole, small | {command: f"for i in 1 2 3; do {ROUND}; done"})
     text += shortened(adapted, {"--from laptop": "--from laptop --probes 3"})
     text += shortened(
-        bound, {command: ROUND, "<= 5": "<= 500", "study.toml": "study.toml --name b"}
+        bound, {command: ROUND, "<= 5": "<= 500", "search study.toml": "search study.toml --name b"}
     )
     done = shell(text, tmp_path)
     assert done.returncode == 0, done.stderr
