@@ -12,8 +12,9 @@ from evaluators.executors import inline
 from nas.candidate import Candidate, as_validated
 from nas.executing import executed
 from nas.export._background import Background
+from nas.export._followed import check_options, unfit
 from nas.export._manifest import ARCHITECTURE, WEIGHTS, Manifest
-from nas.export._recipe import Recipe, Step, read_recipe, refuse_foreign
+from nas.export._recipe import RECIPE, Recipe, Step, read_recipe, refuse_foreign
 from nas.export.bundle import export_candidate, versions
 from nas.export.load import check_files, load_weights
 from nas.setting_up import set_up
@@ -98,15 +99,20 @@ def _setup(
     space: SearchSpace | None,
 ) -> Setup:
     given = None if dataset is None else {"name": dataset.name, **dataset.options}
-    where = f"{folder}"
-    spec = spec_from_mapping(recipe.tables("reproduced", given), where)
+    where = str(folder / RECIPE)
+    check_options(folder, recipe)
     try:
+        spec = spec_from_mapping(recipe.tables("reproduced", given), where)
         setup = set_up(spec, data_root, space, where, with_latency=False)
     except UsageError as error:
-        if dataset is not None:
+        if str(error).startswith(f"{where}: [dataset]"):
+            if dataset is not None:
+                raise
+            hint = "if its data lie elsewhere, name the study file that has them: --dataset"
+            raise ReproduceError(f"{error}; {hint} study.toml") from error
+        if space is not None or not recipe.is_own:
             raise
-        hint = "if its data lie elsewhere, name the study file that has them: --dataset study.toml"
-        raise ReproduceError(f"{error}; {hint}") from error
+        raise unfit(folder, error) from error
     found, expected = setup.task.fingerprint, recipe.task["fingerprint"]
     if found != expected:
         raise ReproduceError(

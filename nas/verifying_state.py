@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from nas.export._base import BundleError, shown
+from nas.export._followed import check_options
 from nas.export._manifest import Manifest
-from nas.export._recipe import read_recipe
+from nas.export._recipe import Recipe, read_recipe
 from nas.export._state import STATE_FILE, check_fits
-from search_spaces import UsageError
 
 Row = tuple[Any, ...]
 
@@ -20,17 +20,18 @@ def state(folder: Path, manifest: Manifest, told: Callable[[str], None]) -> Iter
     told(f"comparing {STATE_FILE} with its network")
     try:
         recipe = read_recipe(folder)
-        if recipe.strangers:
-            names = ", ".join(map(shown, recipe.strangers))
-            yield "state", "", None, None, None, f"skipped: {names} did not come with this program"
+        check_options(folder, recipe)
+        if not recipe.is_own:
+            yield "state", "", None, None, None, f"skipped: {_foreign(recipe)}"
             return
         check_fits(folder, manifest, recipe)
     except BundleError as error:
         yield "state", "", False, None, None, str(error)
-    except UsageError as error:
-        yield "state", "", None, None, None, f"skipped: its space cannot be built here: {error}"
-    except Exception as error:  # a fault boundary: options of a stranger
-        reason = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
-        yield "state", "", None, None, None, f"skipped: its network cannot be built here: {reason}"
     else:
         yield "state", "", True, None, None, "its tensors have the names and shapes of the network"
+
+
+def _foreign(recipe: Recipe) -> str:
+    if not recipe.strangers:
+        return "its space was made in Python"
+    return f"{', '.join(map(shown, recipe.strangers))} did not come with this program"

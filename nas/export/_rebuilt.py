@@ -1,7 +1,6 @@
 """The network of a bundle, built again of its recipe with the weights of `weights.safetensors`."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -9,12 +8,15 @@ from torch import nn
 from evaluators.datasets._base import Preprocessing
 from evaluators.latency.samples import task_of
 from evaluators.latency.values import Workload, random_skew
+from nas._chosen import extension_table
 from nas.export._architecture import architecture_of, check_trained
 from nas.export._base import BundleError, shown
 from nas.export._deployed import Deployed, deployed
-from nas.export._manifest import ARCHITECTURE, WEIGHTS, Manifest
-from nas.export._recipe import RECIPE, read_recipe
+from nas.export._followed import check_options, followed
+from nas.export._manifest import ARCHITECTURE, NAME, WEIGHTS, Manifest
+from nas.export._recipe import RECIPE, Recipe, read_recipe
 from nas.export._weights import numbers
+from nas.setting_up import named
 from search_spaces import Architecture, SearchSpace, Task, UsageError, plugins
 from search_spaces.quantization.layers import settled
 
@@ -41,11 +43,19 @@ def rebuilt(folder: Path, manifest: Manifest) -> Deployed:
         raise NotRebuiltError(f"the bundle has no {RECIPE}, so its space is not known")
     recipe = read_recipe(folder)
     check_trained(folder, recipe, architecture)
+    check_options(folder, recipe)
+    if (recipe.quantized is None) != (manifest.provenance.post_training is None):
+        raise BundleError(
+            f"{folder}: {RECIPE} and {NAME} do not agree whether it was brought to few bits after "
+            "its training; copy the bundle again"
+        )
     if recipe.strangers:
         raise NotRebuiltError(
             f"{', '.join(map(shown, recipe.strangers))} did not come with this program; no bundle "
             "decides what is imported here"
         )
+    if not recipe.is_own:
+        raise NotRebuiltError("its space was made in Python")
     if recipe.quantized is not None:
         raise NotRebuiltError(
             "it was brought to few bits after its training, so the recipe's network is another one"
@@ -54,19 +64,15 @@ def rebuilt(folder: Path, manifest: Manifest) -> Deployed:
     extensions = [name for name, _ in recipe.extension]
     weights = numbers(folder / WEIGHTS)
     with torch.random.fork_rng(devices=[]):
-        try:
-            space = _space(recipe.space, recipe.extension, task)
+        with followed(folder, recipe):
+            space = _space(str(folder / RECIPE), recipe, task)
             _check_size(folder, space, architecture, task)
             network = space.network(architecture, task).eval()
+        try:
             leaving = space.deployed(network, architecture)
-            module = deployed(leaving, _preprocessing(manifest), manifest.contract)
-        except UsageError as error:
-            if isinstance(error, BundleError):
-                raise
-            raise NotRebuiltError(f"its space cannot be built here: {error}") from error
-        except Exception as error:  # a fault boundary: options of a stranger, untrained networks
-            reason = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
-            raise NotRebuiltError(f"its network cannot be built here: {reason}") from error
+        except Exception as error:  # a fault boundary: the network is untrained
+            raise NotRebuiltError(_changed(extensions, error)) from error
+        module = deployed(leaving, _preprocessing(manifest), manifest.contract)
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
@@ -86,13 +92,13 @@ def _changed(extensions: list[str], error: Exception) -> str:
     return f"what {', '.join(extensions)} made of it depends on its training ({reason})"
 
 
-def _space(
-    table: dict[str, Any], extensions: list[tuple[str, dict[str, Any]]], task: Task
-) -> SearchSpace:
-    options = {name: value for name, value in table.items() if name != "name"}
-    space: SearchSpace = plugins.load("space", table["name"]).build(task, **options)
-    for name, given in extensions:
-        space = space.extended(plugins.load("extension", name).build(space, task, **given))
+def _space(where: str, recipe: Recipe, task: Task) -> SearchSpace:
+    options = {name: value for name, value in recipe.space.items() if name != "name"}
+    with named(where, "space"):
+        space: SearchSpace = plugins.load("space", recipe.space["name"]).build(task, **options)
+    for name, given in recipe.extension:
+        with named(where, extension_table(name)):
+            space = space.extended(plugins.load("extension", name).build(space, task, **given))
     return space
 
 

@@ -91,6 +91,11 @@ class Recipe(Strict):
         # Of a space that was made in Python there is no module: it is handed over, or missed.
         return tuple(sorted((foreign | modules) - {PYTHON_SPACE}))
 
+    @property
+    def is_own(self) -> bool:
+        """Whether all that it names came with this program."""
+        return not self.strangers and self.space.get("name") != PYTHON_SPACE
+
     def write(self, folder: Path) -> Path:
         """Into a bundle."""
         path = folder / RECIPE
@@ -133,7 +138,7 @@ def refuse_foreign(recipe: Recipe, folder: Path, allowed: Collection[str]) -> No
         raise BundleError(
             f"{folder}: it was made with {shown(foreign[0])}, code that did not come with this "
             "program and would run here; where you trust it, allow it: --allow "
-            f"{shown(foreign[0])}"
+            f"{shown(foreign[0])}, in Python allowed=[{shown(foreign[0])}]"
         )
 
 

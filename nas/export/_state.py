@@ -19,6 +19,7 @@ from nas._tables import STATE
 from nas.export._architecture import architecture_of, check_trained
 from nas.export._background import Background
 from nas.export._base import BundleError, ExportError, shown
+from nas.export._followed import check_options, followed
 from nas.export._manifest import Manifest
 from nas.export._recipe import RECIPE, Recipe, read_recipe, refuse_foreign
 from nas.export.load import check_files
@@ -63,7 +64,7 @@ def load_network(
     Raises:
         BundleError: the bundle is damaged, has no state, or one that is not its network's; or it
             names code from elsewhere that is not allowed.
-        UsageError: its space cannot be built any more.
+        UsageError: code from elsewhere, or the space that is given, does not build it.
     """
     folder = Path(folder)
     manifest = check_files(folder)
@@ -74,7 +75,8 @@ def load_network(
         )
     recipe = read_recipe(folder)
     refuse_foreign(recipe, folder, allowed)
-    network = _builder(folder, manifest, recipe, space)()
+    with followed(folder, recipe, is_given=space is not None):
+        network = _builder(folder, manifest, recipe, space)()
     _check_tensors(folder / STATE_FILE, network)
     network.load_state_dict(load_file(folder / STATE_FILE))
     return network.eval()
@@ -83,15 +85,16 @@ def load_network(
 def check_fits(folder: Path, manifest: Manifest, recipe: Recipe) -> None:
     """Compare the tensors of a state, by their names and shapes, with those of its network.
 
-    Neither has values here, so no recipe can ask for memory.
+    Neither has values here, so no recipe can ask for memory. All that the recipe names has to have
+    come with this program.
 
     Raises:
-        BundleError: they are of two networks.
-        UsageError: its space cannot be built here.
+        BundleError: they are of two networks, or the recipe is of none.
     """
-    build = _builder(folder, manifest, recipe)
-    with torch.device("meta"):
-        network = build()
+    with followed(folder, recipe):
+        build = _builder(folder, manifest, recipe)
+        with torch.device("meta"):
+            network = build()
     _check_tensors(folder / STATE_FILE, network)
 
 
@@ -100,16 +103,18 @@ def _builder(
 ) -> Callable[[], nn.Module]:
     """What makes the network, untrained."""
     check_trained(folder, recipe, architecture_of(folder, manifest))
+    check_options(folder, recipe)
+    where = str(folder / RECIPE)
     try:
         task = Task(**recipe.task)
     except TypeError as error:
         raise BundleError(f"{folder / RECIPE}: task: {error}; export it again") from error
-    spec = spec_from_mapping(recipe.tables("loaded"), str(folder))
-    check_plugins(spec, str(folder), given=() if space is None else ("space",))
+    spec = spec_from_mapping(recipe.tables("loaded"), where)
+    check_plugins(spec, where, given=() if space is None else ("space",))
     evaluator: Evaluator = plugins.load("evaluator", spec.evaluator.name).build(
         task, **spec.evaluator.options
     )
-    made = space_of(spec, task, evaluator, space, str(folder))
+    made = space_of(spec, task, evaluator, space, where)
     return partial(made.network, made.architecture(recipe.steps[-1].choices), task)
 
 

@@ -139,8 +139,11 @@ def test_a_bundle_does_not_choose_what_is_imported(
 ) -> None:
     folder = edited(change)
     for run in (lambda: reproduce(folder, data_root=tmp_path), lambda: nas.load_network(folder)):
-        with pytest.raises(BundleError, match=r'"os\.path", code that did not .* --allow "os'):
+        with pytest.raises(
+            BundleError, match=r'"os\.path", code that did not .*--allow "os'
+        ) as caught:
             run()
+        assert str(caught.value).endswith('in Python allowed=["os.path"]')
 
 
 @pytest.mark.parametrize(
@@ -157,6 +160,41 @@ def test_a_recipe_that_cannot_be_followed_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=reason):
         reproduce(edited(change), data_root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda v: v["space"].update(width="8"), "[space] width: expected a list of integers"),
+        (lambda v: v["space"].update(operators=["gnc"]), "[space] operators: no operator is"),
+        (lambda v: v["evaluator"].update(epochs=-1), "[evaluator] epochs: expected an integer"),
+        (lambda v: v["task"].update(n_features="64"), ""),
+    ],
+)
+def test_what_no_network_can_be_built_of_is_a_fault_of_the_bundle(
+    change: Edit, reason: str, edited: Callable[[Edit], Path], tmp_path: Path
+) -> None:
+    """The file, what is wrong in it, and its remedy: no data that lie elsewhere."""
+    folder = edited(change)
+    runs = [lambda: nas.load_network(folder)]
+    if reason:
+        runs.append(lambda: reproduce(folder, data_root=tmp_path))
+    for run in runs:
+        with pytest.raises(BundleError) as caught:
+            run()
+        said = str(caught.value)
+        assert said.startswith(f"{folder / RECIPE}: {reason}")
+        assert said.endswith("; copy the bundle again, or use the gnn-nas that wrote it")
+
+
+def test_data_that_are_not_found_are_to_be_named(
+    edited: Callable[[Edit], Path], tmp_path: Path
+) -> None:
+    """The control: nothing is wrong with that bundle."""
+    gone = {"name": "graph_file", "path": "gone.npz"}
+    folder = edited(lambda recipe: recipe.update(dataset=gone))
+    with pytest.raises(ReproduceError, match=r"gone\.npz.* lie elsewhere, name .* --dataset study"):
+        reproduce(folder, data_root=tmp_path)
 
 
 def test_by_the_command_line(bundle: Path, edited: Callable[[Edit], Path], tmp_path: Path) -> None:

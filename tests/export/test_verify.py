@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save
 
 import nas
 from nas.candidate import Candidate, candidate
+from nas.export._manifest import text_of
 from nas.export.bundle import export_candidate
 from nas.verifying import Check, Verified, VerifyError, verify
 from search_spaces.plugins import Plugin
@@ -194,7 +195,6 @@ class TestAttackers:
         [
             ("architecture.json", lambda v: v["choices"].update(depth=3), "one of them was chan"),
             ("recipe.json", lambda v: v["steps"][0]["choices"].update(depth=3), "another archit"),
-            ("recipe.json", lambda v: v["space"].update(wide=[4]), "cannot be built here"),
         ],
     )
     def test_what_describes_it_is_of_it(
@@ -208,14 +208,45 @@ class TestAttackers:
         details = [each.detail for each in found.checks if each.check in ("architecture", "parity")]
         assert any(reason in each for each in details), details
 
+    @pytest.mark.parametrize(
+        ("edit", "reason"),
+        [
+            (lambda v: v["space"].update(width="8"), "[space] width: expected a list of integers"),
+            (lambda v: v["space"].update(wide=[4]), '[space] wide: no option of the space "gnn"'),
+            (
+                lambda v: v["space"].update(operators=["gnc"]),
+                '[space] operators: no operator is called "gnc"',
+            ),
+            (lambda v: v["space"].pop("name"), "[space] name: expected the name of a space"),
+            (lambda v: v["evaluator"].update(epochs=-1), "epochs: expected an integer >= 1, got"),
+            (lambda v: v["dataset"].update(normalize=3), "[dataset] normalize: expected"),
+            (lambda v: v["extension"].append(["sparsity", {"a": 1}]), "[extension.sparsity] a: no"),
+            (lambda v: v["extension"].append(["neighborhood", {}]), "cannot build a network"),
+            (lambda v: v.update(quantized={}), "do not agree whether it was brought to few bits"),
+        ],
+    )
+    def test_a_recipe_that_does_not_fit_switches_no_check_off(
+        self, copied: Path, edit: Callable[[Any], object], reason: str
+    ) -> None:
+        """What came with this program is known here, so it is the recipe that was changed."""
+        value = json.loads((copied / "recipe.json").read_text())
+        edit(value)
+        replaced(copied, "recipe.json", text_of(value).encode())
+        found = said(copied)
+        assert "parity" in failed(found)
+        (row,) = of(found, "parity")
+        assert reason in row.detail
+        assert "copy the bundle again" in row.detail
+        assert "Error" not in row.detail
+
     def test_a_network_that_would_take_gigabytes_is_not_built(self, copied: Path) -> None:
         """Both files say so, and the manifest vouches."""
         recipe = json.loads((copied / "recipe.json").read_text())
         architecture = json.loads((copied / "architecture.json").read_text())
-        wide = {n: 2**17 if v == 8 else v for n, v in architecture["choices"].items()}
+        wide = {n: 2**16 if v == 8 else v for n, v in architecture["choices"].items()}
         assert wide != architecture["choices"]
         architecture["choices"] = recipe["steps"][0]["choices"] = wide
-        recipe["space"]["width"] = [2**17]
+        recipe["space"]["width"] = [2**16]
         for name, value in (("recipe.json", recipe), ("architecture.json", architecture)):
             (copied / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
         from search_spaces import Architecture
@@ -224,7 +255,7 @@ class TestAttackers:
         resealed(copied, lambda value: value.update(architecture=key))
         found = said(copied)
         assert "parity" in failed(found)
-        assert "describes a network of 17" in of(found, "parity")[0].detail
+        assert "describes a network of 4,3" in of(found, "parity")[0].detail
 
 
 def test_one_of_few_bits_is_built_again_with_its_ranges(tmp_path: Path) -> None:
@@ -271,6 +302,19 @@ class TestState:
             "wider": f'expected "{name}" [8], got "{name}" [9]',
         }
         assert f"{STATE} is not of this network: {expected[change]}; export it" in row.detail
+
+    @pytest.mark.parametrize(
+        ("table", "options"), [("space", {"width": "8"}), ("evaluator", {"epochs": -1})]
+    )
+    def test_a_recipe_that_does_not_fit_skips_nothing(
+        self, trainable: Path, table: str, options: dict[str, Any]
+    ) -> None:
+        value = json.loads((trainable / "recipe.json").read_text())
+        value[table].update(options)
+        replaced(trainable, "recipe.json", text_of(value).encode())
+        found = said(trainable)
+        assert failed(found) == {"parity", "state"}
+        assert f"recipe.json: [{table}] " in of(found, "state")[0].detail
 
     def test_what_is_no_file_of_tensors(self, trainable: Path) -> None:
         replaced(trainable, STATE, b"x" * 100)
