@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nas.cards._escaped import in_one_line
-from nas.export._architecture import read_architecture
+from nas.export._architecture import architecture_of
 from nas.export._base import Exporter
 from nas.export._compiled import Compiled
 from nas.export._manifest import (
@@ -131,13 +131,14 @@ def facts_of(folder: Path) -> Facts:
     """Read them from a bundle, each of whose files is compared with its hash.
 
     Raises:
-        BundleError: a file is missing or damaged, or the manifest is of another version.
+        BundleError: a file is missing or damaged, the manifest is of another version, or its
+            architecture is another one.
     """
     manifest = check_files(folder)
     return Facts(
         folder=folder,
         manifest=manifest,
-        choices=read_architecture(folder).choices,
+        choices=architecture_of(folder, manifest).choices,
         openings=tuple(_opening(manifest, program) for program in manifest.programs),
         values=(*_tested(manifest), *_known(manifest)),
         recipe=read_recipe(folder) if RECIPE in manifest.files else None,

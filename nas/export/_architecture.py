@@ -32,7 +32,7 @@ def architecture_of(folder: Path, manifest: Manifest) -> Architecture:
     Raises:
         BundleError: it is none, or not the one that the manifest names.
     """
-    found = read_architecture(folder)
+    found = _read(folder / ARCHITECTURE)
     if found.key != manifest.architecture:
         raise BundleError(
             f"{folder / ARCHITECTURE} is {found.key}, and the manifest is of "
@@ -41,13 +41,7 @@ def architecture_of(folder: Path, manifest: Manifest) -> Architecture:
     return found
 
 
-def read_architecture(folder: Path) -> Architecture:
-    """The same without a look at the manifest.
-
-    Raises:
-        BundleError: it is none.
-    """
-    path = folder / ARCHITECTURE
+def _read(path: Path) -> Architecture:
     try:
         decided = _Decided.model_validate(read_written(path, _MOST_BYTES))
     except ValidationError as error:

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from fakes.resealing import replaced, resealed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -25,6 +26,7 @@ from nas.cards._scatter import Point, scatter
 from nas.cli import main
 from nas.export._base import BundleError
 from nas.export._manifest import manifest_digest, text_of
+from search_spaces import Architecture
 
 Edit = Callable[[dict[str, Any]], object]
 HOSTILE = '`x` **b** [l](https://e.example) <script>alert(1)</script> | c\n# h\n---\n"q" \u202e&lt;'
@@ -278,10 +280,25 @@ def test_a_damaged_bundle_has_no_card(copied: Path) -> None:
     assert "Traceback" not in run(copied, status=2).output
 
 
+# Its key follows from what it says, which may be any text.
+DECIDED = Architecture(HOSTILE, {HOSTILE: HOSTILE, "depth": 2})
+
+
+def test_another_architecture_has_no_card(copied: Path) -> None:
+    """Although the manifest vouches for its file; it is refused as by all that read it."""
+    value = {"space": "made", "choices": {"depth": 3, "operator": "gcn"}}
+    replaced(copied, "architecture.json", text_of(value).encode())
+    with pytest.raises(BundleError, match=r"architecture\.json is .*manifest is of .*copy the bun"):
+        nas.card(copied)
+    assert "one of them was changed" in run(copied, status=2).output
+
+
 def hostile(value: dict[str, Any]) -> None:
     """Everything that may be any text is markup."""
     known(value)
-    value["architecture"] = value["front"][0]["architecture"] = HOSTILE
+    value["architecture"] = DECIDED.key
+    for peer in value["front"]:
+        peer["architecture"] = HOSTILE
     value["provenance"] |= {"study": HOSTILE, "device": HOSTILE, "latency_bound_ms": 1.0}
     value["provenance"]["post_training"] = {"method": HOSTILE, "before": {HOSTILE: 1.0}}
     value["data"] |= {"name": HOSTILE, "license": HOSTILE, "fingerprint": HOSTILE}
@@ -300,7 +317,9 @@ def hostile(value: dict[str, Any]) -> None:
 def test_nothing_that_a_bundle_says_is_markup(copied: Path) -> None:
     """Neither HTML nor Markdown, in any of its texts; the text itself is all there."""
     plain = page(facts_of(copied))
-    facts = facts_of(edited(copied, hostile))
+    (copied / "architecture.json").write_text(text_of(DECIDED.to_json()))
+    resealed(copied, hostile)
+    facts = facts_of(copied)
     html = page(facts)
     parsed = Page(html)
     assert parsed.tags <= TAGS
