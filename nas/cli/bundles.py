@@ -120,13 +120,11 @@ def tell_digest(storage: str, manifest: Mapping[str, Any]) -> None:
 
 def _allowed(row: Mapping[str, Any]) -> str:
     """What was judged, and its bound."""
-    bound = f"{row['tolerance']:.0e}"
-    if row["mean_difference"] is not None:
-        return (
-            f", in the mean by {row['mean_difference']:.1e} ({bound} of the largest output is "
-            f"allowed, or {bound} where that is less than 1)"
-        )
-    return f" ({bound} of the largest output is allowed, or {bound} where that is less than 1)"
+    mean = row["mean_difference"]
+    judged = "" if mean is None else f", in the mean by {mean:.1e}"
+    return (
+        f"{judged} (allowed: {row['tolerance']:.0e} times the larger of 1 and the largest output)"
+    )
 
 
 @command("predict", is_long=True)

@@ -107,13 +107,17 @@ def _opened(path: Path, content: bytes) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()
+            if not names:
+                raise zipfile.BadZipFile("it holds no file")
             # Of two members with one name torch may read the other one.
             if len(set(names)) != len(names) or len({n.partition("/")[0] for n in names}) != 1:
                 raise BundleError(f"{path} holds a file twice, or two programs; not loaded")
             check_layout(path, content, archive)
             yield archive
     except _NO_ARCHIVE as error:
-        raise BundleError(f"{path} is not a program of torch.export: {error}") from error
+        raise BundleError(
+            f"{path} is not a program of torch.export ({error}); copy the bundle again"
+        ) from error
 
 
 # Instructions that a compiled program may ask for, and whether this processor has them.

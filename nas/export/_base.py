@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 from torch import Tensor, nn
@@ -49,6 +49,13 @@ class Strict(BaseModel):
     """A frozen value of a manifest: no unknown key, no conversion of types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def whole(value: Any) -> Any:
+    """An integer as it is; `Literal[1]` alone takes 1.0 and true as well."""
+    if type(value) is not int:
+        raise ValueError(f"expected an integer, got {ascii(value)[:_MOST_SHOWN]}")
+    return value
 
 
 class TensorSpec(Strict):

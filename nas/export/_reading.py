@@ -1,7 +1,7 @@
 """Reading the manifest of a stranger: of bounded size, as it was written, and by its schema."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,14 @@ from nas.export._manifest import (
 )
 
 _MOST_BYTES = 2**20
+_KINDS: Mapping[type, str] = {
+    list: "a list",
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -34,11 +42,16 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(
             f'{path}: expected "format": "{FORMAT}", got {short(ascii(value.get("format")))}'
         )
-    if value.get("version") != VERSION or value["version"] is True:
+    version = value.get("version")
+    if type(version) is not int:
+        raise BundleError(
+            f"{path}: version: expected an integer, got {short(ascii(version))}; copy the bundle "
+            "again"
+        )
+    if version != VERSION:
         raise BundleError(
             f"{path}: this program reads bundles of version {VERSION}, this one has version "
-            f"{short(ascii(value.get('version')))}; use the gnn-nas that wrote it, or export it "
-            "again"
+            f"{short(ascii(version))}; use the gnn-nas that wrote it, or export it again"
         )
     if not _is_as_written(text, value) or value.get("digest") != manifest_digest(value):
         raise BundleError(
@@ -53,9 +66,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 def broken(path: Path, error: ValidationError) -> BundleError:
     """What to say of a file that breaks its schema: the first thing that is wrong with it."""
-    first = error.errors(include_url=False, include_context=False)[0]
+    first = error.errors(include_url=False)[0]
     where = ".".join(map(_plain, first["loc"])) or "all of it"
     reason, given = first["msg"].removeprefix("Value error, "), first["input"]
+    if first["type"] == "too_short":
+        said = first["ctx"]
+        reason = f"expected at least {said['min_length']}, got {said['actual_length']}"
     if first["type"] != "value_error" and isinstance(given, str | int | float | None):
         reason += f", got {short(ascii(given))}"
     return BundleError(f"{path}: {where}: {reason}; copy the bundle again, or export it again")
@@ -92,7 +108,10 @@ def read_text(path: Path, most_bytes: int) -> str:
     with path.open("rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise BundleError(f"{path} is larger than {most_bytes} bytes; no bundle has such a file")
+        raise BundleError(
+            f"{path} is larger than {most_bytes} bytes, and no bundle has such a file; copy the "
+            "bundle again"
+        )
     return content.decode("utf-8")
 
 
@@ -135,12 +154,21 @@ def _no_number(name: str) -> float:
 
 
 def _no_json(path: Path, error: Exception) -> BundleError:
-    return BundleError(f"{path}: expected JSON with each key once: {error}; copy the bundle again")
+    if isinstance(error, json.JSONDecodeError):
+        place = f"at line {error.lineno}, column {error.colno}"
+        reason = f" is not JSON, {place}" if error.doc.strip() else " is empty"
+    elif isinstance(error, UnicodeDecodeError):
+        reason = " is not text in UTF-8"
+    elif isinstance(error, RecursionError):
+        reason = " is nested too deeply to be read"
+    else:
+        reason = f": expected JSON with each key once: {error}"
+    return BundleError(f"{path}{reason}; copy the bundle again")
 
 
 def _no_object(path: Path, value: Any) -> BundleError:
-    kind = type(value).__name__
-    return BundleError(f"{path}: expected a JSON object, got {kind}; copy the bundle again")
+    got = _KINDS[type(value)]
+    return BundleError(f"{path}: expected a JSON object, got {got}; copy the bundle again")
 
 
 def _each_key_once(text: str) -> Any:

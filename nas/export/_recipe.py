@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
-from nas.export._base import BundleError, Strict, shown
+from nas.export._base import BundleError, Strict, shown, whole
 from nas.export._manifest import text_of
 from nas.export._reading import broken, read_written
 from nas.setup import PYTHON_SPACE
@@ -51,7 +51,7 @@ class Recipe(Strict):
     """
 
     format: Literal["gnn-nas recipe"] = "gnn-nas recipe"
-    version: Literal[1] = 1
+    version: Annotated[Literal[1], BeforeValidator(whole)] = 1
     seed: int
     objectives: list[tuple[str, str]]
     space: Table

@@ -213,5 +213,5 @@ def check_file(path: Path, entry: FileEntry) -> None:
     if found != entry.sha256:
         raise BundleError(
             f"{path} is damaged or was changed: its SHA-256 is {found[:12]}..., the manifest says "
-            f"{entry.sha256[:12]}..."
+            f"{entry.sha256[:12]}...; copy the bundle again"
         )

@@ -67,7 +67,7 @@ def test_any_changed_byte_is_noticed(
     content = bytearray((folder / name).read_bytes())
     content[int(position * len(content))] ^= flip
     (folder / name).write_bytes(content)
-    with pytest.raises(BundleError, match=f"{name} is damaged"):
+    with pytest.raises(BundleError, match=f"{name} is damaged .*; copy the bundle again$"):
         load_bundle(folder)
 
 
@@ -112,13 +112,14 @@ def _rename(new: str) -> Edit:
         (lambda v: v["files"]["README.md"].update(sha256="0"), "files.README.md.sha256"),
         (lambda v: v["files"]["README.md"].update(bytes=-1), "files.README.md.bytes"),
         (lambda v: v.update(version=1), "this one has version 1"),
-        (lambda v: v.update(version="2"), "this one has version '2'"),
-        (lambda v: v.update(version=True), "this one has version True"),
-        (lambda v: v.pop("version"), "this one has version None"),
+        (lambda v: v.update(version="2"), "version: expected an integer, got '2'"),
+        (lambda v: v.update(version=True), "version: expected an integer, got True"),
+        (lambda v: v.update(version=2.0), "version: expected an integer, got 2.0"),
+        (lambda v: v.pop("version"), "version: expected an integer, got None"),
         (lambda v: v.update(format="zip"), 'expected "format"'),
         (lambda v: v.update(surprise=1), "surprise: Extra inputs are not permitted"),
         (lambda v: v["programs"][0].pop("parity"), "programs.0.parity: Field required"),
-        (lambda v: v["programs"].clear(), "programs: Tuple should have at least 1 item"),
+        (lambda v: v["programs"].clear(), "programs: expected at least 1, got 0;"),
         (lambda v: v["programs"][0].update(file="../a"), "not the plain name of a file"),
         (
             lambda v: v["programs"][0].update(file="README.md"),
@@ -170,13 +171,26 @@ def test_a_manifest_with_a_key_twice_is_refused(copied: Path, name: str) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", "[" * 100_000, "null", '{"version": NaN}', "\udcff"]
+    ("text", "reason"),
+    [
+        ("", " is empty"),
+        ("\n", " is empty"),
+        ("[]", ": expected a JSON object, got a list"),
+        ("null", ": expected a JSON object, got null"),
+        ("{", " is not JSON, at line 1, column 2"),
+        ("[" * 100_000, " is nested too deeply to be read"),
+        ('{"version": NaN}', ": expected JSON with each key once: NaN is no number of JSON"),
+        ("\udcff", " is not text in UTF-8"),
+        (" " * (2**20 + 1), " is larger than 1048576 bytes, and no bundle has such a file"),
+    ],
 )
-def test_a_manifest_that_is_no_json_object_is_refused(copied: Path, text: str) -> None:
-    """No traceback of a parser."""
-    (copied / "manifest.json").write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(BundleError, match=r"manifest\.json"):
+def test_a_manifest_that_is_no_json_object_is_refused(copied: Path, text: str, reason: str) -> None:
+    """In no words of a parser or a programmer, and with the remedy."""
+    path = copied / "manifest.json"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(BundleError) as caught:
         load_bundle(copied)
+    assert str(caught.value) == f"{path}{reason}; copy the bundle again"
 
 
 class Evil:
@@ -232,7 +246,9 @@ def test_files_that_are_no_program_are_refused(copied: Path) -> None:
     zipfile.ZipFile(empty, "w").close()
     for content in (b"hello", b"", empty.getvalue()):
         _replace_model(copied, content)
-        with pytest.raises(BundleError, match=r"model\.pt2"):
+        with pytest.raises(
+            BundleError, match=r"model\.pt2 is not a program .*; copy the bundle again"
+        ):
             load_bundle(copied)
 
 

@@ -281,8 +281,11 @@ ARCHITECTURE, RECIPE = "architecture.json", "recipe.json"
         (ARCHITECTURE, _twice("space"), 'the key "space" is there twice'),
         (ARCHITECTURE, lambda text: text + " ", "is not as it was written"),
         (ARCHITECTURE, lambda text: text.replace(": 8", ": NaN"), "NaN is no number of JSON"),
-        (ARCHITECTURE, lambda _: "[]\n", "expected a JSON object, got list"),
-        (ARCHITECTURE, lambda _: "[" * 100_000, "expected JSON with each key once"),
+        (ARCHITECTURE, lambda _: "[]\n", "expected a JSON object, got a list"),
+        (ARCHITECTURE, lambda _: "[" * 100_000, "is nested too deeply"),
+        (ARCHITECTURE, lambda _: " " * 2**21, "is larger than 1048576 bytes"),
+        (RECIPE, _with(lambda v: v.update(version=1.0)), "version: expected an integer, got 1.0"),
+        (RECIPE, _with(lambda v: v["steps"].clear()), "steps: expected at least 1, got 0"),
         (RECIPE, _twice("seed"), 'the key "seed" is there twice'),
         (
             RECIPE,

@@ -341,6 +341,7 @@ def test_a_trial_with_a_ticket_from_study_to_prediction(tmp_path: Path) -> None:
     folder = tmp_path / "b"
     done = CliRunner().invoke(main, ["export", "sparse", f"--to={folder}", *options])
     assert done.exit_code == 0, done.output
+    assert "(allowed: 1e-05 times the larger of 1 and the largest output)" in done.stderr
     manifest = json.loads((folder / "manifest.json").read_text())
     reached, trained = (manifest[by]["val_accuracy"]["value"] for by in ("metrics", "training"))
     assert reached == pytest.approx(trained, abs=1e-6)
