@@ -89,7 +89,8 @@ def test_resuming_a_finished_study_does_nothing_and_more_trials_go_on(nas: Nas) 
     more = json.loads(nas("resume", "tiny", "--trials", "3", "--format", "json").stdout)
     assert more["trials"]["complete"] == 3
     assert "no executor" in nas("resume", "tiny", "--executor", "inlin", code=2).stderr
-    assert "workers" in nas("resume", "tiny", "--workers", "2", code=2).stderr
+    inline = ("--executor", "inline", "--workers", "2")
+    assert "workers" in nas("resume", "tiny", *inline, code=2).stderr
     text = nas("resume", "tiny").stdout
     assert "nas confirm tiny" in text
     assert "--storage" in text
