@@ -87,6 +87,31 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in later re
         return tuple(one.convert(text.strip(), param, ctx) for text in str(value).split(","))
 
 
+class Point(click.ParamType):  # type: ignore[type-arg]  # generic in later releases alone
+    """Metrics with a value each."""
+
+    name = "point"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, float]:
+        if isinstance(value, dict):
+            return value
+        point: dict[str, float] = {}
+        for part in str(value).split(","):
+            metric, _, number = part.partition("=")
+            try:
+                point[metric.strip()] = float(number)
+            except ValueError:
+                self.fail(
+                    "expected metric=value joined by commas, as "
+                    f'val_accuracy=0.5,params=50000, got "{value}"',
+                    param,
+                    ctx,
+                )
+        return point
+
+
 class OneOf(click.Choice):  # type: ignore[type-arg]  # generic in later releases of click alone
     """One of some words."""
 

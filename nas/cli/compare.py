@@ -9,7 +9,7 @@ import click
 from nas.cli._output import write_rows, write_table
 from nas.cli._progress import Live, say
 from nas.cli._shared import command, data_root_option, format_option, storage_option
-from nas.cli._types import File, Integer
+from nas.cli._types import File, Integer, Point
 from nas.cli._usage import refuse_both
 from nas.cli.search import FAILED, INTERRUPTED
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--reference",
     metavar="M=V,...",
+    type=Point(),
     help="Reference point of the hypervolume, for several objectives.",
 )
 @click.option(
@@ -66,7 +67,7 @@ def compare_command(
     seeds: int,
     trials: int | None,
     at: str | None,
-    reference: str | None,
+    reference: dict[str, float] | None,
     workers: int | None,
     storage: str,
     data_root: Path,
@@ -90,7 +91,6 @@ def compare_command(
     refuse_both({"--trials": "budget.trials"} if trials is not None else {}, sets)
     study = load_spec(spec, sets)
     budgets = _budgets(at, trials or study.budget.trials)
-    point = _point(reference)
     try:
         with Live("comparing") as live:
             from nas.compare import compare, split
@@ -100,7 +100,7 @@ def compare_command(
                 split(strategies, ","),
                 seeds=seeds,
                 trials=trials,
-                reference=point,
+                reference=reference,
                 workers=workers or _cores(),
                 storage=storage,
                 data_root=data_root,
@@ -151,23 +151,6 @@ def _budgets(text: str | None, trials: int | None) -> list[int]:
             f'got "{text}"'
         )
     return sorted({int(part) for part in parts})
-
-
-def _point(text: str | None) -> dict[str, float] | None:
-    """The metrics and values of `--reference`."""
-    if text is None:
-        return None
-    point: dict[str, float] = {}
-    for part in text.split(","):
-        metric, _, number = part.partition("=")
-        try:
-            point[metric.strip()] = float(number)
-        except ValueError:
-            raise click.UsageError(
-                "--reference: expected metric=value joined by commas, as "
-                f'val_accuracy=0.5,params=50000, got "{text}"'
-            ) from None
-    return point
 
 
 def _write(comparison: "Comparison", rows: Sequence["Row"]) -> None:

@@ -10,6 +10,7 @@ from nas.compare._bench import Bench
 from nas.compare._compare import Comparison, compare
 from nas.compare._entrants import BASELINE, Entrant, entrants, split
 from nas.compare._plan import Standing
+from nas.compare._reference import checked_point, example
 from nas.compare._run import ComparisonError, Run, Step
 from nas.compare._search import run_one
 from nas.compare._statistics import Row, holm, paired_interval
@@ -24,8 +25,10 @@ __all__ = [
     "Run",
     "Standing",
     "Step",
+    "checked_point",
     "compare",
     "entrants",
+    "example",
     "holm",
     "paired_interval",
     "run_one",

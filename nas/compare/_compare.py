@@ -1,6 +1,5 @@
 """A comparison from a study file to its rows: what is stored is read, what is missing is run."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from nas.compare import _statistics
 from nas.compare._bench import Bench
 from nas.compare._entrants import BASELINE, entrants
 from nas.compare._plan import Plan, Report
+from nas.compare._reference import checked_point, example
 from nas.compare._run import Run
 from nas.compare._statistics import Row
 from nas.feasible import refuse_infeasible
@@ -19,7 +19,6 @@ from nas.setup import Setup
 from nas.spec import SpecError, StudySpec
 from nas.strategies import Objective
 from search_spaces import SearchSpace, UsageError
-from search_spaces.errors import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def compare(
                 f'comparing "{entrant.label}": what it prepares is worth {charged} evaluations, '
                 f"and there are {trials}; give more trials, or let it prepare less"
             )
-    point = _checked_reference(setup, reference)
+    point = _reference(setup, reference)
     refuse_infeasible(setup, where)
     plan = Plan(setup, found, numbers, trials, storage)
     plan.run(workers, progress or (lambda _: None))
@@ -137,27 +136,16 @@ def _refuse_unequal(spec: StudySpec, where: str) -> None:
         )
 
 
-def _checked_reference(setup: Setup, reference: Mapping[str, float] | None) -> Mapping[str, float]:
+def _reference(setup: Setup, reference: Mapping[str, float] | None) -> Mapping[str, float]:
     """The reference point in the order of the objectives; nothing for one objective."""
     objectives = setup.objectives
-    example = "--reference " + ",".join(f"{metric}=VALUE" for metric in objectives)
-    if len(objectives) == 1:
-        if reference:
-            raise UsageError("reference: a point for several objectives; the study has one")
+    if len(objectives) == 1 and not reference:
         return {}
     if reference is None and isinstance(setup.evaluator, Table):
         reference = setup.evaluator.reference(objectives)
     if reference is None:
         raise UsageError(
             f"several objectives are compared by the hypervolume up to a point that is worse than "
-            f"what is of interest in each of them: {example}"
+            f"what is of interest in each of them: {example(objectives)}"
         )
-    for metric in reference:
-        if metric not in objectives:
-            hint = did_you_mean(metric, objectives)
-            raise UsageError(f'reference: "{metric}" is no objective of the study; {hint}')
-    if missing := [metric for metric in objectives if metric not in reference]:
-        raise UsageError(f"reference: no value for {', '.join(missing)}; expected {example}")
-    if not all(math.isfinite(value) for value in reference.values()):
-        raise UsageError(f"reference: expected finite values, got {dict(reference)}")
-    return {metric: float(reference[metric]) for metric in objectives}
+    return checked_point(objectives, reference)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nas.compare import BASELINE, Comparison, Row, Run
+from nas.compare import BASELINE, Comparison, Row, Run, checked_point, example
 from nas.reporting._closing import environment_rows
 from nas.reporting._report import Chart, Report, Section, Table
 from nas.reporting._shown import time, value
@@ -18,13 +18,21 @@ _ROOM = 0.1
 _LOSS = "loss {}"
 
 
-def comparison_of(name: str, rows: Sequence[Mapping[str, Any]]) -> Comparison:
+def comparison_of(
+    name: str, rows: Sequence[Mapping[str, Any]], reference: Mapping[str, float] | None
+) -> Comparison:
     """The comparison that was recorded, with the seeds that all of its strategies have.
 
+    Args:
+        reference: the point of hypervolumes; None for one that is worse than all that is known.
+
     Raises:
-        UsageError: nothing can be compared: random search, or a common seed, is missing.
+        UsageError: nothing can be compared: random search, or a common seed, is missing; or the
+            point does not fit.
     """
     objectives = _objectives(rows[0])
+    if reference is not None:
+        reference = checked_point([o.metric for o in objectives], reference)
     runs: dict[str, dict[int, Run]] = {}
     for row in rows:
         content = {key: row[key] for key in ("seed", "trials", "counts", "trace", "seconds")}
@@ -39,8 +47,9 @@ def comparison_of(name: str, rows: Sequence[Mapping[str, Any]]) -> Comparison:
     labels = [BASELINE, *(label for label in runs if label != BASELINE)]
     kept = {label: [runs[label][seed] for seed in seeds] for label in labels}
     trials = max(run.trials for of in kept.values() for run in of)
-    point = _reference(kept, objectives) if len(objectives) > 1 else {}
-    return Comparison(objectives, trials, kept, BASELINE, point)
+    if reference is None:
+        reference = _behind(kept, objectives) if len(objectives) > 1 else {}
+    return Comparison(objectives, trials, kept, BASELINE, reference)
 
 
 def _objectives(row: Mapping[str, Any]) -> tuple[Objective, ...]:
@@ -51,9 +60,7 @@ def _objectives(row: Mapping[str, Any]) -> tuple[Objective, ...]:
     return tuple(Objective(_LOSS.format(i + 1), "minimize") for i in range(losses))
 
 
-def _reference(
-    runs: Mapping[str, Sequence[Run]], objectives: Sequence[Objective]
-) -> dict[str, float]:
+def _behind(runs: Mapping[str, Sequence[Run]], objectives: Sequence[Objective]) -> dict[str, float]:
     """A little worse than the worst in every objective."""
     points = [step.losses for of in runs.values() for run in of for step in run.steps]
     found = {}
@@ -64,17 +71,28 @@ def _reference(
     return found
 
 
-def comparison_report(name: str, comparison: Comparison, installed: Mapping[str, str]) -> Report:
+def comparison_report(
+    name: str,
+    recorded: Sequence[Mapping[str, Any]],
+    installed: Mapping[str, str],
+    reference: Mapping[str, float] | None = None,
+) -> Report:
     """The report of a comparison.
 
     Args:
         name: of the study file.
+        recorded: the rows of its runs.
         installed: {what: version}, of what writes this.
+        reference: the point of hypervolumes; None for one of the report's own.
+
+    Raises:
+        UsageError: as for `comparison_of`.
     """
+    comparison = comparison_of(name, recorded, reference)
     seeds = len(comparison.runs[comparison.baseline])
     rows = comparison.rows()
     sections = (
-        _summary(comparison, rows),
+        _summary(comparison, rows, _point_of(comparison, reference is not None)),
         _progress(comparison),
         _by_seed(comparison),
         _failures(comparison),
@@ -99,14 +117,27 @@ def _compared(comparison: Comparison) -> str:
         larger = "larger" if objective.direction == "maximize" else "smaller"
         return f"best {objective.metric} ({larger} is better)"
     point = ", ".join(f"{metric} {value(at)}" for metric, at in comparison.reference.items())
-    return f"hypervolume (larger is better) up to {point}, a tenth behind the worst of all runs"
+    return f"hypervolume (larger is better) up to {point}"
+
+
+def _point_of(comparison: Comparison, is_given: bool) -> list[str]:
+    """Whose the reference point is, for the numbers of a hypervolume are of one point alone."""
+    if not comparison.reference:
+        return []
+    if is_given:
+        return ["The reference point of the hypervolume is the one that this report was given."]
+    return [
+        "The reference point of the hypervolume is this report's own, a tenth behind the worst of "
+        "all runs: the one that nas compare was given is not kept, and its numbers are others. "
+        f"For those: nas report NAME --comparison {example(comparison.reference)}."
+    ]
 
 
 def _is_larger_better(comparison: Comparison) -> bool:
     return len(comparison.objectives) > 1 or comparison.objectives[0].direction == "maximize"
 
 
-def _summary(comparison: Comparison, rows: Sequence[Row]) -> Section:
+def _summary(comparison: Comparison, rows: Sequence[Row], point: Sequence[str]) -> Section:
     table_rows = tuple(
         (row.strategy, value(row.mean), value(row.stderr), *_against(row)) for row in rows
     )
@@ -134,6 +165,7 @@ def _summary(comparison: Comparison, rows: Sequence[Row]) -> Section:
     )
     words = (
         f"Compared: the {_compared(comparison)}, mean over seeds; differences are paired by seed.",
+        *point,
         *_unnamed(comparison),
         f"Was it worth it? {verdict} (p < 0.05 after Holm's correction for all rows.)",
     )

@@ -1,5 +1,6 @@
 """A report to a file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from evaluators.replacing import replacing
@@ -8,17 +9,26 @@ from nas.reporting._reading import report_of
 from search_spaces import UsageError
 
 
-def write(storage: str, name: str, to: Path | None = None, *, comparison: bool = False) -> Path:
+def write(
+    storage: str,
+    name: str,
+    to: Path | None = None,
+    *,
+    comparison: bool = False,
+    reference: Mapping[str, float] | None = None,
+) -> Path:
     """Write the report of a study or comparison; what was in its place is replaced.
 
     Args:
         to: the file; by default NAME.html of a study, NAME-comparison.html of a comparison.
+        comparison, reference: as for `report_of`.
 
     Raises:
-        UsageError: plotly is not installed, or the file cannot be written.
+        UsageError: plotly is not installed, the reference point does not fit, or the file cannot
+            be written.
         StoreError: nothing of that name.
     """
-    report = report_of(storage, name, comparison=comparison)
+    report = report_of(storage, name, comparison=comparison, reference=reference)
     text = page(report)
     if to is None:
         # Both may have one name, and neither takes the other's place.

@@ -74,6 +74,36 @@ def test_several_objectives_are_compared_by_hypervolume(storage: str) -> None:
     assert "hypervolume" in words(report)
     (table,) = report.sections[0].tables
     assert all(float(row[1].replace(",", "")) > 0 for row in table.rows)
+    assert "point of the hypervolume is this report's own" in words(report)
+
+
+def test_with_the_point_of_nas_compare_the_numbers_are_its_own(
+    storage: str, tmp_path: Path
+) -> None:
+    """Which the report is given; what does not fit is refused as nas compare refuses it."""
+    objectives = {"val_accuracy": "maximize", "latency_ms": "minimize"}
+    tables = {**TABLES, "study": {"name": "pair", "objectives": objectives}}
+    point = {"val_accuracy": 0.0, "latency_ms": 100.0}
+    compared = compare(tables, ["nsga2"], seeds=2, reference=point, storage=storage)
+    report = report_of(storage, "pair", reference=point)
+    (table,) = report.sections[0].tables
+    said = [float(row[1].replace(",", "")) for row in table.rows]
+    assert said == [pytest.approx(row.mean, rel=1e-3) for row in compared.rows()]
+    assert "up to val_accuracy 0, latency_ms 100" in words(report)
+    assert "report's own" not in words(report)
+
+    def run(given: str, code: int) -> str:
+        more = ["--reference", given, "--storage", storage, "--out", str(tmp_path / "c.html")]
+        result = CliRunner().invoke(main, ["report", "pair", *more])
+        assert result.exit_code == code, result.output
+        return result.stderr
+
+    run("val_accuracy=0,latency_ms=100", 0)
+    assert "up to val_accuracy 0, latency_ms 100" in (tmp_path / "c.html").read_text("utf-8")
+    assert 'reference: "params" is no objective' in run("params=1", 2)
+    assert "expected --reference val_accuracy=VALUE,latency_ms=VALUE" in run("val_accuracy=1", 2)
+    search(tables, storage=storage)
+    assert "is a study; add --comparison" in run("val_accuracy=0,latency_ms=100", 2)
 
 
 def test_one_of_an_earlier_version_has_losses_without_names(compared: Any, storage: str) -> None:
