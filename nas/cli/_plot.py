@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nas.cli._axis import Axis, below, beside
 from nas.cli._output import measured
 from nas.cli._usage import WrongUsage
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from nas.record import TrialRecord
     from nas.store import Store
 
-# Values that are positive and this many times apart stand by their logarithms.
-_FAR = 30.0
 _LEAST_WIDTH, _HEIGHT = 20, 16
 # What surrounds the lines of the plot itself: title, frame, ticks, legend.
 _AROUND = 8
@@ -133,8 +132,12 @@ def _in_letters(plot: Plot) -> str:
     kinds = [kind for kind in (0, 1) if plot.points[kind]]
     xs = [[point[0] for point in plot.points[kind]] for kind in kinds]
     ys = [[point[1] for point in plot.points[kind]] for kind in kinds]
+    across, up = (Axis.of([value for values in one for value in values]) for one in (xs, ys))
     size = shutil.get_terminal_size()
-    width = max(size.columns, _LEAST_WIDTH)
+    height = max(min(size.lines - _AROUND, _HEIGHT), 5)
+    labels = beside(up, height)
+    # A frame on both sides, and a space before the labels.
+    width = max(size.columns, _LEAST_WIDTH) - 3 - max(map(len, labels))
     text: str = plot_to_string(
         xs=xs,
         ys=ys,
@@ -142,22 +145,31 @@ def _in_letters(plot: Plot) -> str:
         legend_labels=[plot.names[kind] for kind in kinds],
         lines=[plot.lines[kind] for kind in kinds],
         width=width,
-        line_length_hard_cap=width,
-        height=max(min(size.lines - _AROUND, _HEIGHT), 5),
+        height=height,
         color=[(_DIM, _BRIGHT)[kind] for kind in kinds] if _is_colored() else False,
         character_set="ascii",
         force_ascii_characters=[plot.marks[kind] for kind in kinds],
-        x_as_log=_are_far(xs),
-        y_as_log=_are_far(ys),
+        x_as_log=across.is_log,
+        y_as_log=up.is_log,
+        x_min=across.low,
+        x_max=across.high,
+        y_min=up.low,
+        y_max=up.high,
+        x_labels=False,
+        y_labels=False,
         x_gridlines=[],
         y_gridlines=[],
     )
-    return _readable("\n".join(line.rstrip() for line in text.splitlines()))
+    return _readable("\n".join(_labelled(text.splitlines(), labels, below(across, width))))
 
 
-def _are_far(values: Sequence[Sequence[float]]) -> bool:
-    low, high = min(map(min, values)), max(map(max, values))
-    return low > 0 and high / low >= _FAR
+def _labelled(lines: Sequence[str], labels: Sequence[str], line_below: str) -> Iterator[str]:
+    """The lines of a plot with labels beside its rows, and a line of them below its frame."""
+    beside_row = iter(labels)
+    for line in lines:
+        yield (f"{line} {next(beside_row)}" if line.startswith("│") else line).rstrip()
+        if line.startswith("└"):
+            yield f" {line_below}"
 
 
 def _is_colored() -> bool:
