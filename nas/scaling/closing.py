@@ -161,6 +161,12 @@ class Closing:
                 high = middle
         yield at_high
 
+    def limits(self, architecture: Architecture) -> tuple[bool, bool]:
+        """Whether all its widths are the largest that they can be, and whether the least."""
+        step = math.lcm(self.step, step_of(architecture))
+        widths = {int(architecture.choices[name]) for name in widths_of(architecture)}
+        return widths == {step * (self.widest // step)}, widths == {step}
+
     def _widened(self, template: Architecture, factor: float, staggered: bool) -> Architecture:
         names, step = widths_of(template), math.lcm(self.step, step_of(template))
         most = self.widest // step

@@ -79,8 +79,12 @@ def scale(
     likes = [template(study.setup, base.architecture, *rules.at(b / base.macs)) for b in budgets]
     # One space is to offer them all, and in a space all heads divide all widths.
     closing, rows = Closing.of(study.setup, math.lcm(*map(step_of, likes))), []
-    for budget, like in zip(budgets, likes, strict=True):
-        rows.append(scaled(closing, like, budget, base, rules, where))
+    for place, (budget, like) in enumerate(zip(budgets, likes, strict=True), start=1):
+        row = scaled(closing, like, budget, base, rules)
+        if abs(row.error) > WITHIN:
+            which = f"budget {place} of {len(budgets)}, " if len(budgets) > 1 else ""
+            raise ScalingError(_out_of_reach(closing, row, where, which))
+        rows.append(row)
         report(len(rows), len(budgets))
     return _offered(study, Scaling(name, base, front, rules, tuple(rows), study.setup.spec))
 
@@ -159,16 +163,12 @@ def _check_budgets(budgets: Sequence[float], where: str) -> None:
 
 
 def scaled(
-    closing: Closing, like: Architecture, budget: float, base: Point, rules: Rules, where: str
+    closing: Closing, like: Architecture, budget: float, base: Point, rules: Rules
 ) -> Scaled:
-    """The network of a budget, like one that has its depth and neighbors.
-
-    Raises:
-        ScalingError: no width comes near it.
-    """
+    """The network nearest to a budget, like one that has its depth and neighbors."""
     ratio = budget / base.macs
     architecture, macs = closing.nearest(like, budget)
-    row = Scaled(
+    return Scaled(
         budget,
         macs,
         architecture,
@@ -177,13 +177,20 @@ def scaled(
         neighbors_sd=rules.neighbors_sd(ratio),
         is_covered=rules.depth.covers(ratio),
     )
-    if abs(row.error) > WITHIN:
-        raise ScalingError(
-            f"{where}: no width comes within {WITHIN:.0%} of {budget:,.0f} macs with depth "
-            f"{row.depth}; the nearest is width {row.width} with {macs:.0f} macs: ask for that, or "
-            "begin with another trial"
-        )
-    return row
+
+
+def _out_of_reach(closing: Closing, row: Scaled, where: str, which: str) -> str:
+    """That no width comes near a budget, and what can be had in its place."""
+    largest, least = closing.limits(row.architecture)
+    is_above, is_below = row.macs < row.budget and largest, row.macs > row.budget and least
+    found = "largest" if is_above else "least" if is_below else "nearest"
+    others = "; the other budgets get no row either" if which else ""
+    return (
+        f"{where}: no width comes within {WITHIN:.0%} of {row.budget:,.0f} macs with depth "
+        f"{row.depth} ({which}ratio {row.ratio:.3g}); the {found} that can be had is width "
+        f"{row.width:,} with {row.macs:,.0f} macs: ask for {'no more' if is_above else 'that'}, or "
+        f"begin with another trial{others}"
+    )
 
 
 def _offered(study: Opened, scaling: Scaling) -> Scaling:

@@ -1,6 +1,7 @@
 """`nas scale` and its Python twin: from a study in a database to one that trains what it gives."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +132,23 @@ def test_budgets_that_no_width_reaches(storage: str) -> None:
     """The nearest is said, with macs that can be asked for."""
     said = refused(storage, "--macs", "10")
     assert 'study "surface": no width comes within 5% of 10 macs with depth' in said
-    assert "the nearest is width 1 with" in said
-    nearest = said.partition("width 1 with ")[2].partition(" macs")[0]
+    assert "the least that can be had is width 1 with" in said
+    nearest = said.partition("width 1 with ")[2].partition(" macs")[0].replace(",", "")
     rows = nas.Study("surface", storage=storage).scale(macs=[float(nearest)]).rows
     assert (rows[0].error, rows[0].width) == (0, 1)
-    assert "the nearest is width 65536" in refused(storage, "--macs", "1e18")
+    said = refused(storage, "--macs", "1e18")
+    assert "1,000,000,000,000,000,000 macs" in said
+    assert "the largest that can be had is width 65,536 with" in said
+    largest = said.partition("width 65,536 with ")[2].partition(" macs")[0]
+    assert re.fullmatch(r"\d{1,3}(,\d{3})+", largest)
+    assert "ask for no more, or begin with another trial" in said
+
+
+def test_of_several_budgets_the_one_without_a_network_is_named(storage: str) -> None:
+    """No row is shown, and it is said."""
+    study = nas.Study("surface", storage=storage)
+    with pytest.raises(ScalingError, match=r"\(budget 2 of 3, ratio 1e\+09\).* no row either"):
+        study.scale(ratios=[0.5, 1e9, 1])
 
 
 def test_studies_and_trials_that_are_not_there(storage: str) -> None:

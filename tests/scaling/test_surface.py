@@ -61,7 +61,7 @@ def test_measured_macs_are_within_five_percent(
     base = best(front)
     rules, budget = Rules.fit(surface, front, base), ratio * base.macs
     like = template(surface, base.architecture, *rules.at(ratio))
-    row = scaled(Closing.of(surface), like, budget, base, rules, "the study")
+    row = scaled(Closing.of(surface), like, budget, base, rules)
     macs = surface.space.network(row.architecture, surface.task)
     assert sum(p.numel() for p in macs.parameters()) == surface.facts(row.architecture)["params"]
     assert row.macs == surface.facts(row.architecture)["macs"]
