@@ -1,6 +1,21 @@
-"""`python -m nas`: the command line."""
+"""The program `nas`, and `python -m nas`: an interruption while it is imported is one as later."""
 
-from nas.cli import main
+import sys
+
+# As in `nas.cli._boundary`, which is not there yet while it is imported.
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Import the command line, and run it."""
+    try:
+        from nas.cli import main as command
+
+        command(prog_name="nas")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+
 
 if __name__ == "__main__":
-    main(prog_name="nas")
+    main()

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from nas import __version__
-from nas.cli._boundary import boundary
+from nas.cli._boundary import INTERRUPTED, boundary
 from nas.cli._lazy import Lazy
 from nas.cli._streams import dropping_stderr, telling_stdout
 from nas.cli._usage import in_one_line
@@ -56,6 +56,13 @@ class _Main(Lazy):
     def main(self, *arguments: Any, **named: Any) -> Any:
         with dropping_stderr(), telling_stdout():
             return super().main(*arguments, **named)
+
+    def make_context(self, *arguments: Any, **named: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **named)
+        except KeyboardInterrupt:  # click would say "Aborted!" and end with 1
+            click.echo("interrupted", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
 
     def invoke(self, ctx: click.Context) -> object:
         with boundary(ctx), in_one_line("nas"):
