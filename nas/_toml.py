@@ -152,7 +152,8 @@ def _parse(text: str, tables: Sequence[str]) -> tuple[list[str], Any]:
     if not equals or len(keys) < 2 or not all(keys):
         is_table = bool(keys) and keys[0] in tables
         example = f"{keys[0]}.KEY=VALUE" if is_table else "evaluator.epochs=50"
-        raise SpecError(f'--set: expected table.key=value, as {example}, got "{text}"')
+        whole = "; to be without a table, leave it out of the file" if is_table and equals else ""
+        raise SpecError(f'--set: expected table.key=value, as {example}, got "{text}"{whole}')
     if keys[0] not in tables:
         raise SpecError(
             f'--set {text}: no table is called "{keys[0]}"; {did_you_mean(keys[0], tables)}'

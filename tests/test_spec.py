@@ -184,6 +184,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         ("nonsense", "expected table.key=value"),
         ("trials=3", "expected table.key=value"),
         ("budget.=3", "expected table.key=value"),
+        ("halving=null", "; to be without a table, leave it out of the file"),
         ("buget.trials=3", 'did you mean "budget"?'),
     ],
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from nas.cards._escaped import in_one_line
-from nas.cards._numbers import number
+from nas.cards._numbers import tick
 
 _WIDTH, _HEIGHT = 640, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78, 24, 20, 58
@@ -106,14 +106,14 @@ def _grid(across: _Axis, up: _Axis) -> list[str]:
         lines += [
             f'<line class="grid" x1="{x}" x2="{x}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>',
             f'<text class="tick" x="{x}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">'
-            f"{number(_clean(value))}</text>",
+            f"{tick(_clean(value))}</text>",
         ]
     for value in up.ticks():
         y = up.at(value)
         lines += [
             f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>',
             f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">'
-            f"{number(_clean(value))}</text>",
+            f"{tick(_clean(value))}</text>",
         ]
     return lines
 

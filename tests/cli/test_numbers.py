@@ -2,6 +2,7 @@
 
 import pytest
 
+from nas.cards._numbers import number
 from nas.cli._output import cell, measured
 
 
@@ -27,3 +28,9 @@ def test_what_is_small_has_digits_in_tables() -> None:
 
 def test_counts_have_all_their_digits() -> None:
     assert cell(39_997_083) == cell(39_997_083.0) == "39,997,083"
+
+
+@pytest.mark.parametrize("value", [0.91, 0.878, 0.9312, 39_997_083.0])
+def test_tables_and_pages_say_one_thing(value: float) -> None:
+    """Of an accuracy, or a count, in the terminal, on the dashboard, in reports and cards."""
+    assert number(value) == cell(value)

@@ -135,7 +135,7 @@ def test_an_interval_ends_where_its_metric_does(copied: Path) -> None:
     ends = {value.metric: value.interval for value in facts_of(folder).values if value.interval}
     assert ends["test_accuracy"] == (pytest.approx(0.99 - 0.027764), 1.0)
     assert ends["test_other"] == pytest.approx((0.99 - 0.027764, 0.99 + 0.027764))
-    assert "| `test_accuracy` | test | 0.99 ± 0.01 | 0.9622 to 1 |" in nas.card(folder)
+    assert "| `test_accuracy` | test | 0.9900 ± 0.01 | 0.9622 to 1 |" in nas.card(folder)
 
 
 def test_what_is_known_is_told(copied: Path) -> None:
@@ -144,18 +144,19 @@ def test_what_is_known_is_told(copied: Path) -> None:
     assert "never measured on the test split" not in card
     # Student's t of 4 degrees of freedom: 2.776.
     assert (
-        "| `test_accuracy` | test | 0.8 ± 0.01 | 0.7722 to 0.8278 | mean of 5 fresh seeds |" in card
+        "| `test_accuracy` | test | 0.8000 ± 0.01 | 0.7722 to 0.8278 | mean of 5 fresh seeds |"
+        in card
     )
-    assert "| `val_accuracy` | validation | 0.7 | - | one fresh seed |" in card
+    assert "| `val_accuracy` | validation | 0.7000 | - | one fresh seed |" in card
     assert (
-        "| `val_accuracy` | validation | 0.75 | - | this network, by its program; optimistic |"
+        "| `val_accuracy` | validation | 0.7500 | - | this network, by its program; optimistic |"
         in card
     )
     assert "License of the data: CC0" in card
     assert "10 for training, 20 for validation, 30 for test" in card
-    assert "| `laptop` | 1.5 | measured |" in card
-    assert "| **7, this network** | 123 | 0.75 |" in card
-    assert "| 8 | 50 | 0.7 |" in card
+    assert "| `laptop` | 1.500 | measured |" in card
+    assert "| **7, this network** | 123 | 0.7500 |" in card
+    assert "| 8 | 50 | 0.7000 |" in card
     results = head(card)["model-index"][0]["results"]
     assert [(r["dataset"]["split"], r["metrics"][0]["value"]) for r in results] == [
         ("test", 0.8),
@@ -384,7 +385,7 @@ def test_the_page_needs_nothing_else(copied: Path) -> None:
     assert [said[one] for one in svg.attrib["aria-labelledby"].split()] == [
         "params (minimize) against val_accuracy (maximize)",
         "2 trials as points: val_accuracy (maximize) across, params (minimize) up. Marked is this "
-        "network, trial 7: params 123, val_accuracy 0.75.",
+        "network, trial 7: params 123, val_accuracy 0.7500.",
     ]
 
 

@@ -91,7 +91,7 @@ def test_intervals_are_of_what_can_be(record: Record) -> None:
     (chart,) = section(study_report(replace(record, confirmed=(near,))), "confirmed").charts
     assert chart.table is not None
     # t of 2 degrees of freedom at 0.975 is 4.3027; the standard errors are 0.0057735 and 0.57735.
-    assert chart.table.rows[0][-2:] == ("0.99 (0.9652 to 1)", "2 (-0.4841 to 4.484)")
+    assert chart.table.rows[0][-2:] == ("0.9900 (0.9652 to 1)", "2 (-0.4841 to 4.484)")
     accuracy = chart.data["series"][0]
     assert accuracy["low"] == pytest.approx([0.99 - 4.30265 * 0.0057735], rel=1e-5)
     assert accuracy["high"] == [1.0]
