@@ -7,6 +7,7 @@ from typing import Any
 from nas.export._base import BundleError, shown
 from nas.export._followed import check_options
 from nas.export._manifest import Manifest
+from nas.export._rebuilt import NotRebuiltError
 from nas.export._recipe import Recipe, read_recipe
 from nas.export._state import STATE_FILE, check_fits
 
@@ -25,6 +26,8 @@ def state(folder: Path, manifest: Manifest, told: Callable[[str], None]) -> Iter
             yield "state", "", None, None, None, f"skipped: {_foreign(recipe)}"
             return
         check_fits(folder, manifest, recipe)
+    except NotRebuiltError as error:
+        yield "state", "", None, None, None, f"skipped: {error}"
     except BundleError as error:
         yield "state", "", False, None, None, str(error)
     else:

@@ -71,13 +71,13 @@ def rebuilt(folder: Path, manifest: Manifest) -> Deployed:
         try:
             leaving = space.deployed(network, architecture)
         except Exception as error:  # a fault boundary: the network is untrained
-            raise NotRebuiltError(_changed(extensions, error)) from error
+            raise NotRebuiltError(made_by(extensions, error)) from error
         module = deployed(leaving, _preprocessing(manifest), manifest.contract)
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
         if extensions:
-            raise NotRebuiltError(_changed(extensions, error)) from error
+            raise NotRebuiltError(made_by(extensions, error)) from error
         raise BundleError(
             f"{folder / WEIGHTS} has not the weights of the network that {ARCHITECTURE} and "
             f"{RECIPE} describe"
@@ -87,7 +87,8 @@ def rebuilt(folder: Path, manifest: Manifest) -> Deployed:
     return module
 
 
-def _changed(extensions: list[str], error: Exception) -> str:
+def made_by(extensions: list[str], error: Exception) -> str:
+    """Why a network that is built of its recipe is not yet the one that was trained."""
     reason = str(error).strip().partition("\n")[0]
     return f"what {', '.join(extensions)} made of it depends on its training ({reason})"
 

@@ -21,6 +21,7 @@ from nas.export._background import Background
 from nas.export._base import BundleError, ExportError, shown
 from nas.export._followed import check_options, followed
 from nas.export._manifest import Manifest
+from nas.export._rebuilt import NotRebuiltError, made_by
 from nas.export._recipe import RECIPE, Recipe, read_recipe, refuse_foreign
 from nas.export.load import check_files
 from nas.setting_up import space_of
@@ -77,8 +78,16 @@ def load_network(
     refuse_foreign(recipe, folder, allowed)
     with followed(folder, recipe, is_given=space is not None):
         network = _builder(folder, manifest, recipe, space)()
-    _check_tensors(folder / STATE_FILE, network)
-    network.load_state_dict(load_file(folder / STATE_FILE))
+    path = folder / STATE_FILE
+    try:
+        # From which it may see, too, what has gone from it while it was trained.
+        network.load_state_dict(load_file(path))
+    except Exception as error:  # a fault boundary: a stranger wrote it
+        _check_tensors(path, network)
+        reason = str(error).strip().partition("\n")[0]
+        raise BundleError(
+            f"{path} is not of this network ({reason}); export it again with --format {STATE}"
+        ) from error
     return network.eval()
 
 
@@ -90,12 +99,18 @@ def check_fits(folder: Path, manifest: Manifest, recipe: Recipe) -> None:
 
     Raises:
         BundleError: they are of two networks, or the recipe is of none.
+        NotRebuiltError: an extension may have made the network another one in training.
     """
     with followed(folder, recipe):
         build = _builder(folder, manifest, recipe)
         with torch.device("meta"):
             network = build()
-    _check_tensors(folder / STATE_FILE, network)
+    try:
+        _check_tensors(folder / STATE_FILE, network)
+    except BundleError as error:
+        if extensions := [name for name, _ in recipe.extension]:
+            raise NotRebuiltError(made_by(extensions, error)) from error
+        raise
 
 
 def _builder(

@@ -37,6 +37,7 @@ from nas.export._weights import numbers
 from nas.export.bundle import export_trial
 from nas.export.load import load_bundle, load_weights
 from nas.latency.measure import measure_bundle, measure_trial
+from nas.verifying import verify
 from search_spaces import plugins
 from search_spaces.errors import SpaceError
 from search_spaces.plugins import Plugin
@@ -373,6 +374,24 @@ def test_a_trial_is_timed_as_it_leaves(tmp_path: Path) -> None:
     export_trial("sparse", 0, folder, storage=storage, data_root=tmp_path)
     [bundle] = measure_bundle(folder)
     assert bundle.workload.edges == timed.workload.edges
+
+
+def test_what_units_have_gone_from_is_trained_on(tmp_path: Path) -> None:
+    """Its state says what has gone; verifying, which reads no values, leaves it out."""
+    storage = study(tmp_path, structure=["units"])
+    folder, formats = tmp_path / "b", ("pt2", "state")
+    export_trial("sparse", 0, folder, storage=storage, data_root=tmp_path, formats=formats)
+    network = nas.load_network(folder)
+    dataset = load(Plugin("digits_knn"), tmp_path)
+    with torch.no_grad():
+        logits = network(dataset.x, dataset.edge_index)
+    expected = load_bundle(folder).predict(dataset.x, dataset.edge_index)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
+    found = verify(folder, data_root=tmp_path, latency=False)
+    assert found.holds
+    [row] = [each for each in found.checks if each.check == "state"]
+    assert row.ok is None
+    assert "depends on its training" in row.detail
 
 
 @pytest.mark.slow
