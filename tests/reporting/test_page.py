@@ -286,6 +286,27 @@ def test_what_is_said_of_a_chart_is_printed_on_its_page(written: Any, show: Show
     assert {title: pages[title] for title in first} == {t: pages[c] for t, c in first.items()}
 
 
+_SIZES = """[...document.querySelectorAll(".chart .main-svg:first-child")].map(
+  svg => [svg.closest(".chart").id, svg.getAttribute("width"), svg.getAttribute("height")])"""
+
+
+def test_paper_has_sizes_of_its_own(written: Any, show: Show) -> None:
+    """Whatever the window was; the window has its own again when it is printed."""
+    on_paper = []
+    for width in (400, 1200):
+        page = show(written.file, width=width).page
+        before = page.evaluate(_SIZES)
+        page.evaluate(f"addEventListener('beforeprint', () => {{ window.printed = {_SIZES}; }})")
+        page.pdf(format="A4")
+        on_paper.append(page.evaluate("window.printed"))
+        assert page.evaluate(_SIZES) == before
+    assert on_paper[0] == on_paper[1]
+    # All are as wide as the paper, so this is what they have of its height.
+    shares = {key: float(height) / float(width) for key, width, height in on_paper[0]}
+    assert len(shares) > 5
+    assert all(0.4 < share < 0.7 for share in shares.values())
+
+
 def test_nothing_is_asked_for(written: Any, show: Show, tmp_path: Path) -> None:
     shown = show(written.file)
     shown.page.locator("#front-chart").focus()

@@ -28,7 +28,8 @@
     String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const shown = (value) =>
     value === null || value === undefined ? "-"
-      : Number.isInteger(value) ? value.toLocaleString("en-US") : String(+value.toPrecision(4));
+      : Number.isInteger(value) ? value.toLocaleString("en-US")
+        : Math.abs(value) >= 1e4 ? String(+value.toPrecision(4)) : value.toPrecision(4);
   const range = (n) => Array.from({ length: n }, (_, index) => index);
 
   function decisionsOf(index) {
@@ -350,6 +351,19 @@
       svg.parentElement.style.aspectRatio = `${width} / ${height}`;
     }
   }
+
+  /* On paper a chart has a size of its own, whatever the window was: the width of A4 in pixels, and
+     where axes stand side by side so much more that each has room for its name. */
+  const PAPER = 688, AXIS = 56;
+  const HEIGHTS = { front: 400, parallel: 420, lines: 380, bars: 300, points: 320 };
+  function onPaper({ key, kind, names }) {
+    const width = kind === "parallel" ? Math.max(PAPER, AXIS * names.length) : PAPER;
+    return Plotly.relayout(byId(key), { width, height: HEIGHTS[kind] * width / PAPER });
+  }
+  const drawn = () => data.charts.filter(({ key }) => byId(key).data);
+  addEventListener("beforeprint", () => drawn().forEach(onPaper));
+  addEventListener("afterprint", () => drawn().forEach(({ key }) =>
+    Plotly.relayout(byId(key), { width: null, height: null, autosize: true })));
 
   /* One after the other, with a breath between them: the page answers while charts are drawn. */
   async function draw() {
