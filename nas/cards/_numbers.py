@@ -3,7 +3,7 @@
 
 def number(value: float) -> str:
     """Whole numbers with commas, others with four significant digits, as 0.9100."""
-    return tick(value) if _is_whole(value) else f"{value:#.4g}"
+    return tick(value) if _is_whole(value) else f"{value:#.4g}".removesuffix(".")
 
 
 def tick(value: float) -> str:

@@ -34,3 +34,12 @@ def test_counts_have_all_their_digits() -> None:
 def test_tables_and_pages_say_one_thing(value: float) -> None:
     """Of an accuracy, or a count, in the terminal, on the dashboard, in reports and cards."""
     assert number(value) == cell(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1356.4, "1356"), (135.64, "135.6"), (20_131.5, "2.013e+04"), (0.5, "0.5000")],
+)
+def test_pages_have_four_significant_digits(value: float, shown: str) -> None:
+    """And no point behind the last."""
+    assert number(value) == shown
