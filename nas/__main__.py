@@ -13,7 +13,8 @@ def main() -> None:
 
         command(prog_name="nas")
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        if sys.stderr is not None:  # as where it was closed; print would take stdout
+            print("interrupted", file=sys.stderr)
         sys.exit(_INTERRUPTED)
 
 
